@@ -1,0 +1,165 @@
+"""What each kind of plug-in must do.
+
+Kinds not named here are plain functions: an objective or measure takes its options and, by
+keyword, the signals that it asks for, and returns one value per example; a model takes
+`(options, signature)` and returns an `nn.Module`; an augmentation takes `(options, batch, rng)`
+and returns a batch; a transform takes `(options, model, *, signature, batches)` and returns a
+model; a stage takes `(options, run)` and returns facts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
+
+from edgekd.core.artifact import Manifest
+from edgekd.core.refs import Ref, UseTransform
+from edgekd.core.signature import Signature
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from torch import Tensor, nn
+
+Split = Literal["train", "validation", "test"]
+Batch: TypeAlias = "dict[str, Tensor]"
+"""Model inputs by the names of the signature, and columns such as `labels` and `ids`."""
+Arrays: TypeAlias = "Mapping[str, np.ndarray[Any, Any]]"
+Facts: TypeAlias = Mapping[str, Any]
+"""What a stage found out, as JSON values and `Quantity`s. `says` is a phrase about the result
+for people ('ResNet-9, 117 k parameters'), `result` the one number that matters."""
+
+
+class Source(Protocol):
+    """Examples from somewhere, in three splits that share no example."""
+
+    labels: Sequence[str]
+    """Names of the classes, in order."""
+
+    def files(self) -> Sequence[Path]:
+        """Return every file or folder that is read; MissingData says what is absent."""
+
+    def load(self, split: Split) -> Arrays:
+        """Return columns by name, all with the same first dimension."""
+
+
+class Task(Protocol):
+    """What a batch is and what counts as quality."""
+
+    quality: Sequence[str]
+    """Measures that score a model; the first is what training selects by."""
+
+    def signature(self) -> Signature:
+        """Return what a model of this task takes and gives."""
+
+    def files(self) -> Sequence[Path]:
+        """Return every file or folder that the task's data is read from."""
+
+    def facts(self) -> Facts:
+        """Return what must travel with an artifact: `labels` and `preprocessing`."""
+
+    def size(self, split: Split) -> int:
+        """Return the number of examples."""
+
+    def batches(
+        self,
+        split: Split,
+        batch_size: int,
+        *,
+        device: torch.device,
+        rng: torch.Generator | None = None,
+    ) -> Iterator[Batch]:
+        """Yield the split once, shuffled where `rng` is given, the last batch maybe smaller.
+
+        A batch has the signature's inputs, `labels` and `ids`. Outputs of a model are signals by
+        their name in the signature: `logits` becomes `student_logits`.
+        """
+
+
+class Runtime(Protocol):
+    """Makes a program file of a model, and runs one here for checking (never for timing)."""
+
+    suffix: str
+    """Ending of its program files: `.onnx`."""
+    runner: str
+    """File in `targets/runners/` that loads such a program on a device."""
+    distributions: Sequence[str]
+    """Python distributions whose version shapes the program."""
+
+    def export(
+        self,
+        model: nn.Module,
+        *,
+        signature: Signature,
+        samples: Batch,
+        metadata: Mapping[str, str],
+        quantization: UseTransform | None,
+        calibration: Sequence[Batch],
+        activation: Literal["uint8", "int8"],
+        out: Path,
+    ) -> Facts:
+        """Write the program to `out` (with `suffix`), external data beside it; return facts."""
+
+    def open(self, program: Path) -> Callable[[Arrays], Arrays]:
+        """Return a function from inputs to outputs, both by name."""
+
+
+class Transport(Protocol):
+    """The way to a device."""
+
+    def push(self, local: Path) -> str:
+        """Copy a file to the device's working folder; return its path there."""
+
+    def run(self, command: Sequence[str]) -> str:
+        """Run a command there and return what it printed; raise StageError where it fails."""
+
+    def pull(self, remote: str, local: Path) -> None:
+        """Copy a file back."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The request that a run answers, for its report."""
+
+    name: str
+    file: str
+    text: str
+    """The pipeline file as written."""
+    sets: Sequence[str]
+    """Overrides of the command line, `path=value`."""
+    command: str
+    """What repeats the run."""
+
+
+@dataclass(frozen=True)
+class Ancestor:
+    """A stage that this one depends on, directly or not."""
+
+    folder: Path
+    manifest: Manifest
+
+
+class Run(Protocol):
+    """What a stage may use: its folders, its chance, its device. Nothing else of the run."""
+
+    name: str
+    """The stage's name in the file."""
+    out: Path
+    """The empty folder to fill."""
+    seed: int
+    device: str
+    """`cpu` or `cuda`, for `torch.device`."""
+    task: Task
+    ancestors: Mapping[str, Ancestor]
+    """All results that this one rests on, by stage name, in the order of the pipeline."""
+    origin: Origin
+    targets: Mapping[str, Mapping[str, Any]]
+    """The target files that the stage names, as read."""
+
+    def input(self, ref: Ref) -> Path:
+        """Return the folder of another stage's result."""
+
+    def progress(self, done: int, total: int, what: str, **numbers: float) -> None:
+        """Say how far the stage is; `numbers` are shown beside the bar."""

@@ -1,0 +1,259 @@
+"""Fields that name something else: another stage's result, or a plug-in with its options."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar
+
+from pydantic import (
+    BaseModel,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    SerializeAsAny,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+
+from edgekd.core import kinds
+from edgekd.core.config import Config, NonNegative
+from edgekd.core.registry import Plugin, Registry
+
+
+@dataclass(frozen=True)
+class Ref:
+    """An edge of the graph: the result of another stage, written `$name`."""
+
+    stage: str
+    makes: tuple[str, ...]
+    """The kinds of result that are acceptable here."""
+
+    def __str__(self) -> str:
+        return f"${self.stage}"
+
+
+@dataclass(frozen=True)
+class Made:
+    """Annotates a `Ref` with the kinds of result that it accepts."""
+
+    makes: tuple[str, ...]
+
+    def __get_pydantic_core_schema__(
+        self, source: object, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        def read(value: object) -> Ref:
+            if isinstance(value, Ref):
+                return value
+            if isinstance(value, str) and value.startswith("$") and len(value) > 1:
+                return Ref(value[1:], self.makes)
+            what = " or ".join(self.makes)
+            raise PydanticCustomError(
+                "not_a_ref", "expected the {what} of a stage, written $stage", {"what": what}
+            )
+
+        return core_schema.no_info_plain_validator_function(
+            read,
+            serialization=core_schema.plain_serializer_function_ser_schema(str),
+            json_schema_input_schema=core_schema.str_schema(pattern=r"^\$"),
+        )
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return {
+            "type": "string",
+            "pattern": r"^\$",
+            "description": f"the {' or '.join(self.makes)} of another stage",
+        }
+
+
+ModelRef = Annotated[Ref, Made(("model",))]
+"""The model of another stage: `$student`."""
+ProgramRef = Annotated[Ref, Made(("program", "model"))]
+"""An exported program; for a model, its fp32 export to ONNX is made and used."""
+MeasurementsRef = Annotated[Ref, Made(("measurements",))]
+"""What a `validate` stage measured."""
+
+
+class Use(Config):
+    """A plug-in by name with its options: `{kind: kd, temperature: 4}`, or just `kd`.
+
+    In the file the options stand beside `kind`; here they are gathered in `options`.
+    """
+
+    registry: ClassVar[Registry]
+
+    kind: str
+    options: SerializeAsAny[Config]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gather(cls, value: object) -> object:
+        if isinstance(value, str):
+            value = {"kind": value}
+        if not isinstance(value, Mapping):
+            raise PydanticCustomError(
+                "not_a_use",
+                "expected the name of a {kind}, or a mapping with its kind and options",
+                {"kind": cls.registry.kind},
+            )
+        if isinstance(value.get("options"), Config):
+            return value
+        own = {k: v for k, v in value.items() if k in cls.model_fields and k != "options"}
+        return own | {"options": {k: v for k, v in value.items() if k not in own}}
+
+    @field_validator("kind", mode="after")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        try:
+            cls.registry.get(name)
+        except KeyError as error:
+            raise PydanticCustomError(
+                "unknown_name", "{text}", {"text": str(error.args[0])}
+            ) from error
+        return name
+
+    @field_validator("options", mode="wrap")
+    @classmethod
+    def _typed(cls, value: object, handler: Any, info: ValidationInfo) -> Config:
+        if isinstance(value, Config):
+            return value
+        if "kind" not in info.data:  # its own error is reported; the options cannot be read
+            return Config()
+        return cls.registry.get(info.data["kind"]).config.model_validate(value)
+
+    @property
+    def plugin(self) -> Plugin:
+        """The plug-in that is named."""
+        return self.registry.get(self.kind)
+
+    def build(self) -> Any:
+        """Return the plug-in with its options bound."""
+        return self.plugin.build(self.options)
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        """Describe the form that stands in a file: one alternative per plug-in, options inline."""
+        own = {k: v for k, v in handler.resolve_ref_schema(handler(schema))["properties"].items()}
+        del own["options"], own["kind"]
+        choices: list[dict[str, Any]] = []
+        required = []
+        for plugin in cls.registry:
+            options = plugin.config.model_json_schema()
+            choices.append(
+                options
+                | {
+                    "title": f"{cls.registry.kind} {plugin.name}",
+                    "description": plugin.summary,
+                    "properties": {"kind": {"const": plugin.name}}
+                    | own
+                    | options.get("properties", {}),
+                    "required": ["kind", *options.get("required", ())],
+                }
+            )
+            if not options.get("required"):
+                required.append(plugin.name)
+        return {"anyOf": ([{"enum": required}] if required else []) + choices}
+
+
+class UseTask(Use):
+    """A task by name."""
+
+    registry = kinds.task
+
+
+class UseSource(Use):
+    """A data source by name."""
+
+    registry = kinds.source
+
+
+class UseModel(Use):
+    """A model by name."""
+
+    registry = kinds.model
+
+
+class UseAugment(Use):
+    """A data augmentation by name."""
+
+    registry = kinds.augment
+
+
+class UseTransform(Use):
+    """A transform by name."""
+
+    registry = kinds.transform
+
+
+class UseMeasure(Use):
+    """A measure by name."""
+
+    registry = kinds.measure
+
+
+class UseRuntime(Use):
+    """A runtime by name."""
+
+    registry = kinds.runtime
+
+
+class UseTransport(Use):
+    """A transport by name."""
+
+    registry = kinds.transport
+
+
+class Tap(Config):
+    """Dotted paths of the modules whose outputs a feature term compares."""
+
+    student: str | None = None
+    """Module path in the student, as `named_modules()` spells it."""
+    teacher: str | None = None
+    """Module path in the teacher."""
+
+
+class UseObjective(Use):
+    """A term of the loss: an objective with its weight and, for features, its tap."""
+
+    registry = kinds.objective
+
+    weight: NonNegative = 1.0
+    """What the term counts in the sum."""
+    tap: Tap | None = None
+    """Where a feature term takes its features."""
+
+
+def refs_of(
+    value: object, path: tuple[str | int, ...] = ()
+) -> Iterator[tuple[tuple[str | int, ...], Ref]]:
+    """Yield every `Ref` inside a config with its path in the file."""
+    if isinstance(value, Ref):
+        yield path, value
+    elif isinstance(value, BaseModel):
+        for name in type(value).model_fields:
+            inner = path if isinstance(value, Use) and name == "options" else (*path, name)
+            yield from refs_of(getattr(value, name), inner)
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from refs_of(item, (*path, key))
+    elif isinstance(value, tuple):
+        for index, item in enumerate(value):
+            yield from refs_of(item, (*path, index))
+
+
+def uses_of(value: object) -> Iterator[Use]:
+    """Yield every plug-in that a config names, outermost first."""
+    if isinstance(value, Use):
+        yield value
+    if isinstance(value, BaseModel):
+        for name in type(value).model_fields:
+            yield from uses_of(getattr(value, name))
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from uses_of(item)
+    elif isinstance(value, tuple):
+        for item in value:
+            yield from uses_of(item)

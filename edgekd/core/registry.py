@@ -1,0 +1,198 @@
+"""The one mechanism for plug-ins: a decorated function or class whose file's stem is its name.
+
+Names come from file names (and from entry points of other packages), so that listing imports
+nothing; a plug-in's module loads on first use.
+"""
+
+import ast
+import importlib
+import importlib.metadata
+import importlib.util
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from pathlib import Path
+from types import ModuleType
+from typing import Any, TypeVar
+
+from edgekd.core.config import Config
+from edgekd.core.errors import Problem, RequestError, nearest
+
+T = TypeVar("T", bound=Callable[..., Any])
+PACKAGE = Path(__file__).parent.parent
+
+
+@dataclass(frozen=True)
+class Paper:
+    """Where an idea comes from."""
+
+    title: str
+    arxiv: str = ""
+    where: str = ""
+    """The equation, section or table."""
+
+    def __str__(self) -> str:
+        return ", ".join(
+            p for p in (self.title, self.arxiv and f"arXiv {self.arxiv}", self.where) if p
+        )
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """A loaded plug-in: what it is called, how it is configured, what it needs."""
+
+    kind: str
+    name: str
+    target: Callable[..., Any]
+    config: type[Config]
+    paper: Paper | None = None
+    traits: Mapping[str, Any] = field(default_factory=dict)
+
+    def build(self, options: Config) -> Callable[..., Any]:
+        """Return the plug-in with its options bound: a partial function, or an instance."""
+        if inspect.isclass(self.target):
+            instance: Callable[..., Any] = self.target(options)
+            return instance
+        return partial(self.target, options)
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The signals it asks for: the keyword-only parameters of its call."""
+        call = self.target
+        if inspect.isclass(call):
+            call = getattr(call, "forward", None) or call.__call__
+        parameters = inspect.signature(call).parameters.values()
+        return tuple(p.name for p in parameters if p.kind is p.KEYWORD_ONLY)
+
+    @property
+    def summary(self) -> str:
+        """The first line of its module's text, or of its own."""
+        text = inspect.getdoc(inspect.getmodule(self.target)) or inspect.getdoc(self.target) or ""
+        return text.strip().split("\n", 1)[0]
+
+    @property
+    def source(self) -> Path:
+        """The file that defines it."""
+        return Path(inspect.getsourcefile(inspect.unwrap(self.target)) or "")
+
+
+class Registry:
+    """All plug-ins of one kind.
+
+    Used as a decorator it registers: `@objective(config=KD, paper=PAPER)`.
+    """
+
+    def __init__(self, kind: str, folder: str):
+        self.kind, self.folder = kind, folder
+        self._loaded: dict[str, Plugin] = {}
+
+    def __call__(
+        self,
+        *,
+        config: type[Config] = Config,
+        paper: Paper | None = None,
+        name: str | None = None,
+        **traits: Any,
+    ) -> Callable[[T], T]:
+        """Register the function or class below under its file's stem, or under `name`."""
+
+        def register(target: T) -> T:
+            known_as = name or target.__module__.rpartition(".")[2]
+            earlier = self._loaded.get(known_as)
+            if earlier and _origin(earlier.target) != _origin(target):
+                raise RequestError(
+                    Problem(
+                        "plugins",
+                        f"two plug-ins are both the {self.kind} '{known_as}': "
+                        f"{_origin(earlier.target)} and {_origin(target)}.",
+                        "Rename one of them.",
+                    )
+                )
+            self._loaded[known_as] = Plugin(self.kind, known_as, target, config, paper, traits)
+            return target
+
+        return register
+
+    @cached_property
+    def _files(self) -> dict[str, Path]:
+        """Return our own plug-in files by name."""
+        found: dict[str, Path] = {}
+        for path in sorted((PACKAGE / self.folder).rglob("*.py")):
+            if path.stem.startswith("_") or not _is_plugin(path, self.kind):
+                continue
+            if path.stem in found:
+                raise AssertionError(f"{path} and {found[path.stem]} share a name")
+            found[path.stem] = path
+        return found
+
+    @cached_property
+    def _entry_points(self) -> dict[str, importlib.metadata.EntryPoint]:
+        points = importlib.metadata.entry_points(group=f"edgekd.{self.folder.replace('/', '.')}")
+        return {point.name: point for point in points}
+
+    def names(self) -> list[str]:
+        """Return every name, sorted; nothing is imported."""
+        return sorted({*self._files, *self._entry_points, *self._loaded})
+
+    def __iter__(self) -> Iterator[Plugin]:
+        return (self.get(name) for name in self.names())
+
+    def summary(self, name: str) -> str:
+        """Return the first line of a plug-in's text, read without importing it."""
+        if name in self._loaded:
+            return self._loaded[name].summary
+        if name in self._files:
+            text = ast.get_docstring(ast.parse(self._files[name].read_text("utf-8"))) or ""
+            return text.split("\n", 1)[0]
+        point = self._entry_points[name]
+        return f"from {point.dist.name if point.dist else point.value}"
+
+    def get(self, name: str) -> Plugin:
+        """Return the plug-in, importing its module on first use; KeyError where unknown."""
+        if name not in self._loaded:
+            if name in self._files:
+                _import_file(self._files[name])
+            elif name in self._entry_points:
+                self._entry_points[name].load()
+            else:
+                raise KeyError(f"no {self.kind} is named '{name}'. {nearest(name, self.names())}")
+        return self._loaded[name]
+
+
+def _is_plugin(path: Path, kind: str) -> bool:
+    """Tell whether a file registers a plug-in of this kind, by its text alone."""
+    return f"\n@{kind}(" in path.read_text("utf-8")
+
+
+def _origin(target: Callable[..., Any]) -> str:
+    return f"{inspect.getsourcefile(inspect.unwrap(target))}:{target.__qualname__}"
+
+
+def _import_file(path: Path) -> ModuleType:
+    return importlib.import_module(".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts))
+
+
+def load_user_module(reference: str, beside: Path) -> Path:
+    """Import what a pipeline lists under `plugins:` and return its file.
+
+    `reference` is a `.py` file, relative to the pipeline's folder, or the name of an installed
+    module. This is the only place where a pipeline can name code.
+    """
+    if not reference.endswith(".py"):
+        try:
+            module = importlib.import_module(reference)
+        except ImportError as error:
+            raise ValueError(f"module '{reference}' cannot be imported: {error}") from error
+        return Path(module.__file__ or "")
+    path = (beside / reference).resolve()
+    if not path.is_file():
+        raise ValueError(f"there is no file {path}")
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # the user's code may raise anything
+        raise ValueError(f"{path} raised {type(error).__name__}: {error}") from error
+    return path

@@ -1,0 +1,20 @@
+"""The closed vocabulary of signals: the names that a plug-in may ask for.
+
+An objective, measure or data method names the signals it needs as keyword-only parameters. A task
+says which of them it can supply, taps add features and attentions, and `plan` checks that all
+meet.
+"""
+
+SIGNALS = {
+    "student_logits": "unnormalised scores of the student, [*batch, classes]",
+    "teacher_logits": "unnormalised scores of the teacher, without gradient, [*batch, classes]",
+    "labels": "index of the true class, [*batch]",
+    "student_feature": "what the student's tapped module gave, any shape",
+    "teacher_feature": "what the teacher's tapped module gave, without gradient, any shape",
+    "ids": "stable number of each example in its split, [batch]",
+    "progress": "share of training done, in [0, 1]",
+    "losses": "the terms of a combined objective, by name, each [batch]",
+}
+
+TAPPED = {"student_feature": "student", "teacher_feature": "teacher"}
+"""Signals that a term's `tap` must place, and the model that each is taken from."""

@@ -1,0 +1,1 @@
+"""Where examples come from and what is done to them."""

@@ -1,0 +1,1 @@
+"""Seeded changes to training batches."""

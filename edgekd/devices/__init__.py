@@ -1,0 +1,1 @@
+"""Targets, the ways to them, and measuring on them."""

@@ -1,0 +1,1 @@
+"""Evidence in, numbers with a unit out."""

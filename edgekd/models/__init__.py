@@ -1,0 +1,1 @@
+"""Models that a pipeline can name, and their folders."""

@@ -1,0 +1,1 @@
+"""Losses, by the signal that they read."""

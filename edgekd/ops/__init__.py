@@ -1,0 +1,1 @@
+"""Pure tensor mathematics that plug-ins share."""

@@ -1,0 +1,9 @@
+"""Shapes as types, named once and checked on every call in tests."""
+
+from jaxtyping import Float, Int
+from torch import Tensor
+
+Logits = Float[Tensor, "*batch classes"]
+Labels = Int[Tensor, "*batch"]
+PerExample = Float[Tensor, "*batch"]
+Features = Float[Tensor, "batch *feature"]

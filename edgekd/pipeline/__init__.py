@@ -1,0 +1,1 @@
+"""From a file to kept results: read, resolve, plan, run."""

@@ -1,0 +1,1 @@
+"""Formats that a model can be exported to and run in."""

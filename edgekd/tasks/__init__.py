@@ -1,0 +1,1 @@
+"""What a batch is and what counts as quality."""

@@ -1,0 +1,1 @@
+"""Model and calibration data in, model out."""

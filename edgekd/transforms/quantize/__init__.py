@@ -1,0 +1,1 @@
+"""Transforms that store numbers in fewer bits."""

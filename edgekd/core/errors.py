@@ -61,7 +61,7 @@ class UnreachableError(EdgekdError):
     exit_code = 3
 
 
-class InterruptedRun(EdgekdError):
+class RunInterruptedError(EdgekdError):
     """The user or the system ended the run; what was finished is kept."""
 
     exit_code = 130

@@ -4,7 +4,9 @@ Kinds not named here are plain functions: an objective or measure takes its opti
 keyword, the signals that it asks for, and returns one value per example; a model takes
 `(options, signature)` and returns an `nn.Module`; an augmentation takes `(options, batch, rng)`
 and returns a batch; a transform takes `(options, model, *, signature, batches)` and returns a
-model; a stage takes `(options, run)` and returns facts.
+model; a stage takes `(options, run)` and returns facts. A stage registers with what it `makes`
+and, where something can be told before it runs, a `check(options, preview)` that yields problems
+with paths relative to the stage.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 from edgekd.core.artifact import Manifest
-from edgekd.core.refs import Ref, UseTransform
+from edgekd.core.refs import Ref, UseModel, UseTransform
 from edgekd.core.signature import Signature
 
 if TYPE_CHECKING:
@@ -139,6 +141,15 @@ class Ancestor:
 
     folder: Path
     manifest: Manifest
+
+
+class Preview(Protocol):
+    """What a stage's `check` may look at before anything runs."""
+
+    task: Task
+
+    def model(self, ref: Ref) -> UseModel | None:
+        """Return the definition of the model that a stage will make, where it is known."""
 
 
 class Run(Protocol):

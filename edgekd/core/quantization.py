@@ -11,9 +11,9 @@ class Int8Static(Config):
     granularity: Literal["channel", "tensor"] = "channel"
     """One weight scale per output channel, or one per tensor."""
     activation: Literal["auto", "uint8", "int8"] = "auto"
-    """Type of activations in ONNX Runtime; `auto` takes what the target prefers. XNNPACK has int8 only."""
+    """Type of activations in ONNX Runtime (XNNPACK has int8 only); `auto` asks the target."""
     calibration: Literal["minmax", "percentile", "entropy"] = "minmax"
-    """How ONNX Runtime turns observed activations into ranges; XNNPACK uses a histogram or min-max."""
+    """How ONNX Runtime turns observed activations into ranges; XNNPACK takes min-max."""
     examples: PositiveCount = 256
     """How many training examples the ranges are taken from; both back-ends see the same ones."""
     exclude: tuple[str, ...] = ()

@@ -6,9 +6,11 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import (
     BaseModel,
+    Discriminator,
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
     SerializeAsAny,
+    Tag,
     ValidationInfo,
     field_validator,
     model_validator,
@@ -16,7 +18,7 @@ from pydantic import (
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from edgekd.core import kinds
-from edgekd.core.config import Config, NonNegative
+from edgekd.core.config import Config, Count, NonNegative
 from edgekd.core.registry import Plugin, Registry
 
 
@@ -115,7 +117,7 @@ class Use(Config):
 
     @field_validator("options", mode="wrap")
     @classmethod
-    def _typed(cls, value: object, handler: Any, info: ValidationInfo) -> Config:
+    def _typed(cls, value: object, _: Any, info: ValidationInfo) -> Config:
         if isinstance(value, Config):
             return value
         if "kind" not in info.data:  # its own error is reported; the options cannot be read
@@ -136,7 +138,7 @@ class Use(Config):
         cls, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> dict[str, Any]:
         """Describe the form that stands in a file: one alternative per plug-in, options inline."""
-        own = {k: v for k, v in handler.resolve_ref_schema(handler(schema))["properties"].items()}
+        own = dict(handler.resolve_ref_schema(handler(schema))["properties"])
         del own["options"], own["kind"]
         choices: list[dict[str, Any]] = []
         required = []
@@ -174,6 +176,26 @@ class UseModel(Use):
     """A model by name."""
 
     registry = kinds.model
+
+
+ModelOrRef = Annotated[
+    Annotated[UseModel, Tag("<use>")] | Annotated[ModelRef, Tag("<ref>")],
+    Discriminator(lambda value: "<ref>" if _is_ref(value) else "<use>"),
+]
+"""A model to build, or the model of another stage to go on from."""
+
+
+def _is_ref(value: object) -> bool:
+    return isinstance(value, Ref) or (isinstance(value, str) and value.startswith("$"))
+
+
+class UseStage(Use):
+    """A stage by name."""
+
+    registry = kinds.stage
+
+    seed: Count | None = None
+    """Chance of this stage alone; the pipeline's seed where nothing is said."""
 
 
 class UseAugment(Use):

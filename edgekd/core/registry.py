@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 from types import ModuleType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from edgekd.core.config import Config
 from edgekd.core.errors import Problem, RequestError, nearest
@@ -52,8 +52,7 @@ class Plugin:
     def build(self, options: Config) -> Callable[..., Any]:
         """Return the plug-in with its options bound: a partial function, or an instance."""
         if inspect.isclass(self.target):
-            instance: Callable[..., Any] = self.target(options)
-            return instance
+            return cast(Callable[..., Any], cast(Any, self.target)(options))
         return partial(self.target, options)
 
     @property
@@ -189,7 +188,8 @@ def load_user_module(reference: str, beside: Path) -> Path:
     if not path.is_file():
         raise ValueError(f"there is no file {path}")
     spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec and spec.loader
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)

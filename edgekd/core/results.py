@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 from edgekd.core.quantity import Quantity
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION: Literal[1] = 1
 Verdict = Literal["pass", "fail", "inconclusive"]
 Role = Literal["candidate", "reference", "along"]
 
@@ -123,7 +123,7 @@ class Measurements(Result):
     examples: int
     targets: list[MeasuredTarget]
     programs: list[MeasuredProgram]
-    """In the order of the pipeline: the reference first, then along the lineage, candidates last."""
+    """The reference first, then those along the lineage, the candidates last."""
     measurements: list[Measurement]
     quality: list[Quality]
     gates: list[Gate]

@@ -1,0 +1,73 @@
+"""Optimizer and learning-rate schedule."""
+
+import math
+from collections.abc import Iterable
+from typing import Literal
+
+from torch import nn, optim
+
+from edgekd.core.config import Config, NonNegative, Positive, PositiveCount, Share
+from edgekd.core.refs import UseAugment
+
+
+class Train(Config):
+    """How a model is trained."""
+
+    epochs: PositiveCount = 10
+    """Passes over the training split."""
+    batch_size: PositiveCount = 64
+    """Examples in one step."""
+    optimizer: Literal["sgd", "adamw"] = "adamw"
+    """SGD with Nesterov momentum, or AdamW."""
+    learning_rate: Positive = 0.003
+    """Highest learning rate of the schedule."""
+    momentum: Share = 0.9
+    """Momentum of SGD; AdamW's first beta."""
+    weight_decay: NonNegative = 0.0005
+    """Not applied to biases and normalisation."""
+    schedule: Literal["constant", "cosine", "one_cycle"] = "cosine"
+    """How the learning rate moves over all steps; one_cycle rises over the first 30 %."""
+    warmup: Share = 0.05
+    """Share of all steps in which the rate rises from zero; one_cycle has its own rise."""
+    clip_norm: Positive | None = None
+    """Largest norm of the gradient."""
+    patience: PositiveCount | None = None
+    """Stop after this many epochs without a better validation score."""
+    augment: tuple[UseAugment, ...] = ()
+    """Seeded changes to each training batch, in order."""
+
+
+def make_optimizer(options: Train, modules: Iterable[nn.Module]) -> optim.Optimizer:
+    """Return the optimizer over all parameters that learn."""
+    parameters = [p for m in modules for p in m.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": options.weight_decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    groups = [group for group in groups if group["params"]]
+    if options.optimizer == "sgd":
+        return optim.SGD(
+            groups,
+            lr=options.learning_rate,
+            momentum=options.momentum,
+            nesterov=options.momentum > 0,
+        )
+    return optim.AdamW(groups, lr=options.learning_rate, betas=(options.momentum, 0.999))
+
+
+def make_schedule(
+    options: Train, optimizer: optim.Optimizer, steps: int
+) -> optim.lr_scheduler.LambdaLR:
+    """Return a schedule that is stepped once per optimizer step, over `steps` of them."""
+    rise = 0.3 if options.schedule == "one_cycle" else options.warmup
+    rising = rise * steps
+
+    def factor(step: int) -> float:
+        if step < rising:
+            return (step + 1) / (rising + 1)
+        if options.schedule == "constant":
+            return 1.0
+        done = (step - rising) / max(1.0, steps - rising)
+        return 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+
+    return optim.lr_scheduler.LambdaLR(optimizer, factor)

@@ -1,8 +1,17 @@
 """The frozen base of every option set."""
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    ValidationInfo,
+)
+from pydantic_core import CoreSchema, core_schema
 
 
 class Config(BaseModel):
@@ -32,3 +41,22 @@ NonNegative = Annotated[float, _Number, Field(ge=0, allow_inf_nan=False)]
 Positive = Annotated[float, _Number, Field(gt=0, allow_inf_nan=False)]
 Share = Annotated[float, _Number, Field(ge=0, le=1)]
 """A share of a whole, between 0 and 1."""
+
+
+class LocalPath(str):
+    """A file or folder of the user: `~` is their home, a relative path is beside the pipeline.
+
+    What it holds, and not where it lies, decides whether a kept result still stands.
+    """
+
+    __slots__ = ()
+
+    @classmethod
+    def __get_pydantic_core_schema__(
+        cls, source: object, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        def place(value: str, info: ValidationInfo) -> LocalPath:
+            context: Any = info.context or {}
+            return cls(Path(context.get("beside", ".")).joinpath(Path(value).expanduser()))
+
+        return core_schema.with_info_after_validator_function(place, core_schema.str_schema())

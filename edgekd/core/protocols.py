@@ -39,6 +39,8 @@ class Source(Protocol):
 
     labels: Sequence[str]
     """Names of the classes, in order."""
+    shapes: Mapping[str, tuple[int, ...]]
+    """Shape of one example of each column, known before anything is loaded."""
 
     def files(self) -> Sequence[Path]:
         """Return every file or folder that is read; MissingData says what is absent."""
@@ -133,6 +135,8 @@ class Origin:
     """Overrides of the command line, `path=value`."""
     command: str
     """What repeats the run."""
+    started_at: str = ""
+    """ISO 8601, UTC: results older than this were kept from an earlier run."""
 
 
 @dataclass(frozen=True)

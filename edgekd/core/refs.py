@@ -18,7 +18,7 @@ from pydantic import (
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from edgekd.core import kinds
-from edgekd.core.config import Config, Count, NonNegative
+from edgekd.core.config import Config, Count, LocalPath, NonNegative
 from edgekd.core.registry import Plugin, Registry
 
 
@@ -122,7 +122,8 @@ class Use(Config):
             return value
         if "kind" not in info.data:  # its own error is reported; the options cannot be read
             return Config()
-        return cls.registry.get(info.data["kind"]).config.model_validate(value)
+        config = cls.registry.get(info.data["kind"]).config
+        return config.model_validate(value, context=info.context)
 
     @property
     def plugin(self) -> Plugin:
@@ -268,14 +269,44 @@ def refs_of(
 
 def uses_of(value: object) -> Iterator[Use]:
     """Yield every plug-in that a config names, outermost first."""
-    if isinstance(value, Use):
-        yield value
+    return (item for item in _walk(value) if isinstance(item, Use))
+
+
+def paths_of(value: object) -> Iterator[LocalPath]:
+    """Yield every file and folder of the user that a config names."""
+    return (item for item in _walk(value) if isinstance(item, LocalPath))
+
+
+def _walk(value: object) -> Iterator[object]:
+    """Yield a config and everything inside it, outermost first."""
+    yield value
     if isinstance(value, BaseModel):
         for name in type(value).model_fields:
-            yield from uses_of(getattr(value, name))
+            yield from _walk(getattr(value, name))
     elif isinstance(value, Mapping):
         for item in value.values():
-            yield from uses_of(item)
+            yield from _walk(item)
     elif isinstance(value, tuple):
         for item in value:
-            yield from uses_of(item)
+            yield from _walk(item)
+
+
+def as_written(value: Any) -> Any:
+    """Return a config as JSON values in the form of the file: options stand beside `kind`."""
+    if isinstance(value, Use):
+        own = {n: as_written(getattr(value, n)) for n in type(value).model_fields if n != "options"}
+        return own | as_written(value.options)
+    if isinstance(value, BaseModel):
+        return {name: as_written(getattr(value, name)) for name in type(value).model_fields}
+    if isinstance(value, Mapping):
+        return {key: as_written(item) for key, item in value.items()}
+    if isinstance(value, tuple):
+        return [as_written(item) for item in value]
+    return str(value) if isinstance(value, Ref | LocalPath) else value
+
+
+def as_read(value: Any) -> Any:
+    """Return JSON values with lists as tuples, as configs want them."""
+    if isinstance(value, dict):
+        return {key: as_read(item) for key, item in value.items()}
+    return tuple(map(as_read, value)) if isinstance(value, list) else value

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from edgekd.core.artifact import digest_file
 from edgekd.core.protocols import Batch
-from edgekd.core.refs import UseModel, UseTransform
+from edgekd.core.refs import UseModel, UseTransform, as_read, as_written
 from edgekd.core.signature import Signature
 
 WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
@@ -39,13 +39,13 @@ def save_model(folder: Path, model: StoredModel) -> None:
     state = {name: t.detach().cpu().contiguous() for name, t in model.module.state_dict().items()}
     save_file(state, folder / WEIGHTS)
     description = {
-        "model": _flat(model.use),
+        "model": as_written(model.use),
         "signature": model.signature.as_dict(),
         "facts": dict(model.facts),
     }
     (folder / DESCRIPTION).write_text(json.dumps(description, indent=1) + "\n", "utf-8")
     if model.quantization:
-        text = json.dumps(_flat(model.quantization), indent=1)
+        text = json.dumps(as_written(model.quantization), indent=1)
         (folder / QUANTIZATION).write_text(text + "\n", "utf-8")
         columns = {
             f"{index:06}.{name}": tensor.cpu().contiguous()
@@ -58,14 +58,14 @@ def save_model(folder: Path, model: StoredModel) -> None:
 def load_model(folder: Path) -> StoredModel:
     """Return the model of a folder in eval mode on the CPU."""
     description = json.loads((folder / DESCRIPTION).read_text("utf-8"))
-    use = UseModel.model_validate(_tuples(description["model"]))
+    use = UseModel.model_validate(as_read(description["model"]))
     signature = Signature.from_dict(description["signature"])
     module: nn.Module = use.build()(signature)
     load_weights(module, load_file(folder / WEIGHTS))
     quantization, calibration = None, ()
     if (folder / QUANTIZATION).exists():
         quantization = UseTransform.model_validate(
-            _tuples(json.loads((folder / QUANTIZATION).read_text("utf-8")))
+            as_read(json.loads((folder / QUANTIZATION).read_text("utf-8")))
         )
         calibration = _read_calibration(folder / CALIBRATION)
     return StoredModel(
@@ -113,17 +113,6 @@ def _adopt_widths(layer: nn.Module) -> None:
         layer.out_features, layer.in_features = layer.weight.shape
     elif isinstance(layer, nn.BatchNorm2d | nn.BatchNorm1d) and layer.affine:
         layer.num_features = layer.weight.shape[0]
-
-
-def _flat(use: UseModel | UseTransform) -> dict[str, Any]:
-    return {"kind": use.kind} | use.options.model_dump(mode="json")
-
-
-def _tuples(value: Any) -> Any:
-    """Return JSON values with lists as tuples, as options want them."""
-    if isinstance(value, dict):
-        return {key: _tuples(item) for key, item in value.items()}
-    return tuple(map(_tuples, value)) if isinstance(value, list) else value
 
 
 def _read_calibration(path: Path) -> Sequence[Batch]:

@@ -8,7 +8,7 @@ from pydantic import Field
 from safetensors.torch import load_file
 from torch import nn
 
-from edgekd.core.config import Config
+from edgekd.core.config import Config, LocalPath
 from edgekd.core.errors import Problem, StageError
 from edgekd.core.kinds import stage
 from edgekd.core.protocols import Facts, Preview, Run
@@ -27,7 +27,7 @@ class Teacher(Config):
 
     model: UseModel
     """What it is; `pretrained` takes a local transformers folder with its weights."""
-    weights: str | None = None
+    weights: LocalPath | None = None
     """A .safetensors file with the model's weights; pickles are refused."""
     train: Train | None = None
     """How it is trained; nothing is trained where this is absent."""

@@ -1,0 +1,255 @@
+"""Reading a YAML file: plain values, and the line on which each of them stands."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
+from edgekd.core.errors import Problem, RequestError, nearest
+
+MAX_BYTES = 1 << 20
+MAX_NODES = 50_000
+MAX_DEPTH = 60
+
+Steps = tuple[str | int, ...]
+"""A way into the document: mapping keys and sequence indices."""
+
+
+@dataclass(frozen=True)
+class Document:
+    """What a file says, and where it says it."""
+
+    value: Any
+    """Values only: sequences are tuples, mappings are dicts with text keys."""
+    places: Mapping[Steps, str]
+    """`file:line` of every value; of a mapping's item, the line of its key."""
+
+    def place(self, steps: Steps) -> str:
+        """Return the place of a value, or of the nearest one around it."""
+        while steps not in self.places and steps:
+            steps = steps[:-1]
+        return self.places.get(steps, "")
+
+
+def spell(steps: Steps) -> str:
+    """Return `stages.student.objective[0].kind`."""
+    text = ""
+    for step in steps:
+        text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else str(step)
+    return text
+
+
+def read_document(path: Path) -> Document:
+    """Return a file's content; RequestError says where and why it cannot be read."""
+    return parse_document(read_text(path), str(path))
+
+
+def read_text(path: Path) -> str:
+    """Return a file's text; RequestError where it is absent, too large or not UTF-8."""
+    try:
+        if path.is_dir():
+            raise _refusal(str(path), "this is a folder.", "Give a pipeline file.")
+        if path.stat().st_size > MAX_BYTES:
+            raise _refusal(
+                str(path),
+                f"the file has {path.stat().st_size:,} bytes; 1 MiB is the limit.",
+                "Give a pipeline file; data and weights are named in it by path.",
+            )
+        return path.read_text("utf-8")
+    except FileNotFoundError:
+        raise _refusal(str(path), "there is no such file.", "Write one with: edgekd init") from None
+    except UnicodeDecodeError as error:
+        raise _refusal(
+            str(path), f"byte {error.start} is not UTF-8.", "Save the file as UTF-8."
+        ) from error
+    except OSError as error:
+        raise _refusal(str(path), f"cannot be read: {error.strerror}.", "") from error
+
+
+def parse_document(text: str, origin: str) -> Document:
+    """Return the values of a YAML text; `origin` names it in messages."""
+    try:
+        nodes = list(YAML(typ="safe", pure=True).compose_all(text))
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = f"{origin}:{mark.line + 1}" if mark else origin
+        raise _refusal(line, f"not YAML: {_plain(error)}", _yaml_remedy(text, error)) from error
+    except (YAMLError, ValueError, RecursionError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise _refusal(origin, f"not YAML: {reason}", "") from error
+    if len(nodes) > 1:
+        raise _refusal(origin, "the file holds several YAML documents.", "Keep one; remove ---.")
+    if not nodes or nodes[0] is None:
+        raise _refusal(origin, "the file is empty.", "Write one with: edgekd init")
+    reader = _Reader(origin)
+    value = reader.read(nodes[0], ())
+    if reader.problems:
+        raise RequestError(reader.problems)
+    return Document(value, reader.places)
+
+
+def override(document: Document, assignments: Sequence[str]) -> Document:
+    """Return the document with each `path=value` set; the value is read as YAML."""
+    value, places = document.value, dict(document.places)
+    for assignment in assignments:
+        origin = f"--set {assignment}"
+        path, equals, text = assignment.partition("=")
+        if not equals or not path:
+            raise _refusal(origin, "expected PATH=VALUE.", "As in: --set seed=1")
+        steps = _parse_path(path, origin)
+        new = parse_document(text, origin).value if text.strip() else None
+        value = _with(value, steps, new, origin)
+        places = {at: place for at, place in places.items() if at[: len(steps)] != steps}
+        places[steps] = origin
+    return Document(value, places)
+
+
+def _refusal(place: str, message: str, next_step: str) -> RequestError:
+    return RequestError(Problem("", message, next_step, place))
+
+
+def _plain(error: MarkedYAMLError) -> str:
+    return ", ".join(part for part in (error.context, error.problem) if part) + "."
+
+
+def _yaml_remedy(text: str, error: MarkedYAMLError) -> str:
+    lines = text.splitlines()
+    mark = error.problem_mark
+    if mark and mark.line < len(lines) and "\t" in lines[mark.line]:
+        return "The line holds a tab; YAML is indented with spaces."
+    return "Check the indentation, colons and quotes around this line."
+
+
+class _Reader:
+    """Turns nodes into values; remembers places, and every problem instead of the first."""
+
+    def __init__(self, origin: str):
+        self.origin, self.count = origin, 0
+        self.places: dict[Steps, str] = {}
+        self.problems: list[Problem] = []
+
+    def read(self, node: Node, steps: Steps) -> Any:
+        self.count += 1
+        self.places.setdefault(steps, self._line(node))
+        if self.count > MAX_NODES or len(steps) > MAX_DEPTH:
+            raise _refusal(
+                self._line(node),
+                "the file expands to too many or too deeply nested values.",
+                "Check its anchors and aliases.",
+            )
+        if isinstance(node, MappingNode):
+            return self._mapping(node, steps)
+        if isinstance(node, SequenceNode):
+            return tuple(self.read(item, (*steps, i)) for i, item in enumerate(node.value))
+        return self._scalar(node, steps)
+
+    def _line(self, node: Node) -> str:
+        return f"{self.origin}:{node.start_mark.line + 1}"
+
+    def _mapping(self, node: MappingNode, steps: Steps) -> dict[str, Any]:
+        merged: dict[str, Any] = {}
+        own: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            if str(key_node.tag) == "tag:yaml.org,2002:merge":
+                merged = self._merge(value_node, steps) | merged
+                continue
+            key = key_node.value
+            if not isinstance(key_node, ScalarNode) or not isinstance(key, str):
+                self._problem(
+                    key_node, steps, "a key must be plain text.", "Quote it or rename it."
+                )
+            elif key in own:
+                first = self.places[*steps, key].rpartition(":")[2]
+                self._problem(
+                    key_node,
+                    (*steps, key),
+                    f"'{key}' is already given in line {first}.",
+                    "Keep one of the two.",
+                )
+            else:
+                self.places[*steps, key] = self._line(key_node)
+                own[key] = self.read(value_node, (*steps, key))
+        return merged | own
+
+    def _merge(self, node: Node, steps: Steps) -> dict[str, Any]:
+        sources = node.value if isinstance(node, SequenceNode) else [node]
+        merged: dict[str, Any] = {}
+        for source in sources:
+            if isinstance(source, MappingNode):
+                merged = self._mapping(source, steps) | merged
+            else:
+                self._problem(source, steps, "<< needs a mapping.", "Give it an alias of one.")
+        return merged
+
+    def _scalar(self, node: Node, steps: Steps) -> Any:
+        kind = str(node.tag).rpartition(":")[2]
+        text = node.value
+        try:
+            if kind == "null":
+                return None
+            if kind == "bool":
+                return text.lower() == "true"
+            if kind == "int":
+                return int(
+                    text.replace("_", ""),
+                    0 if text.lstrip("+-")[:2].lower() in ("0x", "0o", "0b") else 10,
+                )
+            if kind == "float":
+                return float(text.replace("_", "").replace(".inf", "inf").replace(".nan", "nan"))
+        except ValueError:
+            return text
+        if kind not in ("str", "timestamp"):
+            self._problem(
+                node,
+                steps,
+                f"the tag {node.tag} is not allowed; a file holds values only.",
+                "Remove the tag. Code comes in as a plug-in, listed under plugins:.",
+            )
+        return text
+
+    def _problem(self, node: Node, steps: Steps, message: str, next_step: str) -> None:
+        self.problems.append(Problem(spell(steps), message, next_step, self._line(node)))
+
+
+def _parse_path(path: str, origin: str) -> Steps:
+    steps: list[str | int] = []
+    for part in path.split("."):
+        name, *indices = part.split("[")
+        if not name or not all(i.endswith("]") and i[:-1].isdigit() for i in indices):
+            raise _refusal(
+                origin, f"'{path}' is not a path.", "As in: stages.student.objective[0].weight"
+            )
+        steps += [name, *(int(i[:-1]) for i in indices)]
+    return tuple(steps)
+
+
+def _with(value: Any, steps: Steps, new: Any, origin: str, done: Steps = ()) -> Any:
+    """Return `value` with `new` at the end of `steps`."""
+    if not steps:
+        return new
+    step, rest = steps[0], steps[1:]
+    here = spell((*done, step))
+    if isinstance(step, int):
+        if not isinstance(value, tuple) or step >= len(value):
+            raise _refusal(origin, f"there is no {here} in the file.", "Indices count from 0.")
+        return (
+            *value[:step],
+            _with(value[step], rest, new, origin, (*done, step)),
+            *value[step + 1 :],
+        )
+    if isinstance(value, str) and done:  # a plug-in by name alone: make room for its options
+        value = {"kind": value}
+    if value is not None and not isinstance(value, dict):
+        raise _refusal(origin, f"{spell(done)} is not a mapping, so it has no '{step}'.", "")
+    inner = (value or {}).get(step)
+    if inner is None and rest and len(done) < 2 and step not in (value or {}):
+        raise _refusal(origin, f"there is no {here} in the file.", nearest(str(step), _keys(value)))
+    return (value or {}) | {step: _with(inner, rest, new, origin, (*done, step))}
+
+
+def _keys(value: Any) -> Iterator[str]:
+    yield from (value or {})

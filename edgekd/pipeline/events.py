@@ -1,0 +1,100 @@
+"""What happens in a run, one value per happening, one JSON line each."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, ClassVar, TypeAlias
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened."""
+
+    event: ClassVar[str]
+
+    def line(self) -> str:
+        """Return the event as one line of JSON."""
+        return json.dumps({"event": self.event} | asdict(self), ensure_ascii=False)
+
+
+@dataclass(frozen=True)
+class RunStarted(Event):
+    """A run begins."""
+
+    event: ClassVar[str] = "run_started"
+    name: str
+    device: str
+    store: str
+    stages: Sequence[str]
+    log: str
+
+
+@dataclass(frozen=True)
+class StageKept(Event):
+    """A stage's result is there already."""
+
+    event: ClassVar[str] = "stage_kept"
+    stage: str
+    key: str
+    facts: Mapping[str, Any]
+    made_at: str
+
+
+@dataclass(frozen=True)
+class StageStarted(Event):
+    """A stage begins."""
+
+    event: ClassVar[str] = "stage_started"
+    stage: str
+    key: str
+    reasons: Sequence[str]
+
+
+@dataclass(frozen=True)
+class StageProgress(Event):
+    """A stage is so far."""
+
+    event: ClassVar[str] = "stage_progress"
+    stage: str
+    done: int
+    total: int
+    what: str
+    numbers: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class StageDone(Event):
+    """A stage's result is committed."""
+
+    event: ClassVar[str] = "stage_done"
+    stage: str
+    key: str
+    seconds: float
+    cpu_seconds: float
+    facts: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class StageFailed(Event):
+    """A stage ended without a result."""
+
+    event: ClassVar[str] = "stage_failed"
+    stage: str
+    message: str
+
+
+@dataclass(frozen=True)
+class RunDone(Event):
+    """A run ended with every stage done."""
+
+    event: ClassVar[str] = "run_done"
+    exit_code: int
+    folder: str
+    report: str | None
+    artifacts: Sequence[str]
+    gates: Sequence[Mapping[str, Any]]
+    ran: Sequence[str]
+    seconds: float
+
+
+Listener: TypeAlias = Callable[[Event], None]

@@ -1,0 +1,270 @@
+"""Doing what a plan says, and leaving what people look for where they find it."""
+
+import importlib.metadata
+import os
+import shlex
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from edgekd.core.artifact import Manifest, digest_file, digest_json
+from edgekd.core.errors import EdgekdError, RunInterruptedError
+from edgekd.core.protocols import Origin
+from edgekd.pipeline.code import package_digest
+from edgekd.pipeline.document import read_text
+from edgekd.pipeline.events import (
+    Listener,
+    RunDone,
+    RunStarted,
+    StageDone,
+    StageFailed,
+    StageKept,
+    StageProgress,
+    StageStarted,
+)
+from edgekd.pipeline.kept import read_json, write_json
+from edgekd.pipeline.machine import this_machine
+from edgekd.pipeline.plan import Plan, Step, ancestors, make_plan
+from edgekd.pipeline.records import Record, RunFolders
+from edgekd.pipeline.resolve import Request, Resolved
+from edgekd.pipeline.store import Store, list_files
+from edgekd.pipeline.workshop import Workshop
+
+SHAPING = ("torch", "numpy", "onnx", "onnxruntime", "executorch", "torchao", "transformers")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Where a run keeps things."""
+
+    store: Path
+    runs: Path
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a run came to."""
+
+    exit_code: int
+    """0 where every gate is kept, else 1."""
+    folder: Path
+    """Where the report and the artifacts are."""
+    report: Path | None
+    artifacts: Sequence[Path]
+    gates: Sequence[Mapping[str, Any]]
+    """One row per gate, program and target, with its verdict."""
+    facts: Mapping[str, Mapping[str, Any]]
+    """What each stage found out."""
+    ran: Sequence[str]
+    """The stages that were not kept."""
+
+
+def plan_pipeline(request: Request, settings: Settings, until: str | None = None) -> Plan:
+    """Return what a run would do; RequestError holds every problem of the file."""
+    store = Store(settings.store)
+    store.prepare()
+    with Workshop(_log(store)) as workshop:
+        return make_plan(resolved(request, store, workshop), store, until)
+
+
+def run_pipeline(
+    request: Request, settings: Settings, listener: Listener, until: str | None = None
+) -> RunResult:
+    """Run what is not kept yet and return what came of it.
+
+    RequestError before anything runs where the request is wrong; StageError where a stage fails;
+    RunInterruptedError after Ctrl-C, with every finished stage kept.
+    """
+    started = time.monotonic()
+    store = Store(settings.store)
+    store.prepare()
+    log = _log(store)
+    with Workshop(log) as workshop:
+        plan = make_plan(resolved(request, store, workshop), store, until)
+        names = [step.stage.name for step in plan.steps]
+        listener(
+            RunStarted(plan.resolved.name, plan.resolved.device, str(store.root), names, str(log))
+        )
+        manifests: dict[str, Manifest] = {}
+        for step in plan.steps:
+            try:
+                manifests[step.stage.name] = _make(step, plan, store, workshop, listener)
+            except KeyboardInterrupt:
+                workshop.close()
+                raise RunInterruptedError(
+                    f"Interrupted in stage {step.stage.name}; the stages before it are kept."
+                ) from None
+            except EdgekdError as error:
+                listener(StageFailed(step.stage.name, str(error)))
+                raise
+    result = _finish(plan, manifests, store, RunFolders(settings.runs))
+    listener(
+        RunDone(
+            result.exit_code,
+            str(result.folder),
+            str(result.report) if result.report else None,
+            [str(path) for path in result.artifacts],
+            result.gates,
+            result.ran,
+            time.monotonic() - started,
+        )
+    )
+    return result
+
+
+def resolved(request: Request, store: Store, workshop: Workshop) -> Resolved:
+    """Return the resolved pipeline: as kept, where nothing that it was read from changed."""
+    key = digest_json(
+        {
+            "request": asdict(request),
+            "text": read_text(Path(request.file)),
+            "package": package_digest(),
+            "libraries": {name: importlib.metadata.version(name) for name in SHAPING},
+            "gpu": Path("/dev/nvidiactl").exists(),
+        }
+    )
+    file = store.root / "plans" / f"{key[:20]}.json"
+    kept = read_json(file)
+    if kept is not None:
+        found = Resolved.from_dict(kept)
+        if all(_is(path, digest) for path, digest in found.depends.items()):
+            return found
+    fresh = workshop.resolve(request)
+    write_json(file, fresh.as_dict())
+    return fresh
+
+
+def _is(path: str, digest: str) -> bool:
+    try:
+        return digest_file(Path(path)) == digest
+    except OSError:
+        return False
+
+
+def _log(store: Store) -> Path:
+    stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+    return store.root / "logs" / f"{stamp}-{os.getpid()}.log"
+
+
+def _make(step: Step, plan: Plan, store: Store, workshop: Workshop, listener: Listener) -> Manifest:
+    """Return the stage's manifest: the kept one, or that of a result made now."""
+    with store.lock(step.key):
+        kept = step.kept or store.find(step.key)  # another run may have made it meanwhile
+        if kept is not None:
+            listener(StageKept(step.stage.name, step.key, kept.facts, kept.started_at))
+            return kept
+        listener(StageStarted(step.stage.name, step.key, step.reasons))
+        manifest = _run_stage(step, plan, store, workshop, listener)
+    store.remember(plan.resolved.name, step.stage.name, step.key)
+    listener(
+        StageDone(step.stage.name, step.key, manifest.seconds, manifest.cpu_seconds, manifest.facts)
+    )
+    return manifest
+
+
+def _run_stage(
+    step: Step, plan: Plan, store: Store, workshop: Workshop, listener: Listener
+) -> Manifest:
+    stage, resolved_pipeline = step.stage, plan.resolved
+    keys = {s.stage.name: s.key for s in plan.steps}
+    above = set(ancestors(stage, plan))
+    started_at = datetime.now(UTC).isoformat(timespec="seconds")
+    with store.filling(step.key) as out:
+        answer = workshop.ask(
+            {
+                "do": "stage",
+                "name": stage.name,
+                "kind": stage.kind,
+                "options": stage.options,
+                "out": str(out),
+                "seed": stage.seed,
+                "device": resolved_pipeline.device,
+                "task": resolved_pipeline.task,
+                "plugins": resolved_pipeline.plugins,
+                "inputs": {name: str(store.folder(keys[name])) for name in stage.inputs},
+                "ancestors": {n: str(store.folder(keys[n])) for n in keys if n in above},
+                "origin": asdict(_origin(resolved_pipeline)),
+                "targets": stage.targets,
+            },
+            lambda p: listener(
+                StageProgress(stage.name, p["done"], p["total"], p["what"], p["numbers"])
+            ),
+        )
+        manifest = Manifest(
+            key=step.key,
+            stage=stage.name,
+            kind=stage.kind,
+            makes=stage.makes,
+            identity=step.identity,
+            inputs={name: keys[name] for name in stage.inputs},
+            facts=answer["facts"],
+            files=list_files(out),
+            started_at=started_at,
+            seconds=round(answer["seconds"], 3),
+            cpu_seconds=round(answer["cpu_seconds"], 3),
+            host=this_machine(),
+        )
+        store.commit(manifest, out)
+    return manifest
+
+
+def _origin(pipeline: Resolved) -> Origin:
+    request = pipeline.request
+    words = ["edgekd", "run", os.path.relpath(request.file)]
+    words += [word for assignment in request.sets for word in ("--set", assignment)]
+    words += [word for target in request.targets for word in ("--target", target)]
+    return Origin(
+        pipeline.name, request.file, pipeline.text, tuple(request.sets), shlex.join(words)
+    )
+
+
+def _finish(
+    plan: Plan, manifests: Mapping[str, Manifest], store: Store, runs: RunFolders
+) -> RunResult:
+    """Leave programs and reports in the run's folder, with a record of the run."""
+    gates = [row for m in manifests.values() for row in m.facts.get("gates", ())]
+    failed = sum(int(m.facts.get("gates_failed", 0)) for m in manifests.values())
+    record = Record(
+        name=plan.resolved.name,
+        file=plan.resolved.request.file,
+        command=_origin(plan.resolved).command,
+        finished_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        exit_code=1 if failed else 0,
+        keys={step.stage.name: step.key for step in plan.steps},
+        results={n: _result(m) for n, m in manifests.items()},
+        gates=gates,
+    )
+    folder = runs.of(record)
+    artifacts, report = [], None
+    for manifest in manifests.values():
+        source = store.folder(manifest.key)
+        if manifest.makes == "program":
+            artifacts += [
+                _copy(source / name, folder / name, file["sha256"])
+                for name, file in manifest.files.items()
+                if Path(name).suffix in (".onnx", ".pte")
+            ]
+        elif manifest.makes == "report":
+            for name, file in manifest.files.items():
+                copied = _copy(source / name, folder / name, file["sha256"])
+                report = copied if copied.name == "report.html" else report
+    runs.write(record, folder)
+    facts = {name: manifest.facts for name, manifest in manifests.items()}
+    ran = [step.stage.name for step in plan.to_run]
+    return RunResult(record.exit_code, folder, report, artifacts, gates, facts, ran)
+
+
+def _result(manifest: Manifest) -> Any:
+    return {key: manifest.facts.get(key) for key in ("says", "result", "measure")}
+
+
+def _copy(source: Path, target: Path, sha256: str) -> Path:
+    """Copy a file unless it is there; the store's own files are never handed out."""
+    if not target.is_file() or digest_file(target) != sha256:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, target)
+    return target

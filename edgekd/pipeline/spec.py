@@ -1,0 +1,126 @@
+"""The pipeline file as a typed value, and every problem of a file in its own terms."""
+
+import re
+import typing
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, Field, StringConstraints, ValidationError
+from pydantic_core import ErrorDetails
+
+from edgekd.core.config import Config, Count
+from edgekd.core.errors import Problem, nearest
+from edgekd.core.refs import Use, UseStage, UseTask
+from edgekd.pipeline.document import Document, Steps, spell
+
+StageName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$", max_length=60)]
+
+
+class Pipeline(Config):
+    """What a pipeline file says."""
+
+    name: StageName
+    """Names the run and its folder."""
+    description: str = ""
+    """For people."""
+    seed: Count = 0
+    """All chance of the run comes from it."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where models train; auto takes a GPU where there is one."""
+    plugins: tuple[str, ...] = ()
+    """Modules with plug-ins of your own: .py files beside this one, or installed packages."""
+    task: UseTask
+    """What is learned, and from which data."""
+    targets: tuple[str, ...] = ()
+    """Devices that every `validate` stage without targets of its own measures on."""
+    stages: Annotated[dict[StageName, UseStage], Field(min_length=1)]
+    """The stages by name; `$name` refers to another stage's result."""
+
+
+def validate(document: Document, beside: Path) -> tuple[Pipeline | None, list[Problem]]:
+    """Return the typed pipeline, or every problem of the file; paths are relative to `beside`."""
+    try:
+        return Pipeline.model_validate(document.value, context={"beside": beside}), []
+    except ValidationError as error:
+        return None, [_problem(details, document) for details in error.errors()]
+
+
+def _problem(details: ErrorDetails, document: Document) -> Problem:
+    loc = tuple(step for step in details["loc"] if step != "[key]")
+    written = _written(loc)
+    kind, found = details["type"], details["input"]
+    message, next_step = details["msg"], ""
+    if kind == "extra_forbidden":
+        message = f"unknown key '{written[-1]}'."
+        next_step = nearest(str(written[-1]), _fields_at(loc[:-1], document.value))
+    elif kind == "missing":
+        message, next_step = "this key is required.", f"Add {written[-1]}: ..."
+    elif kind in ("value_error", "assertion_error"):
+        message = re.sub(r"^(Value|Assertion) error, ", "", message)
+    elif kind == "unknown_name":
+        message, _, next_step = message.partition(". ")
+        message += "."
+    elif kind == "string_pattern_mismatch":
+        message = f"'{found}' is not a name."
+        next_step = "Use letters, digits, - and _, beginning with a letter."
+    elif message.startswith("Input should be "):
+        expected = message.removeprefix("Input should be ")
+        expected = f"a value {expected}" if expected.startswith(("greater", "less")) else expected
+        message = f"expected {expected}, found {_shown(found)}."
+    elif kind in ("not_a_use", "not_a_ref"):
+        message += f", found {_shown(found)}."
+    return Problem(spell(written), message, next_step, document.place(written))
+
+
+def _shown(value: object) -> str:
+    if value is None:
+        return "nothing"
+    if isinstance(value, Mapping):
+        return "a mapping"
+    if isinstance(value, tuple):
+        return "a list"
+    text = repr(value) if isinstance(value, str) else str(value)
+    text = text.lower() if isinstance(value, bool) else text
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _written(loc: Steps) -> Steps:
+    """Return where a value stands in the file: options stand beside their `kind`."""
+    return tuple(s for s in loc if s != "options" and not (isinstance(s, str) and s[:1] == "<"))
+
+
+def _fields_at(loc: Steps, value: Any) -> Iterator[str]:
+    """Yield the keys that are known at a place, following the types of the configs."""
+    kind: Any = Pipeline
+    for step in loc:
+        if isinstance(step, str) and step[:1] == "<":
+            kind = next((c for c in _alternatives(kind) if issubclass(c, Use)), Config)
+        elif step == "options":
+            name = value if isinstance(value, str) else value.get("kind")
+            kind = kind.registry.get(name).config if name in kind.registry.names() else Config
+        else:
+            value = value[step] if not isinstance(value, str) else None
+            kind = _inner(kind, step)
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        yield from (name for name in kind.model_fields if name != "options")
+        if issubclass(kind, Use) and isinstance(value, Mapping):
+            name = value.get("kind")
+            if name in kind.registry.names():
+                yield from kind.registry.get(name).config.model_fields
+
+
+def _inner(kind: Any, step: str | int) -> Any:
+    """Return the type of a field or item of a type."""
+    configs = [c for c in _alternatives(kind) if issubclass(c, BaseModel)]
+    for config in configs:
+        if step in config.model_fields:
+            return config.model_fields[str(step)].annotation
+    return kind if not configs else Config
+
+
+def _alternatives(kind: Any) -> list[type]:
+    """Return the classes inside unions, containers and annotations."""
+    if isinstance(kind, type) and not typing.get_args(kind):
+        return [kind]
+    return [c for argument in typing.get_args(kind) for c in _alternatives(argument)]

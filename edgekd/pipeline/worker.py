@@ -1,0 +1,146 @@
+"""The warm process that resolves pipelines and runs torch stages, one after another.
+
+It reads one JSON request per line and answers with JSON lines: progress, then one `done`,
+`refused` (the user can mend it) or `crashed`. What libraries print goes to the run's log.
+"""
+
+import json
+import os
+import sys
+import time
+import traceback
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import IO, Any
+
+from edgekd.core import kinds
+from edgekd.core.artifact import Manifest
+from edgekd.core.errors import EdgekdError, RequestError, StageError
+from edgekd.core.protocols import Ancestor, Facts, Origin, Task
+from edgekd.core.quantity import Quantity
+from edgekd.core.refs import Ref, UseTask, as_read
+from edgekd.core.registry import load_user_module
+from edgekd.pipeline.graph import implied_export
+from edgekd.pipeline.resolve import Request, resolve
+
+SECONDS_BETWEEN_PROGRESS = 0.1
+
+
+@dataclass
+class StageRun:
+    """What a stage may use: see `core.protocols.Run`."""
+
+    name: str
+    out: Path
+    seed: int
+    device: str
+    use_task: UseTask
+    inputs: Mapping[str, Path]
+    ancestors: Mapping[str, Ancestor]
+    origin: Origin
+    targets: Mapping[str, Mapping[str, Any]]
+    channel: IO[str]
+    _tasks: dict[str, Task]
+    _last: float = field(default=0.0, init=False)
+
+    @cached_property
+    def task(self) -> Task:
+        """The task, with its data read once per worker."""
+        key = self.use_task.model_dump_json()
+        if key not in self._tasks:
+            self._tasks[key] = self.use_task.build()
+        return self._tasks[key]
+
+    def input(self, ref: Ref) -> Path:
+        """Return the folder of another stage's result, or of the export implied for it."""
+        export = implied_export(ref.stage)
+        implied = "program" in ref.makes and export in self.inputs
+        return self.inputs[export if implied else ref.stage]
+
+    def progress(self, done: int, total: int, what: str, **numbers: float) -> None:
+        """Say how far the stage is, at most ten times a second."""
+        now = time.monotonic()
+        if done >= total or now - self._last >= SECONDS_BETWEEN_PROGRESS:
+            self._last = now
+            numbers = {name: float(value) for name, value in numbers.items()}
+            message = {"done": done, "total": total, "what": what, "numbers": numbers}
+            _say(self.channel, {"answer": "progress"} | message)
+
+
+def main() -> None:
+    """Serve requests from standard input until it ends."""
+    channel = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # what anything prints from here on goes to the log, not between the answers
+    tasks: dict[str, Task] = {}
+    for line in sys.stdin:
+        request = json.loads(line)
+        try:
+            _say(channel, {"answer": "done"} | _answer(request, channel, tasks))
+        except EdgekdError as error:
+            _say(channel, {"answer": "refused"} | _described(error))
+        except Exception as error:  # any fault of a plug-in ends its stage, not the worker
+            traceback.print_exc()
+            _say(channel, {"answer": "crashed", "message": f"{type(error).__name__}: {error}"})
+
+
+def plain(facts: Facts) -> dict[str, Any]:
+    """Return a stage's facts as JSON values."""
+    return {k: v.as_dict() if isinstance(v, Quantity) else v for k, v in facts.items()}
+
+
+def _answer(request: dict[str, Any], channel: IO[str], tasks: dict[str, Task]) -> dict[str, Any]:
+    if request["do"] == "resolve":
+        asked = Request(**request["request"])
+        return {"resolved": resolve(asked).as_dict()}
+    for path in request["plugins"]:
+        if not any(getattr(m, "__file__", None) == path for m in list(sys.modules.values())):
+            load_user_module(path, Path("/"))
+    run = StageRun(
+        name=request["name"],
+        out=Path(request["out"]),
+        seed=request["seed"],
+        device=request["device"],
+        use_task=UseTask.model_validate(as_read(request["task"])),
+        inputs={name: Path(folder) for name, folder in request["inputs"].items()},
+        ancestors={
+            name: Ancestor(Path(folder), Manifest.read(Path(folder)))
+            for name, folder in request["ancestors"].items()
+        },
+        origin=Origin(**request["origin"]),
+        targets=as_read(request["targets"]),
+        channel=channel,
+        _tasks=tasks,
+    )
+    plugin = kinds.stage.get(request["kind"])
+    started, started_cpu = time.monotonic(), _cpu_seconds()
+    facts: Facts = plugin.build(plugin.config.model_validate(as_read(request["options"])))(run)
+    return {
+        "facts": plain(facts),
+        "seconds": time.monotonic() - started,
+        "cpu_seconds": _cpu_seconds() - started_cpu,
+    }
+
+
+def _cpu_seconds() -> float:
+    """Return the CPU seconds of this process and of those it started and saw end."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
+
+
+def _described(error: EdgekdError) -> dict[str, Any]:
+    if isinstance(error, RequestError):
+        return {"error": "RequestError", "problems": [asdict(p) for p in error.problems]}
+    if isinstance(error, StageError):
+        return {"error": "StageError", "message": error.message, "next_step": error.next_step}
+    return {"error": type(error).__name__, "message": str(error)}
+
+
+def _say(channel: IO[str], message: dict[str, Any]) -> None:
+    channel.write(json.dumps(message) + "\n")
+    channel.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,108 @@
+"""The parent's side of the worker: start it when it is first needed, ask, end it."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from edgekd.core import errors
+from edgekd.core.errors import EdgekdError, Problem, RequestError, StageError
+from edgekd.pipeline.resolve import Request, Resolved
+
+SECONDS_TO_END = 5
+
+
+class Workshop:
+    """Holds one worker process, or none until something is asked."""
+
+    def __init__(self, log: Path):
+        self.log = log
+        self._process: subprocess.Popen[str] | None = None
+
+    def __enter__(self) -> "Workshop":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the worker and everything that it started."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        assert process.stdin is not None
+        process.stdin.close()
+        try:
+            process.wait(0.2)
+        except subprocess.TimeoutExpired:
+            process.terminate()
+            try:
+                process.wait(SECONDS_TO_END)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+    def resolve(self, request: Request) -> Resolved:
+        """Return the pipeline of a file; RequestError holds its problems."""
+        answer = self.ask({"do": "resolve", "request": asdict(request)}, lambda _: None)
+        return Resolved.from_dict(answer["resolved"])
+
+    def ask(
+        self, request: dict[str, Any], on_progress: Callable[[dict[str, Any]], None]
+    ) -> dict[str, Any]:
+        """Return the worker's answer; EdgekdError where it refuses, crashes or dies."""
+        process = self._start()
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(json.dumps(request) + "\n")
+        process.stdin.flush()
+        for line in process.stdout:
+            answer: dict[str, Any] = json.loads(line)
+            if answer["answer"] == "progress":
+                on_progress(answer)
+            elif answer["answer"] == "done":
+                return answer
+            else:
+                raise self._error(answer)
+        status = process.wait()
+        self._process = None
+        raise StageError(
+            f"the worker process ended with status {status}.",
+            f"Its output is in {self.log}. Status -9 is often the system's out-of-memory killer.",
+        )
+
+    def _start(self) -> "subprocess.Popen[str]":
+        if self._process is None:
+            self.log.parent.mkdir(parents=True, exist_ok=True)
+            with self.log.open("ab") as log:
+                self._process = subprocess.Popen(
+                    [sys.executable, "-m", "edgekd.pipeline.worker"],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=log,
+                    text=True,
+                    encoding="utf-8",
+                    env=os.environ | {"PYTHONUNBUFFERED": "1"},
+                    start_new_session=True,  # Ctrl-C reaches the parent alone, which ends us
+                )
+        return self._process
+
+    def _error(self, answer: dict[str, Any]) -> EdgekdError:
+        if answer["answer"] == "crashed":
+            return StageError(f"{answer['message']}.", f"The whole traceback is in {self.log}.")
+        if answer["error"] == "RequestError":
+            return RequestError(Problem(**problem) for problem in answer["problems"])
+        if answer["error"] == "StageError":
+            return StageError(answer["message"], answer["next_step"])
+        kind: type[EdgekdError] = getattr(errors, answer["error"])
+        return kind(answer["message"])

@@ -1,0 +1,95 @@
+"""1,797 handwritten digits, 8x8 pixels, 10 classes, from scikit-learn: always there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import model_validator
+
+from edgekd.core.config import Config, Count, Share
+from edgekd.core.errors import Problem, RequestError
+from edgekd.core.kinds import source
+from edgekd.core.protocols import Arrays, Split
+from edgekd.data.splits import stratified_parts
+
+if TYPE_CHECKING:
+    import numpy as np
+
+BRIGHTEST = 16
+"""Pixels of the file are counts from 0 to 16."""
+
+
+class DigitsOptions(Config):
+    """How the examples are divided."""
+
+    validation: Share = 0.15
+    """Share of the examples that choices are made on."""
+    test: Share = 0.25
+    """Share of the examples that gates and reports use, and nothing else."""
+    seed: Count = 0
+    """Seed of the division; the seed of the run does not move it."""
+
+    @model_validator(mode="after")
+    def _leaves_something_to_train_on(self) -> DigitsOptions:
+        if not (self.validation > 0 and self.test > 0 and self.validation + self.test < 1):
+            raise ValueError(
+                f"validation ({self.validation}) and test ({self.test}) must both be above 0 "
+                "and sum to less than 1"
+            )
+        return self
+
+
+@source(config=DigitsOptions)
+class Digits:
+    """The digits in three splits with the classes in equal shares."""
+
+    def __init__(self, options: DigitsOptions):
+        self.options = options
+        self.labels: Sequence[str] = tuple("0123456789")
+        self.shapes: Mapping[str, tuple[int, ...]] = {"image": (8, 8, 1), "label": ()}
+
+    def files(self) -> Sequence[Path]:
+        """Return the file inside scikit-learn; RequestError where that is not installed."""
+        return (_installed(),)
+
+    def load(self, split: Split) -> Arrays:
+        """Return `image` uint8 [n, 8, 8, 1] and `label` int64 [n]."""
+        taken = self._parts[split]
+        return {name: column[taken] for name, column in self._columns.items()}
+
+    @cached_property
+    def _columns(self) -> Arrays:
+        import numpy as np
+
+        rows = np.loadtxt(_installed(), delimiter=",")
+        image = (rows[:, :-1] * (255 / BRIGHTEST)).round().astype(np.uint8)
+        return {"image": image.reshape(-1, 8, 8, 1), "label": rows[:, -1].astype(np.int64)}
+
+    @cached_property
+    def _parts(self) -> dict[Split, np.ndarray[Any, np.dtype[np.int64]]]:
+        label = self._columns["label"]
+        test = round(self.options.test * len(label))
+        validation = round(self.options.validation * len(label))
+        sizes = (test, validation, len(label) - test - validation)
+        parts = stratified_parts(label, sizes, self.options.seed)
+        return dict(zip(("test", "validation", "train"), parts, strict=True))
+
+
+def _installed() -> Path:
+    """Return scikit-learn's copy, without importing scikit-learn, which takes seconds."""
+    found = find_spec("sklearn")
+    if found is not None and found.origin is not None:
+        path = Path(found.origin).parent / "datasets" / "data" / "digits.csv.gz"
+        if path.is_file():
+            return path
+    raise RequestError(
+        Problem(
+            "task.data",
+            "the digits come with scikit-learn, which is not installed here.",
+            "Install it with: pip install scikit-learn",
+        )
+    )

@@ -1,0 +1,167 @@
+"""Your own pictures: folders train/, val/ and test/ with one folder of PNG or JPEG per class."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field
+
+from edgekd.core.config import Config, Count, PositiveCount, Share
+from edgekd.core.errors import Problem, RequestError
+from edgekd.core.kinds import source
+from edgekd.core.protocols import Arrays, Split
+from edgekd.data.splits import stratified_order
+
+if TYPE_CHECKING:
+    import numpy as np
+
+VALIDATION_FOLDERS = ("val", "validation")
+ENDINGS = frozenset({".png", ".jpg", ".jpeg"})
+
+
+class ImageFolderOptions(Config):
+    """Where the pictures are and what is made of them."""
+
+    root: str
+    """Folder that holds train/, test/ and, if you like, val/ or validation/."""
+    size: PositiveCount | tuple[PositiveCount, PositiveCount]
+    """Pixels every picture is stretched to: one number for a square, or [height, width]."""
+    color: Literal["L", "RGB"] = "RGB"
+    """Grey (L) or colour."""
+    validation: Share = Field(default=0.15, gt=0, lt=1)
+    """Share of train/ that is set apart for choices where there is no folder for them."""
+    seed: Count = 0
+    """Seed of the order and of that division; the seed of the run does not move it."""
+
+
+@source(config=ImageFolderOptions)
+class ImageFolder:
+    """Decoded pictures of one size."""
+
+    def __init__(self, options: ImageFolderOptions):
+        self.options = options
+        self.root = Path(options.root).expanduser()
+        size, channels = options.size, len(options.color)
+        height, width = (size, size) if isinstance(size, int) else size
+        self.shapes: Mapping[str, tuple[int, ...]] = {
+            "image": (height, width, channels),
+            "label": (),
+        }
+
+    @cached_property
+    def labels(self) -> Sequence[str]:
+        """Names of the classes: the folders in train/, sorted."""
+        self.files()
+        return _classes(self.root / "train")
+
+    def files(self) -> Sequence[Path]:
+        """Return the folder of each split; RequestError with all that is wrong with them."""
+        problems = list(self._problems())
+        if problems:
+            raise RequestError(problems)
+        return tuple(self._folders.values())
+
+    def load(self, split: Split) -> Arrays:
+        """Return `image` uint8 [n, height, width, channels] and `label` int64 [n]."""
+        import numpy as np
+
+        listed = self._listed[split]
+        image = np.empty((len(listed), *self.shapes["image"]), np.uint8)
+        with ThreadPoolExecutor() as pool:  # Pillow decodes without holding the interpreter lock
+            for index, decoded in enumerate(pool.map(self._decoded, [path for path, _ in listed])):
+                image[index] = decoded
+        return {"image": image, "label": np.array([label for _, label in listed], np.int64)}
+
+    @cached_property
+    def _folders(self) -> dict[Split, Path]:
+        found = [self.root / name for name in VALIDATION_FOLDERS if (self.root / name).is_dir()]
+        own: dict[Split, Path] = {"validation": found[0]} if found else {}
+        return {"train": self.root / "train", **own, "test": self.root / "test"}
+
+    def _problems(self) -> Iterator[Problem]:
+        """Yield what is wrong with the folders, without opening a picture."""
+        missing = [path for path in self._folders.values() if not path.is_dir()]
+        for path in missing:
+            yield _problem(
+                f"there is no folder {path.absolute()}.",
+                "Make train/ and test/ there, each with one folder of pictures per class.",
+            )
+        if missing:
+            return
+        classes = _classes(self.root / "train")
+        if len(classes) < 2:
+            yield _problem(
+                f"{self.root / 'train'} has {len(classes)} folders of pictures, one per class.",
+                "Make one folder per class in it, at least two.",
+            )
+        for folder in self._folders.values():
+            yield from _problems_of(folder, classes)
+
+    @cached_property
+    def _listed(self) -> dict[Split, list[tuple[Path, int]]]:
+        """Return the file and class of every picture, in an order that mixes the classes."""
+        self.files()
+        listed = {split: self._list(folder) for split, folder in self._folders.items()}
+        if "validation" not in listed:
+            pictures = listed["train"]
+            held_out = max(1, round(self.options.validation * len(pictures)))
+            listed["validation"], listed["train"] = pictures[:held_out], pictures[held_out:]
+        return listed
+
+    def _list(self, folder: Path) -> list[tuple[Path, int]]:
+        import numpy as np
+
+        found = [(p, i) for i, name in enumerate(self.labels) for p in _pictures(folder / name)]
+        order = stratified_order(np.array([label for _, label in found]), self.options.seed)
+        return [found[index] for index in order]
+
+    def _decoded(self, path: Path) -> np.ndarray[Any, np.dtype[np.uint8]]:
+        """Return one picture, upright and in size; RequestError where it cannot be read."""
+        import numpy as np
+        from PIL import Image, ImageOps
+
+        height, width, channels = self.shapes["image"]
+        try:
+            with Image.open(path) as stored:
+                upright = ImageOps.exif_transpose(stored).convert(self.options.color)
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+            raise RequestError(
+                _problem(f"{path} cannot be read: {error}.", "Replace or remove it.")
+            ) from error
+        resized = upright.resize((width, height), Image.Resampling.BILINEAR)
+        return np.asarray(resized, np.uint8).reshape(height, width, channels)
+
+
+def _classes(folder: Path) -> Sequence[str]:
+    """Return the names of a split's class folders, sorted."""
+    return tuple(sorted(p.name for p in folder.iterdir() if p.is_dir() and p.name[0] != "."))
+
+
+def _problems_of(folder: Path, classes: Sequence[str]) -> Iterator[Problem]:
+    """Yield what is wrong with one split."""
+    own = _classes(folder)
+    if own != classes:
+        odd = ", ".join(sorted({*own} ^ {*classes}))
+        yield _problem(
+            f"{folder} and {folder.parent / 'train'} differ in the classes {odd}.",
+            "Make the same folders in both.",
+        )
+    for name in own:
+        if not _pictures(folder / name):
+            yield _problem(
+                f"{folder / name} holds no {', '.join(sorted(ENDINGS))} file.",
+                "Put pictures there, or remove the class from every split.",
+            )
+
+
+def _pictures(folder: Path) -> list[Path]:
+    """Return the picture files of a class, sorted."""
+    return sorted(p for p in folder.iterdir() if p.suffix.lower() in ENDINGS and p.name[0] != ".")
+
+
+def _problem(message: str, next_step: str) -> Problem:
+    return Problem("task.data", message, next_step)

@@ -1,0 +1,122 @@
+"""Say what a picture shows: one image in, one score per class out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgekd.core.config import Config, Count, Number, Positive, PositiveCount
+from edgekd.core.kinds import task
+from edgekd.core.protocols import Batch, Facts, Source, Split
+from edgekd.core.refs import UseSource
+from edgekd.core.signature import Port, Signature
+
+if TYPE_CHECKING:
+    import torch
+
+    from edgekd.tasks.pictures import Pictures
+
+
+class ImageClassificationOptions(Config):
+    """Which pictures, and how a model sees them."""
+
+    data: UseSource
+    """Where the pictures and their classes come from."""
+    size: PositiveCount | None = None
+    """Pixels on each side that pictures are stretched to; without it, as the source has them."""
+    train_examples: PositiveCount | None = None
+    """Learn from this many pictures only, drawn by chance; fewer are always among more."""
+    train_seed: Count = 0
+    """Seed of that draw; the seed of the run does not move it."""
+    mean: tuple[Number, ...] | None = None
+    """What is subtracted per channel, on a scale from 0 to 1; else the training pictures' mean."""
+    std: tuple[Positive, ...] | None = None
+    """What is divided by then, per channel; else the training pictures' standard deviation."""
+
+
+@task(config=ImageClassificationOptions)
+class ImageClassification:
+    """Pictures in memory as bytes, normalised batch by batch on the device that asks."""
+
+    quality: Sequence[str] = ("accuracy", "calibration")
+
+    def __init__(self, options: ImageClassificationOptions):
+        self.options = options
+        self.source: Source = options.data.build()
+        self._loaded: dict[Split, Pictures] = {}
+
+    def signature(self) -> Signature:
+        """Return float32 `image` [batch, channels, height, width] to `logits` [batch, classes]."""
+        height, width, channels = self._shape
+        return Signature(
+            (Port("image", "float32", ("batch", channels, height, width)),),
+            (Port("logits", "float32", ("batch", len(self.source.labels))),),
+        )
+
+    def files(self) -> Sequence[Path]:
+        """Return the files of the source; RequestError where data is missing."""
+        return self.source.files()
+
+    def facts(self) -> Facts:
+        """Return the class names and all that turns a decoded picture into the model's input."""
+        height, width, channels = self._shape
+        mean, std = self._normalisation
+        return {
+            "labels": list(self.source.labels),
+            "preprocessing": {
+                "layout": "NCHW",
+                "color": "L" if channels == 1 else "RGB",
+                "size": [height, width],
+                "scale": 1 / 255,
+                "mean": list(mean),
+                "std": list(std),
+            },
+        }
+
+    def size(self, split: Split) -> int:
+        """Return the number of pictures."""
+        return len(self._pictures(split).label)
+
+    def batches(
+        self,
+        split: Split,
+        batch_size: int,
+        *,
+        device: torch.device,
+        rng: torch.Generator | None = None,
+    ) -> Iterator[Batch]:
+        """Yield `image`, `labels` and `ids`, shuffled where `rng` is given."""
+        return self._pictures(split).batches(
+            batch_size, normalisation=self._normalisation, device=device, rng=rng
+        )
+
+    @property
+    def _shape(self) -> tuple[int, ...]:
+        height, width, channels = self.source.shapes["image"]
+        size = self.options.size
+        return (size, size, channels) if size else (height, width, channels)
+
+    def _pictures(self, split: Split) -> Pictures:
+        from edgekd.tasks.pictures import read_pictures
+
+        if split not in self._loaded:
+            pictures = read_pictures(self.source, split, self._shape[:2])
+            if split == "train":
+                pictures = pictures.fewer(self.options.train_examples, self.options.train_seed)
+                pictures.check_every_class(self.source.labels)
+            self._loaded[split] = pictures
+        return self._loaded[split]
+
+    @property
+    def _normalisation(self) -> tuple[Sequence[float], Sequence[float]]:
+        """Return mean and standard deviation by channel, on a scale from 0 to 1."""
+        from edgekd.tasks.pictures import check_channels
+
+        mean: Sequence[float] | None = self.options.mean
+        std: Sequence[float] | None = self.options.std
+        if mean is None or std is None:
+            own_mean, own_std = self._pictures("train").statistics
+            mean, std = mean or own_mean, std or own_std
+        check_channels(mean, std, self._shape[2])
+        return mean, std

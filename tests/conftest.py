@@ -1,8 +1,9 @@
-"""Shapes are checked on every call of a test run; chance is fixed."""
+"""Shapes are checked on every call of a test run, wherever tensors are; chance is fixed."""
 
 import jaxtyping
 
-jaxtyping.install_import_hook("edgekd", "beartype.beartype")
+TENSORS = "ops objectives data tasks models transforms measures runtimes train stages".split()
+jaxtyping.install_import_hook([f"edgekd.{room}" for room in TENSORS], "beartype.beartype")
 
 from hypothesis import settings  # noqa: E402
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 from edgekd.core.artifact import Manifest
 from edgekd.core.refs import Ref, UseModel, UseTransform
@@ -34,6 +34,7 @@ Facts: TypeAlias = Mapping[str, Any]
 for people ('ResNet-9, 117 k parameters'), `result` the one number that matters."""
 
 
+@runtime_checkable
 class Source(Protocol):
     """Examples from somewhere, in three splits that share no example."""
 
@@ -49,6 +50,7 @@ class Source(Protocol):
         """Return columns by name, all with the same first dimension."""
 
 
+@runtime_checkable
 class Task(Protocol):
     """What a batch is and what counts as quality."""
 
@@ -82,6 +84,7 @@ class Task(Protocol):
         """
 
 
+@runtime_checkable
 class Runtime(Protocol):
     """Makes a program file of a model, and runs one here for checking (never for timing)."""
 
@@ -110,6 +113,7 @@ class Runtime(Protocol):
         """Return a function from inputs to outputs, both by name."""
 
 
+@runtime_checkable
 class Transport(Protocol):
     """The way to a device."""
 
@@ -147,6 +151,7 @@ class Ancestor:
     manifest: Manifest
 
 
+@runtime_checkable
 class Preview(Protocol):
     """What a stage's `check` may look at before anything runs."""
 
@@ -156,6 +161,7 @@ class Preview(Protocol):
         """Return the definition of the model that a stage will make, where it is known."""
 
 
+@runtime_checkable
 class Run(Protocol):
     """What a stage may use: its folders, its chance, its device. Nothing else of the run."""
 

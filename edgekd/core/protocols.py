@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 Split = Literal["train", "validation", "test"]
 Batch: TypeAlias = "dict[str, Tensor]"
 """Model inputs by the names of the signature, and columns such as `labels` and `ids`."""
-Arrays: TypeAlias = "Mapping[str, np.ndarray[Any, Any]]"
+Arrays: TypeAlias = "Mapping[str, np.ndarray[Any, np.dtype[Any]]]"
 Facts: TypeAlias = Mapping[str, Any]
 """What a stage found out, as JSON values and `Quantity`s. `says` is a phrase about the result
 for people ('ResNet-9, 117 k parameters'), `result` the one number that matters."""

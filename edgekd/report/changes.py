@@ -1,0 +1,77 @@
+"""What a step made better or worse against the step before it, as far as intervals can tell."""
+
+from collections.abc import Iterator, Mapping
+
+from edgekd.core.quantity import Quantity
+from edgekd.core.results import MeasuredProgram, Measurements
+from edgekd.report.words import listed
+
+_LEAST_CHANGE_OF_SIZE = 0.01
+
+
+def changes(found: Measurements) -> dict[tuple[str, str], str]:
+    """Return, by program and target, a phrase on what changed.
+
+    A step of the lineage is compared with the one before, a candidate with the lineage's last,
+    the first step with the reference.
+    """
+    said = {}
+    by_place = {(m.program, m.target): m.quantities for m in found.measurements}
+    for program, before in _pairs(found):
+        for target in found.targets:
+            new, old = (by_place.get((p.name, target.name)) for p in (program, before))
+            if new is not None and old is not None:
+                parts = dict(_differences(new, old, timed=not target.emulated))
+                phrase = _phrase(parts | _size(program, before), before.name)
+                said[program.name, target.name] = phrase
+    return said
+
+
+def _pairs(found: Measurements) -> Iterator[tuple[MeasuredProgram, MeasuredProgram]]:
+    before = next((p for p in found.programs if p.name == found.reference), None)
+    for program in found.programs:
+        if program.role == "reference" or before is None:
+            continue
+        yield program, before
+        if program.role == "along":
+            before = program
+
+
+def _differences(
+    new: Mapping[str, Quantity], old: Mapping[str, Quantity], *, timed: bool
+) -> Iterator[tuple[str, bool]]:
+    """Yield what clearly changed and whether for the better: intervals that do not touch."""
+    words = {"accuracy": ("more accurate", "less accurate", True)}
+    if timed:
+        words["latency_p50_ms"] = ("slower", "faster", False)
+    for name, (higher, lower, high_is_good) in words.items():
+        if name not in new or name not in old:
+            continue
+        if _above(new[name], old[name]):
+            yield higher, high_is_good
+        elif _above(old[name], new[name]):
+            yield lower, not high_is_good
+
+
+def _above(one: Quantity, other: Quantity) -> bool:
+    low = one.value if one.low is None else one.low
+    high = other.value if other.high is None else other.high
+    return low > high
+
+
+def _size(new: MeasuredProgram, old: MeasuredProgram) -> dict[str, bool]:
+    share = new.size_bytes / max(1, old.size_bytes) - 1
+    if abs(share) < _LEAST_CHANGE_OF_SIZE:
+        return {}
+    return {
+        f"{abs(share):.0%} {'smaller' if share < 0 else 'larger'}".replace("%", " %"): share < 0
+    }
+
+
+def _phrase(parts: Mapping[str, bool], before: str) -> str:
+    good = [text for text, gained in parts.items() if gained]
+    bad = [text for text, gained in parts.items() if not gained]
+    if not good:
+        lost = f"; {listed(bad)}" if bad else ""
+        return f"no gain over {before} that the intervals show{lost}"
+    return "; ".join(filter(None, (listed(good), listed(bad)))) + f" than {before}"

@@ -1,0 +1,23 @@
+"""The report in order, before any format."""
+
+from edgekd.report.schema import Report
+from edgekd.report.sections.latency import latency
+from edgekd.report.sections.parts import Section
+from edgekd.report.sections.provenance import provenance
+from edgekd.report.sections.quality import quality
+from edgekd.report.sections.steps import steps
+from edgekd.report.sections.trade_off import trade_off
+from edgekd.report.sections.training import training
+
+
+def content(report: Report) -> list[Section]:
+    """Return the sections that there is evidence for, in the order that they are read."""
+    made = (
+        steps(report),
+        latency(report),
+        quality(report),
+        trade_off(report),
+        training(report),
+        provenance(report),
+    )
+    return [section for section in made if section]

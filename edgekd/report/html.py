@@ -1,0 +1,74 @@
+"""The report as one HTML page that needs nothing but itself."""
+
+from importlib.resources import files
+from typing import Any
+
+from edgekd.report.content import content
+from edgekd.report.schema import Report
+from edgekd.report.sections.contract import gates_table, open_gates
+from edgekd.report.sections.parts import Figure, Section, moment
+from edgekd.report.words import SIGNS, interval_text, value_text
+
+_ROOM = "edgekd.report"
+
+
+def to_html(report: Report) -> str:
+    """Return the page; the same report gives the same bytes."""
+    from jinja2 import Environment, StrictUndefined
+
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True
+    )
+    template = environment.from_string(files(_ROOM).joinpath("page.html.j2").read_text("utf-8"))
+    css = files(_ROOM).joinpath("page.css").read_text("utf-8")
+    return template.render(
+        report=report,
+        css=css,
+        signs=SIGNS,
+        value_text=value_text,
+        interval_text=interval_text,
+        measured=_measured(report),
+        reference=next((check.reference for check in report.checks), ""),
+        contracts=[
+            {"stage": check.stage, "table": gates_table(check), "open": open_gates(check)}
+            for check in report.checks
+        ],
+        sections=_drawn(content(report)),
+    )
+
+
+def _measured(report: Report) -> str:
+    """Return when and on what everything was measured, briefly."""
+    machines = [machine for check in report.checks for machine in check.machines]
+    return "; ".join(
+        f"{machine.name}, {moment(machine.measured_at)}"
+        + "".join(f", {mark}" for mark in machine.marks)
+        for machine in machines
+    )
+
+
+def _drawn(sections: list[Section]) -> list[dict[str, Any]]:
+    """Return the sections with every figure drawn for a desk and for a phone."""
+    count = 0
+    drawn = []
+    for section in sections:
+        parts = []
+        for part in section.parts:
+            figures = []
+            for figure in part.figures:
+                count += 1
+                figures.append(_figure(figure, f"f{count}"))
+            parts.append(vars(part) | {"figures": figures})
+        drawn.append({"id": section.id, "title": section.title, "parts": parts})
+    return drawn
+
+
+def _figure(figure: Figure, name: str) -> dict[str, Any]:
+    from edgekd.report.charts.canvas import NARROW, WIDE
+
+    return {
+        "wide": figure.draw(f"{name}-wide", WIDE),
+        "narrow": figure.draw(f"{name}-narrow", NARROW),
+        "caption": figure.caption,
+        "tables": figure.tables,
+    }

@@ -1,0 +1,229 @@
+"""The report as a versioned, closed document: everything that the page and the Markdown show."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from edgekd.core.quantity import Quantity
+from edgekd.core.results import Gate, Reliability, Role
+
+SCHEMA_VERSION = 1
+Outcome = Literal["pass", "fail", "inconclusive", "not_judged"]
+
+
+class Document(BaseModel):
+    """A frozen, closed part of the report; the text under a field is its help."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class KeyFigure(Document):
+    """A number for the first screen, with the reference's beside it."""
+
+    label: str
+    measured: Quantity
+    reference: Quantity | None
+    """The same of the reference program, where it was measured."""
+    marks: list[str]
+    """What must be known of it: `emulated`, `kept from an earlier run`, `invalid`."""
+
+
+class Headline(Document):
+    """What a hurried reader takes away."""
+
+    verdict: Outcome
+    words: str
+    """The verdict in words."""
+    sentence: str
+    """What was made, what it costs, what was lost."""
+    program: str | None
+    """The candidate that the sentence and the key figures are about."""
+    target: str | None
+    """The target on which its latency was taken."""
+    figures: list[KeyFigure]
+
+
+class Machine(Document):
+    """A target as it was found, and when and by whom it was measured."""
+
+    name: str
+    description: str
+    emulated: bool
+    facts: dict[str, str]
+    """CPU, memory, OS, runtime versions, as read on the device."""
+    measured_at: str
+    """ISO 8601, UTC."""
+    measured_by: dict[str, str]
+    """The host that drove the measurement."""
+    marks: list[str]
+    """Why its latencies need care; empty where they were taken in this run."""
+
+
+class Step(Document):
+    """One program: a station on the way from the reference to what is shipped."""
+
+    program: str
+    role: Role
+    runtime: str
+    precision: str
+    parameters: int | None
+    file: str
+    digest: str
+    size: Quantity
+
+
+class Spread(Document):
+    """Middle and ends of a few values; no interval of confidence."""
+
+    median: float
+    lowest: float
+    highest: float
+
+
+class Start(Document):
+    """What fresh processes took to start and to run, over all restarts."""
+
+    restarts: int
+    load_ms: Spread
+    first_ms: Spread
+    warmup_runs: Spread
+    cpu_ms_per_run: Spread
+    peak_rss_mib: Spread
+    load_average: Spread
+    drift: Spread
+    """Median of the last window over the first, minus 1."""
+    settled: bool
+    """Whether every process had settled before its samples were taken."""
+
+
+class Timing(Document):
+    """All latencies of one program on one target."""
+
+    samples: int
+    ecdf: list[tuple[float, float]]
+    """Latency in ms and the share of samples at or below it, thinned."""
+    start: Start | None
+    file: str
+    """Where the raw samples lie, relative to the folder of the measuring stage."""
+
+
+class Row(Document):
+    """What was measured of one program on one target."""
+
+    program: str
+    target: str
+    quantities: dict[str, Quantity]
+    valid: bool
+    notes: list[str]
+    change: str
+    """What became better or worse against the step before; empty where there is none."""
+    timing: Timing
+    reliability: list[Reliability]
+    per_class: dict[str, Quantity]
+
+
+class Candidate(Document):
+    """A point of the trade-off."""
+
+    program: str
+    latency: Quantity
+    quality: Quantity
+    on_front: bool
+    """Whether no other program is both faster and better."""
+
+
+class TradeOff(Document):
+    """Quality against latency on one target, with the budget."""
+
+    target: str
+    latency_name: str
+    """Which percentile: that of the gate, else the median."""
+    quality_name: str
+    points: list[Candidate]
+    latency_limit_ms: float | None
+    """Largest latency that the gates allow."""
+    quality_floor: float | None
+    """Smallest quality that the gates allow."""
+
+
+class Check(Document):
+    """What one `validate` stage found."""
+
+    stage: str
+    reference: str
+    split: str
+    examples: int
+    quality_name: str
+    machines: list[Machine]
+    steps: list[Step]
+    """In the order of the pipeline."""
+    rows: list[Row]
+    gates: list[Gate]
+    trade_offs: list[TradeOff]
+
+
+class Epoch(Document):
+    """One pass over the training data."""
+
+    epoch: int
+    learning_rate: float
+    seconds: float
+    loss: float
+    terms: dict[str, float]
+    validation: dict[str, float]
+
+
+class Training(Document):
+    """How a stage's training went."""
+
+    stage: str
+    monitor: str
+    """The validation score that chose the epoch."""
+    best_epoch: int
+    epochs: list[Epoch]
+
+
+class StageRecord(Document):
+    """A stage that the report rests on."""
+
+    name: str
+    kind: str
+    key: str
+    inputs: dict[str, str]
+    says: str
+    result: str
+    seconds: float
+    cpu_seconds: float
+    started_at: str
+    host: dict[str, str]
+    kept: bool
+    """Whether it was finished before this run began."""
+    seed: int | None
+    identity: dict[str, Any]
+    """Everything that the key was made of: options, versions, digests, seed."""
+
+
+class Provenance(Document):
+    """Where it all comes from and how to do it again."""
+
+    pipeline: str
+    """The pipeline file as written."""
+    file: str
+    sets: list[str]
+    """Overrides of the command line."""
+    command: str
+    """What repeats the run."""
+    versions: dict[str, str]
+    """Of edgekd, Python and what drew the report; each stage's own are in its identity."""
+    stages: list[StageRecord]
+
+
+class Report(Document):
+    """A run, as it is shown to people and kept for machines."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    name: str
+    headline: Headline
+    checks: list[Check]
+    training: list[Training]
+    provenance: Provenance

@@ -1,0 +1,1 @@
+"""The report's sections in words, figures and tables, before any format."""

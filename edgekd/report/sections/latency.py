@@ -1,0 +1,112 @@
+"""Latency per target: distribution, percentiles, start and memory."""
+
+from collections.abc import Iterator
+
+from edgekd.report.schema import Check, Machine, Report, Row
+from edgekd.report.sections.parts import Figure, Part, Section, moment, titled
+from edgekd.report.tables import (
+    Cell,
+    Table,
+    machine_of,
+    marks_of,
+    quantity_cell,
+    row_of,
+    spread_text,
+)
+from edgekd.report.words import listed
+
+
+def latency(report: Report) -> Section:
+    """Return a figure and two tables per target; the axis is the same for all of them."""
+    return Section("latency", "Latency", parts=list(_parts(report)))
+
+
+def _parts(report: Report) -> Iterator[Part]:
+    for check, machine, title in titled(report):
+        part = Part(title, lines=[_when(machine)])
+        timed = [row for row in check.rows if row.target == machine.name and row.timing.ecdf]
+        if timed:
+            part.figures.append(_figure(check, machine))
+            part.tables.append(latency_table(check, machine.name))
+        else:
+            part.lines.append("No latency was measured here.")
+        if any(row.timing.start for row in timed):
+            part.tables.append(start_table(check, machine.name))
+        yield part
+
+
+def _figure(check: Check, machine: Machine) -> Figure:
+    def draw(name: str, width: int) -> str:
+        from edgekd.report.charts.latency import latency as chart
+
+        return chart(check, machine.name, name, width)
+
+    caption = (
+        "Share of runs that took at most so long, one row per program. The filled mark is p50, "
+        "the hollow one p90; a steep curve is a steady program, a long foot on the right its slow "
+        "runs. Dashed: what the gates allow."
+    )
+    return Figure(draw, caption, [])
+
+
+def _when(machine: Machine) -> str:
+    """Return when and where the latencies were taken, and what must be known of them."""
+    by = machine.measured_by.get("name") or machine.measured_by.get("node") or ""
+    said = f"Measured {moment(machine.measured_at)} on {machine.name}"
+    said += f", driven by {by}." if by else "."
+    if machine.emulated:
+        said += " An emulated device proves packaging and numerics; its latency supports no claim."
+    others = [mark for mark in machine.marks if mark != "emulated"]
+    return said + (f" These latencies were {listed(others)}." if others else "")
+
+
+def latency_table(check: Check, target: str) -> Table:
+    """Return percentiles with intervals, and the ratio to the reference where interleaved."""
+    names = ("latency_p50_ms", "latency_p90_ms", "latency_p95_ms", "latency_p99_ms", "speedup")
+    mark = marks_of(machine_of(check, target))
+    rows = [
+        row_of(
+            row.program,
+            f"{row.timing.samples:,}",
+            *(
+                quantity_cell(row.quantities, name, "; ".join(filter(None, (mark, _invalid(row)))))
+                for name in names
+            ),
+        )
+        for row in check.rows
+        if row.target == target
+    ]
+    head = ("Program", "Samples", "p50", "p90", "p95", "p99", f"Speed-up on {check.reference}")
+    return Table(f"Latency on {target}", head, rows)
+
+
+def start_table(check: Check, target: str) -> Table:
+    """Return load, first and steady times and memory: middle and ends over the restarts."""
+    rows = []
+    mark = marks_of(machine_of(check, target))
+    for row in check.rows:
+        start = row.timing.start
+        if row.target == target and start:
+            steady = row.quantities.get("latency_p50_ms")
+            settled = "all settled" if start.settled else "not all settled"
+            rows.append(
+                row_of(
+                    row.program,
+                    Cell(spread_text(start.load_ms, " ms"), None, mark),
+                    Cell(spread_text(start.first_ms, " ms"), None, mark),
+                    Cell(str(steady) if steady else "not measured", None, mark),
+                    Cell(spread_text(start.cpu_ms_per_run, " ms"), None, mark),
+                    spread_text(start.peak_rss_mib, " MiB"),
+                    f"{start.restarts}, {settled}",
+                    spread_text(start.load_average),
+                    spread_text(start.drift, " %", 100),
+                )
+            )
+    head = ("Program", "Load", "First run", "Steady p50", "CPU time a run", "Peak memory")
+    return Table(
+        f"Start and memory on {target}", (*head, "Processes", "Load average", "Drift"), rows
+    )
+
+
+def _invalid(row: Row) -> str:
+    return "" if row.valid else "invalid: " + ("; ".join(row.notes) or "the device drifted")

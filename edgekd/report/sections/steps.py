@@ -1,0 +1,67 @@
+"""Step by step: what became of quality, size and latency."""
+
+from collections.abc import Iterator
+
+from edgekd.report.schema import Check, Report
+from edgekd.report.sections.parts import Figure, Part, Section, titled
+from edgekd.report.tables import (
+    Table,
+    machine_of,
+    marks_of,
+    quantity_cell,
+    row_at,
+    row_of,
+)
+from edgekd.report.words import label
+
+
+def steps(report: Report) -> Section:
+    """Return a figure and its table per target."""
+    return Section("steps", "Step by step", parts=list(_parts(report)))
+
+
+def _parts(report: Report) -> Iterator[Part]:
+    for check, machine, title in titled(report):
+        if not any(row.target == machine.name for row in check.rows):
+            yield Part(title, lines=["Nothing was measured here."])
+            continue
+
+        def draw(name: str, width: int, check: Check = check, target: str = machine.name) -> str:
+            from edgekd.report.charts.waterfall import waterfall
+
+            return waterfall(check, target, name, width)
+
+        caption = (
+            f"What each step became on {machine.name}, from {check.reference} down to what is "
+            f"shipped: points with 95 % intervals, on {check.examples:,} {check.split} examples. "
+            "Filled latency marks are p50, hollow ones p90. Look for a step that loses quality "
+            "without becoming smaller or faster."
+        )
+        yield Part(title, figures=[Figure(draw, caption, [steps_table(check, machine.name)])])
+
+
+def steps_table(check: Check, target: str) -> Table:
+    """Return the way from the reference to what is shipped, measured on one target."""
+    rows = []
+    mark = marks_of(machine_of(check, target))
+    for step in check.steps:
+        if row := row_at(check, step.program, target):
+            of = row.quantities
+            count = f"{step.parameters:,}" if step.parameters is not None else "not known"
+            rows.append(
+                row_of(
+                    step.program,
+                    f"{step.precision}, {step.runtime}",
+                    row.change or "what the others are compared with",
+                    count,
+                    quantity_cell(of, check.quality_name),
+                    quantity_cell(of, "agreement"),
+                    str(step.size),
+                    quantity_cell(of, "latency_p50_ms", mark),
+                    quantity_cell(of, "latency_p90_ms", mark),
+                )
+            )
+    head = ("Step", "Form", "Against the step before", "Parameters", label(check.quality_name))
+    return Table(
+        f"Steps on {target}", (*head, "Agreement", "Size", "Latency p50", "Latency p90"), rows, 3
+    )

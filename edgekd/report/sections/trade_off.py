@@ -1,0 +1,39 @@
+"""Trade-off: quality against latency, with the budget."""
+
+from edgekd.report.schema import Check, Report, TradeOff
+from edgekd.report.sections.parts import Figure, Part, Section
+from edgekd.report.tables import (
+    Table,
+    row_of,
+)
+from edgekd.report.words import label
+
+
+def trade_off(report: Report) -> Section | None:
+    """Return a figure per check; None where nothing can be compared."""
+    parts = [_part(check, len(report.checks) > 1) for check in report.checks if check.trade_offs]
+    return Section("trade-off", "Trade-off", parts=parts) if parts else None
+
+
+def _part(check: Check, several: bool) -> Part:
+    def draw(name: str, width: int) -> str:
+        from edgekd.report.charts.trade_off import trade_off as chart
+
+        return chart(check, name, width)
+
+    caption = (
+        "Further left is faster, further up is better; lines are 95 % intervals. No program beats "
+        "those on the stepped line in both. Shaded: what the gates allow."
+    )
+    tables = [trade_off_table(picture) for picture in check.trade_offs]
+    return Part(check.stage if several else "", figures=[Figure(draw, caption, tables)])
+
+
+def trade_off_table(picture: TradeOff) -> Table:
+    """Return the points of a trade-off."""
+    rows = [
+        row_of(p.program, str(p.latency), str(p.quality), "yes" if p.on_front else "no")
+        for p in picture.points
+    ]
+    head = ("Program", label(picture.latency_name), label(picture.quality_name), "On the front")
+    return Table(f"Trade-off on {picture.target}", head, rows)

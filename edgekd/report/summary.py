@@ -1,0 +1,164 @@
+"""The verdict, one sentence (what was made, what it costs, what was lost), and the key figures."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+
+from edgekd.core.quantity import Quantity
+from edgekd.core.results import (
+    Gate,
+    MeasuredProgram,
+    MeasuredTarget,
+    Measurement,
+    Measurements,
+)
+from edgekd.report.schema import Headline, KeyFigure, Outcome
+from edgekd.report.words import label, listed, plural
+
+_WORST_LAST = ("pass", "not_judged", "inconclusive", "fail")
+
+
+def summarise(
+    found: Sequence[Measurements], marks: Mapping[str, list[str]] | None = None
+) -> Headline:
+    """Return the verdict over all gates, and the chosen candidate of the first that has one.
+
+    `marks` says by target why its latencies need care.
+    """
+    verdict, words = verdict_of([gate for one in found for gate in one.gates])
+    for one in found:
+        if chosen := choose(one):
+            program, target = chosen
+            return Headline(
+                verdict=verdict,
+                words=words,
+                sentence=sentence(one, program, target),
+                program=program.name,
+                target=target.name,
+                figures=list(_figures(one, program, marks or {})),
+            )
+    return Headline(
+        verdict=verdict,
+        words=words,
+        sentence="No candidate was measured.",
+        program=None,
+        target=None,
+        figures=[],
+    )
+
+
+def verdict_of(gates: Sequence[Gate]) -> tuple[Outcome, str]:
+    """Return the contract's verdict and how to say it."""
+    count = Counter(gate.verdict for gate in gates)
+    whole = plural(len(gates), "gate")
+    if not gates:
+        return "not_judged", "No contract: the pipeline sets no gates"
+    if count["fail"]:
+        open_too = f", {count['inconclusive']} inconclusive" if count["inconclusive"] else ""
+        return "fail", f"Contract not kept: {count['fail']} of {whole} failed{open_too}"
+    if count["inconclusive"]:
+        return "inconclusive", f"Contract not proven: {count['inconclusive']} of {whole} open"
+    return "pass", f"Contract kept: {'1 gate' if len(gates) == 1 else f'all {whole}'} passed"
+
+
+def choose(found: Measurements) -> tuple[MeasuredProgram, MeasuredTarget] | None:
+    """Return the candidate with the best verdict, the fastest of several, and its target.
+
+    The target is the first that is no emulation, else the first on which one was measured.
+    """
+
+    def rank(program: MeasuredProgram) -> tuple[int, float]:
+        verdict, _ = verdict_of([gate for gate in found.gates if gate.program == program.name])
+        p50 = at[program.name].quantities.get("latency_p50_ms")
+        return _WORST_LAST.index(verdict), p50.value if p50 else float("inf")
+
+    for target in sorted(found.targets, key=lambda target: target.emulated):
+        at = {m.program: m for m in found.measurements if m.target == target.name}
+        choices = [p for p in found.programs if p.role == "candidate" and p.name in at]
+        if choices:
+            return min(choices, key=rank), target
+    return None
+
+
+def sentence(found: Measurements, program: MeasuredProgram, target: MeasuredTarget) -> str:
+    """Return what the program is, what it costs on the target, and what was lost."""
+    measured = _quantities(found, program.name, target.name)
+    name = next((n for n in _latencies(found.gates) if n in measured), None)
+    if target.emulated:  # an emulator's latency supports no claim
+        name = None
+    costs = [f"takes {measured[name]} at {name[8:11]} on {target.name}"] if name else []
+    costs.append(f"needs {size_of(program)} of storage")
+    made = f"{program.name} ({program.precision}, {program.runtime}) {listed(costs)}."
+    said = list(_comparisons(measured, target.emulated))
+    return made + (f" Against {found.reference}: {'; '.join(said)}." if said else "")
+
+
+def size_of(program: MeasuredProgram) -> Quantity:
+    """Return a program's size in MiB."""
+    return Quantity(program.size_bytes / 2**20, "MiB")
+
+
+def _comparisons(measured: Mapping[str, Quantity], emulated: bool) -> Iterator[str]:
+    speedup = measured.get("speedup")
+    if speedup and not emulated:
+        yield f"{speedup} as fast"
+    if drop := measured.get("accuracy_drop"):
+        yield _lost(drop)
+    if agreement := measured.get("agreement"):
+        yield f"the same answer in {agreement} of cases"
+
+
+def _lost(drop: Quantity) -> str:
+    if drop.value >= 0:
+        return f"{drop} of accuracy lost"
+    low, high = (None if bound is None else -bound for bound in (drop.high, drop.low))
+    return f"{Quantity(-drop.value, drop.unit, low, high)} of accuracy gained"
+
+
+def _figures(
+    found: Measurements, program: MeasuredProgram, marks: Mapping[str, list[str]]
+) -> Iterator[KeyFigure]:
+    """Yield quality once, and speed on every target."""
+    at = {m.target: m for m in found.measurements if m.program == program.name}
+    real = [target.name for target in found.targets if not target.emulated and target.name in at]
+    first = next(iter(at))
+    for name in ("accuracy", "agreement"):
+        yield from _figure(found, at[first], name, label(name), [])
+    for target in real:
+        care = marks.get(target, []) + ([] if at[target].valid else ["invalid"])
+        on = f" on {target}" if len(real) > 1 else ""
+        for name in (_latencies(found.gates)[0], "speedup"):
+            yield from _figure(found, at[target], name, label(name) + on, care)
+    reference = next((p for p in found.programs if p.name == found.reference), None)
+    yield KeyFigure(
+        label="Size",
+        measured=size_of(program),
+        reference=size_of(reference) if reference else None,
+        marks=[],
+    )
+
+
+def _figure(
+    found: Measurements, measurement: Measurement, name: str, title: str, marks: list[str]
+) -> Iterator[KeyFigure]:
+    if name in measurement.quantities:
+        beside = _quantities(found, found.reference, measurement.target).get(name)
+        compares = name in ("agreement", "speedup")  # the reference with itself says nothing
+        yield KeyFigure(
+            label=title,
+            measured=measurement.quantities[name],
+            reference=None if compares else beside,
+            marks=marks,
+        )
+
+
+def _quantities(found: Measurements, program: str, target: str) -> Mapping[str, Quantity]:
+    for measurement in found.measurements:
+        if (measurement.program, measurement.target) == (program, target):
+            return measurement.quantities
+    return {}
+
+
+def _latencies(gates: Sequence[Gate]) -> list[str]:
+    """Return latencies in the order of interest: what the contract names, p90, p50."""
+    named = [gate.name for gate in gates if gate.name.startswith("latency_p")]
+    return list(dict.fromkeys([*named, "latency_p90_ms", "latency_p50_ms"]))

@@ -1,0 +1,68 @@
+"""Tables as text: the page and the Markdown show the same ones."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from edgekd.core.quantity import Quantity, significant
+from edgekd.core.results import Verdict
+from edgekd.report.schema import Check, Machine, Row, Spread
+from edgekd.report.words import SIGNS
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell: its text, and its verdict or mark where it has one."""
+
+    text: str
+    verdict: Verdict | None = None
+    mark: str = ""
+    """Shown in the same cell: `emulated`."""
+
+    def __str__(self) -> str:
+        words = (f"{SIGNS[self.verdict]} {self.verdict}," if self.verdict else "", self.text)
+        return " ".join(part for part in (*words, self.mark and f"({self.mark})") if part)
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of text below a head; the first column names the row."""
+
+    title: str
+    head: Sequence[str]
+    rows: Sequence[Sequence[Cell]]
+    numbers_from: int = 1
+    """First column that is set as numbers."""
+
+
+def row_of(*values: Cell | str) -> tuple[Cell, ...]:
+    """Return cells; plain text becomes a cell without a mark."""
+    return tuple(value if isinstance(value, Cell) else Cell(value) for value in values)
+
+
+def quantity_cell(quantities: Mapping[str, Quantity], name: str, mark: str = "") -> Cell:
+    """Return a quantity as a cell, a dash where it was not measured."""
+    return Cell(str(quantities[name]), None, mark) if name in quantities else Cell("—")
+
+
+def spread_text(spread: Spread, unit: str = "", factor: float = 1.0) -> str:
+    """Return the median, and in words the ends where they differ."""
+    low, middle, high = (
+        significant(value * factor) for value in (spread.lowest, spread.median, spread.highest)
+    )
+    return f"{middle}{unit}" + ("" if low == high else f" ({low} to {high})")
+
+
+def machine_of(check: Check, target: str) -> Machine | None:
+    """Return the target as it was found."""
+    return next((machine for machine in check.machines if machine.name == target), None)
+
+
+def marks_of(machine: Machine | None) -> str:
+    """Return why a target's latencies need care."""
+    return "; ".join(machine.marks) if machine else ""
+
+
+def row_at(check: Check, program: str, target: str) -> Row | None:
+    """Return what was measured of a program on a target."""
+    places = ((row.program, row.target) for row in check.rows)
+    return dict(zip(places, check.rows, strict=True)).get((program, target))

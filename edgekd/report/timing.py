@@ -1,0 +1,49 @@
+"""Latencies of one program: their distribution, and what its fresh processes took."""
+
+from collections.abc import Callable, Sequence
+from itertools import chain
+from statistics import median
+
+from edgekd.core.results import Measurement, Restart
+from edgekd.report.schema import Spread, Start, Timing
+
+POINTS = 240
+"""Points of a stored distribution: more than a screen can show; the raw samples stay beside it."""
+
+
+def timing(measurement: Measurement, samples: Sequence[Sequence[float]]) -> Timing:
+    """Return the distribution of all samples (ms, by restart) and the restarts in numbers."""
+    return Timing(
+        samples=sum(map(len, samples)),
+        ecdf=ecdf(list(chain.from_iterable(samples))),
+        start=_start(measurement.restarts) if measurement.restarts else None,
+        file=measurement.samples,
+    )
+
+
+def ecdf(samples: Sequence[float], points: int = POINTS) -> list[tuple[float, float]]:
+    """Return (value, share at or below it), at most `points`, smallest and largest included."""
+    ordered, count = sorted(samples), len(samples)
+    if count <= points:
+        ranks = list(range(1, count + 1))
+    else:
+        ranks = [1 + round(i * (count - 1) / (points - 1)) for i in range(points)]
+    return [(ordered[rank - 1], rank / count) for rank in ranks]
+
+
+def _start(restarts: Sequence[Restart]) -> Start:
+    def spread(value: Callable[[Restart], float]) -> Spread:
+        values = [value(restart) for restart in restarts]
+        return Spread(median=median(values), lowest=min(values), highest=max(values))
+
+    return Start(
+        restarts=len(restarts),
+        load_ms=spread(lambda r: r.load_ms),
+        first_ms=spread(lambda r: r.first_ms),
+        warmup_runs=spread(lambda r: r.warmup_runs),
+        cpu_ms_per_run=spread(lambda r: 1000 * r.cpu_s / max(1, r.runs)),
+        peak_rss_mib=spread(lambda r: r.peak_rss_mib),
+        load_average=spread(lambda r: r.load_average),
+        drift=spread(lambda r: r.drift),
+        settled=all(r.settled for r in restarts),
+    )

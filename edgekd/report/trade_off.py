@@ -1,0 +1,66 @@
+"""Quality against latency: the points, the front, and what the budget allows."""
+
+from collections.abc import Mapping, Sequence
+
+from edgekd.core.quantity import Quantity
+from edgekd.core.results import Gate
+from edgekd.report.schema import Candidate, TradeOff
+from edgekd.report.words import clause
+
+QUALITY = "accuracy"
+
+
+def trade_off(
+    target: str,
+    measured: Mapping[str, Mapping[str, Quantity]],
+    gates: Sequence[Gate],
+    reference: str,
+) -> TradeOff | None:
+    """Return one target's picture; None where fewer than two programs have both numbers.
+
+    `measured` holds the quantities of each program, `gates` those judged on this target.
+    """
+    limits = [gate for gate in gates if gate.name.startswith("latency_p")]
+    latency = limits[0].name if limits else "latency_p50_ms"
+    both = {n: (q[latency], q[QUALITY]) for n, q in measured.items() if {latency, QUALITY} <= {*q}}
+    if len(both) < 2:
+        return None
+    values = [(time.value, quality.value) for time, quality in both.values()]
+    points = [
+        Candidate(
+            program=name,
+            latency=time,
+            quality=quality,
+            on_front=not any(_beats(other, (time.value, quality.value)) for other in values),
+        )
+        for name, (time, quality) in both.items()
+    ]
+    return TradeOff(
+        target=target,
+        latency_name=latency,
+        quality_name=QUALITY,
+        points=points,
+        latency_limit_ms=_least(gates, latency),
+        quality_floor=_floor(gates, measured.get(reference, {}).get(QUALITY)),
+    )
+
+
+def _beats(one: tuple[float, float], other: tuple[float, float]) -> bool:
+    return one != other and one[0] <= other[0] and one[1] >= other[1]
+
+
+def _bounds(gates: Sequence[Gate], name: str, relation: str) -> list[float]:
+    parts = [clause(gate.limit) for gate in gates if gate.name == name]
+    return [part[1] for part in parts if part and part[0].startswith(relation)]
+
+
+def _least(gates: Sequence[Gate], name: str) -> float | None:
+    return min(_bounds(gates, name, "<"), default=None)
+
+
+def _floor(gates: Sequence[Gate], reference: Quantity | None) -> float | None:
+    floors = _bounds(gates, QUALITY, ">")
+    drop = _least(gates, f"{QUALITY}_drop")
+    if drop is not None and reference:
+        floors.append(reference.value - drop)
+    return max(floors, default=None)

@@ -1,0 +1,71 @@
+"""How the report names things: measures, verdicts, limits, marks."""
+
+import re
+
+from edgekd.core.quantity import Quantity
+from edgekd.core.results import Gate
+
+LABELS = {
+    "accuracy": "Accuracy",
+    "accuracy_drop": "Accuracy lost",
+    "agreement": "Agreement",
+    "ece": "Calibration error",
+    "latency_p50_ms": "Latency p50",
+    "latency_p90_ms": "Latency p90",
+    "latency_p95_ms": "Latency p95",
+    "latency_p99_ms": "Latency p99",
+    "load_ms": "Load",
+    "first_ms": "First run",
+    "peak_rss_mib": "Peak memory",
+    "size_mib": "Size",
+    "speedup": "Speed-up",
+    "undelegated_time": "Time outside the backend",
+}
+SIGNS = {"pass": "✓", "fail": "✗", "inconclusive": "?", "not_judged": "—"}
+SCALES = {"share": (100.0, " %"), "share_difference": (100.0, " pt"), "x": (1.0, "x")}
+_CLAUSE = re.compile(r"\s*(<=|>=|<|>|==)\s*([-+0-9.eE]+)\s*$")
+_RELATIONS = {"<=": "≤", ">=": "≥", "==": "="}
+
+
+def label(name: str) -> str:
+    """Return a measure's name for people: `latency_p90_ms` is `Latency p90`."""
+    return LABELS.get(name, name.replace("_", " "))
+
+
+def clause(limit: str) -> tuple[str, float] | None:
+    """Return a limit's relation and number: `<= 0.01` is `("<=", 0.01)`; None if it has none."""
+    match = _CLAUSE.match(limit)
+    try:
+        return (match[1], float(match[2])) if match else None
+    except ValueError:
+        return None
+
+
+def limit_text(gate: Gate) -> str:
+    """Return the limit in the unit of what was measured: `<= 0.01` of a share is `≤ 1 pt`."""
+    parts = clause(gate.limit)
+    if parts is None or gate.measured is None:
+        return gate.limit
+    unit = gate.measured.unit
+    factor, suffix = SCALES.get(unit, (1.0, f" {unit}" if unit else ""))
+    return f"{_RELATIONS.get(parts[0], parts[0])} {parts[1] * factor:g}{suffix}"
+
+
+def value_text(quantity: Quantity) -> str:
+    """Return the value without its interval."""
+    return str(Quantity(quantity.value, quantity.unit))
+
+
+def interval_text(quantity: Quantity) -> str:
+    """Return the interval alone, `[0.016, 0.019]`; empty where there is none."""
+    return str(quantity).removeprefix(value_text(quantity)).strip()
+
+
+def listed(words: list[str]) -> str:
+    """Return `a`, `a and b`, or `a, b and c`."""
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 2 else words)
+
+
+def plural(count: int, one: str) -> str:
+    """Return `1 gate` or `3 gates`."""
+    return f"{count} {one}" if count == 1 else f"{count} {one}s"

@@ -5,10 +5,12 @@ nothing; a plug-in's module loads on first use.
 """
 
 import ast
+import hashlib
 import importlib
 import importlib.metadata
 import importlib.util
 import inspect
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -187,12 +189,14 @@ def load_user_module(reference: str, beside: Path) -> Path:
     path = (beside / reference).resolve()
     if not path.is_file():
         raise ValueError(f"there is no file {path}")
-    spec = importlib.util.spec_from_file_location(path.stem, path)
+    place = hashlib.sha256(str(path.parent).encode()).hexdigest()[:12]
+    spec = importlib.util.spec_from_file_location(f"edgekd_plugins.{place}.{path.stem}", path)
     assert spec is not None
     assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
+    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)  # for inspect, pickle
     try:
         spec.loader.exec_module(module)
     except Exception as error:  # the user's code may raise anything
+        del sys.modules[spec.name]
         raise ValueError(f"{path} raised {type(error).__name__}: {error}") from error
     return path

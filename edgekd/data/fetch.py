@@ -7,6 +7,7 @@ import urllib.request
 from http.client import HTTPException
 from pathlib import Path
 from typing import IO
+from urllib.error import HTTPError
 
 from edgekd.core.errors import Problem, UnreachableError
 
@@ -47,6 +48,8 @@ def _receive(address: str, stream: IO[bytes], timeout_s: float) -> str:
                 stream.write(chunk)
                 digest.update(chunk)
     except (OSError, HTTPException) as error:
+        if isinstance(error, HTTPError):  # it is the response too, with the connection open
+            error.close()
         raise _unreachable(f"{address} could not be fetched: {error}.") from error
     return digest.hexdigest()
 

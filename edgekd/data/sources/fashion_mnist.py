@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import StringConstraints
 
-from edgekd.core.config import Config, Count, Positive, PositiveCount
+from edgekd.core.config import Config, Count, LocalPath, Positive, PositiveCount
 from edgekd.core.errors import Problem, RequestError
 from edgekd.core.kinds import source
 from edgekd.core.protocols import Arrays, Split
@@ -38,7 +38,7 @@ CHECKSUMS = {name: sha256 for sha256, name in map(str.split, PUBLISHED.split("\n
 class FashionMnistOptions(Config):
     """Where the files are, and how many of them choices are made on."""
 
-    root: str | None = None
+    root: LocalPath | None = None
     """Folder with the four .gz files; without it Debian's package, then the download, is used."""
     download: bool = False
     """Fetch the files (30 MB) once into the user's cache folder where they are nowhere else."""
@@ -110,7 +110,7 @@ class FashionMnist:
     def _folder(self) -> Path:
         """Return the first folder that holds all four files."""
         given = self.options.root
-        places = [Path(given).expanduser()] if given else [PACKAGED, _cache()]
+        places = [Path(given)] if given else [PACKAGED, _cache()]
         for place in places:
             if all((place / name).is_file() for name in CHECKSUMS):
                 return place

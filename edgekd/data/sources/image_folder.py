@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from edgekd.core.config import Config, Count, PositiveCount, Share
+from edgekd.core.config import Config, Count, LocalPath, PositiveCount, Share
 from edgekd.core.errors import Problem, RequestError
 from edgekd.core.kinds import source
 from edgekd.core.protocols import Arrays, Split
@@ -26,7 +26,7 @@ ENDINGS = frozenset({".png", ".jpg", ".jpeg"})
 class ImageFolderOptions(Config):
     """Where the pictures are and what is made of them."""
 
-    root: str
+    root: LocalPath
     """Folder that holds train/, test/ and, if you like, val/ or validation/."""
     size: PositiveCount | tuple[PositiveCount, PositiveCount]
     """Pixels every picture is stretched to: one number for a square, or [height, width]."""
@@ -44,7 +44,7 @@ class ImageFolder:
 
     def __init__(self, options: ImageFolderOptions):
         self.options = options
-        self.root = Path(options.root).expanduser()
+        self.root = Path(options.root)
         size, channels = options.size, len(options.color)
         height, width = (size, size) if isinstance(size, int) else size
         self.shapes: Mapping[str, tuple[int, ...]] = {

@@ -1,0 +1,144 @@
+"""Any image classifier of transformers: a local folder with its weights, or a shape without them.
+
+Nothing is fetched, no code of the folder is run, and only safetensors are read.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from pydantic import field_validator, model_validator
+from torch import Tensor, nn
+
+from edgekd.core.config import Config, LocalPath
+from edgekd.core.errors import nearest
+from edgekd.core.kinds import model
+from edgekd.core.signature import Port, Signature
+from edgekd.ops.shapes import Logits
+
+DESCRIPTION = "config.json"
+
+
+class Pretrained(Config):
+    """Where the classifier comes from: exactly one of the two."""
+
+    folder: LocalPath | None = None
+    """Folder with config.json and *.safetensors, as `save_pretrained` writes it."""
+    config: Mapping[str, Any] | None = None
+    """A transformers configuration, as `{model_type: vit, hidden_size: 64}`; weights by chance."""
+
+    @field_validator("folder")
+    @classmethod
+    def _holds_a_model(cls, folder: LocalPath | None) -> LocalPath | None:
+        if folder is not None:
+            if not Path(folder, DESCRIPTION).is_file():
+                raise ValueError(f"there is no {DESCRIPTION} in {folder}")
+            if not any(Path(folder).glob("*.safetensors")):
+                raise ValueError(
+                    f"there are no *.safetensors in {folder}; pickled weights are refused, "
+                    "save_pretrained writes safetensors"
+                )
+        return folder
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> "Pretrained":
+        if (self.folder is None) == (self.config is None):
+            raise ValueError("give either folder or config")
+        return self
+
+
+@model(config=Pretrained)
+def pretrained(config: Pretrained, signature: Signature) -> nn.Module:
+    """Return the classifier, with a new head by chance where the classes are not as many.
+
+    ValueError where transformers has no such image classifier, or it takes other images.
+    """
+    from transformers import AutoModelForImageClassification
+
+    image, logits = signature.inputs[0], signature.outputs[0]
+    shape = _from_folder(config.folder) if config.folder else _from_options(config.config, image)
+    if type(shape) not in AutoModelForImageClassification._model_mapping:
+        raise ValueError(f"transformers has no image classifier of type '{shape.model_type}'")
+    shape.num_labels = int(logits.shape[-1])
+    outline = _outline(shape, image)
+    if torch.get_default_device().type == "meta":  # the caller wants no weights
+        return Classifier(outline)
+    if config.folder is None:
+        return Classifier(AutoModelForImageClassification.from_config(shape))
+    return Classifier(
+        AutoModelForImageClassification.from_pretrained(
+            str(config.folder),
+            config=shape,
+            trust_remote_code=False,
+            use_safetensors=True,
+            local_files_only=True,
+            ignore_mismatched_sizes=True,  # the head: all else is as the folder's own config says
+        )
+    )
+
+
+class Classifier(nn.Module):
+    """Takes an image and returns logits, where transformers returns an object."""
+
+    def __init__(self, network: nn.Module):
+        super().__init__()
+        self.network = network
+
+    def forward(self, image: Float[Tensor, "batch channels height width"]) -> Logits:
+        """Return scores by class."""
+        scores: Tensor = self.network(pixel_values=image, return_dict=True).logits
+        return scores
+
+
+def _outline(shape: Any, image: Port) -> nn.Module:
+    """Return the network without memory; ValueError where it does not take such an image."""
+    from transformers import AutoModelForImageClassification
+
+    with torch.device("meta"):
+        network: nn.Module = AutoModelForImageClassification.from_config(shape).eval()
+        try:
+            network(pixel_values=torch.empty(image.concrete(batch=2)))
+        except (ValueError, RuntimeError) as error:
+            size = "x".join(map(str, image.shape[1:]))
+            reason = str(error).strip().split("\n", 1)[0]
+            raise ValueError(
+                f"this {shape.model_type} does not take {size} images ({reason}); "
+                "change the task's size or color"
+            ) from error
+    return network.train()
+
+
+def _from_folder(folder: str) -> Any:
+    """Return the transformers configuration of a saved model."""
+    from transformers import AutoConfig
+
+    try:
+        return AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+    except (OSError, ValueError) as error:
+        raise ValueError(str(error).strip().split("\n", 1)[0]) from error
+
+
+def _from_options(given: Mapping[str, Any] | None, image: Port) -> Any:
+    """Return a configuration for such images; transformers itself would let a typo pass."""
+    from transformers import CONFIG_MAPPING
+
+    options = _lists(dict(given or {}))
+    known_as = options.pop("model_type", "")
+    if known_as not in CONFIG_MAPPING:
+        raise ValueError(f"no model_type is '{known_as}'. {nearest(known_as, CONFIG_MAPPING)}")
+    kind = CONFIG_MAPPING[known_as]
+    known = {*kind().to_dict(), *kind.attribute_map}
+    for name in options:
+        if name not in known:
+            raise ValueError(f"'{name}' is no option of {known_as}. {nearest(name, known)}")
+    fitting = {"num_channels": image.shape[1], "image_size": image.shape[2]}
+    return kind(**{name: value for name, value in fitting.items() if name in known} | options)
+
+
+def _lists(value: Any) -> Any:
+    """Return options with tuples as the lists that transformers writes to its files."""
+    if isinstance(value, Mapping):
+        return {key: _lists(item) for key, item in value.items()}
+    return [_lists(item) for item in value] if isinstance(value, tuple | list) else value

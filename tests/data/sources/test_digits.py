@@ -1,0 +1,80 @@
+"""The embedded digits."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from edgekd.core.errors import RequestError
+from edgekd.core.refs import UseSource
+from edgekd.data.sources import digits
+
+SPLITS = ("train", "validation", "test")
+
+
+def build(**options):
+    return UseSource.model_validate({"kind": "digits", **options}).build()
+
+
+def test_the_three_splits_together_are_scikit_learns_digits():
+    from sklearn.datasets import load_digits
+
+    expected = load_digits()
+    source = build()
+    splits = [source.load(split) for split in SPLITS]
+    found = np.concatenate([s["image"][..., 0].reshape(-1, 64) for s in splits])
+    label = np.concatenate([s["label"] for s in splits])
+
+    def rows(image, target):
+        return sorted(map(tuple, np.column_stack([image, target]).tolist()))
+
+    scaled = (expected.data / 16 * 255).round().astype(int)
+    assert rows(found, label) == rows(scaled, expected.target)
+
+
+def test_every_class_has_about_its_share_in_every_split():
+    source = build()
+    for split in SPLITS:
+        share = np.bincount(source.load(split)["label"], minlength=10) / len(
+            source.load(split)["label"]
+        )
+        assert share.min() > 0.085
+        assert share.max() < 0.115
+
+
+def test_columns_are_what_the_source_says_they_are():
+    source = build()
+    columns = source.load("test")
+    assert {name: column.shape[1:] for name, column in columns.items()} == source.shapes
+    assert columns["image"].dtype == np.uint8
+    assert columns["label"].dtype == np.int64
+
+
+def test_shares_and_seed_decide_the_splits():
+    assert len(build(test=0.5, validation=0.1).load("test")["label"]) == round(0.5 * 1797)
+    same, other = build(seed=1).load("test"), build(seed=2).load("test")
+    assert (build(seed=1).load("test")["image"] == same["image"]).all()
+    assert (other["image"] != same["image"]).any()
+
+
+@pytest.mark.parametrize("options", [{"test": 0.0}, {"test": 0.6, "validation": 0.4}])
+def test_shares_that_leave_a_split_empty_are_refused(options):
+    with pytest.raises(ValidationError, match="sum to less than 1"):
+        build(**options)
+
+
+def test_without_scikit_learn_the_error_says_how_to_install_it(monkeypatch):
+    monkeypatch.setattr(digits, "find_spec", lambda _: None)
+    with pytest.raises(RequestError, match="pip install scikit-learn"):
+        build().files()
+
+
+def test_naming_the_file_imports_neither_torch_nor_scikit_learn():
+    code = (
+        "import sys; from edgekd.core.refs import UseSource;"
+        "files = UseSource.model_validate('digits').build().files();"
+        "assert files[0].is_file(); assert not {'torch', 'sklearn'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

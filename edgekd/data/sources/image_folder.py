@@ -77,8 +77,12 @@ class ImageFolder:
         return {"image": image, "label": np.array([label for _, label in listed], np.int64)}
 
     @cached_property
+    def _named_for_validation(self) -> list[Path]:
+        return [self.root / name for name in VALIDATION_FOLDERS if (self.root / name).is_dir()]
+
+    @cached_property
     def _folders(self) -> dict[Split, Path]:
-        found = [self.root / name for name in VALIDATION_FOLDERS if (self.root / name).is_dir()]
+        found = self._named_for_validation
         own: dict[Split, Path] = {"validation": found[0]} if found else {}
         return {"train": self.root / "train", **own, "test": self.root / "test"}
 
@@ -92,6 +96,11 @@ class ImageFolder:
             )
         if missing:
             return
+        if len(self._named_for_validation) > 1:
+            yield _problem(
+                f"there are both {' and '.join(map(str, self._named_for_validation))}.",
+                "Keep one of them.",
+            )
         classes = _classes(self.root / "train")
         if len(classes) < 2:
             yield _problem(

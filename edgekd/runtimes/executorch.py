@@ -1,0 +1,137 @@
+"""ExecuTorch programs for the XNNPACK back-end, in fp32 or int8."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from edgekd.core.config import Config, PositiveCount
+from edgekd.core.errors import StageError
+from edgekd.core.kinds import runtime
+from edgekd.core.protocols import Arrays, Batch, Facts
+from edgekd.core.quiet import quiet
+from edgekd.core.refs import UseTransform
+from edgekd.core.signature import Signature
+from edgekd.runtimes.delegation import delegation
+from edgekd.runtimes.trace import example_inputs, varying
+
+METADATA = "metadata"
+"""Name of the method that returns the program's metadata, a JSON object of texts."""
+
+
+class ExecuTorch(Config):
+    """How the ExecuTorch program is written."""
+
+    max_batch: PositiveCount = 1
+    """Largest batch that the program takes. Memory for it is planned ahead, so that a device
+    that sees one example at a time wants 1."""
+    max_sizes: Mapping[str, PositiveCount] = {}
+    """Largest size of other named dimensions of the inputs; one that is not named here keeps
+    the size that the samples have."""
+
+
+@runtime(config=ExecuTorch)
+class ExecuTorchRuntime:
+    """Lowers to XNNPACK and runs through ExecuTorch's own runtime."""
+
+    suffix = ".pte"
+    runner = "bench_executorch.py"
+    distributions = ("torch", "torchao", "executorch")
+
+    def __init__(self, config: ExecuTorch):
+        self.config = config
+
+    def export(
+        self,
+        model: nn.Module,
+        *,
+        signature: Signature,
+        samples: Batch,
+        metadata: Mapping[str, str],
+        quantization: UseTransform | None,
+        calibration: Sequence[Batch],
+        activation: Literal["uint8", "int8"],  # noqa: ARG002  XNNPACK computes in int8 only
+        out: Path,
+    ) -> Facts:
+        """Write the program to `out`; return its precision and what XNNPACK took over."""
+        if quantization is not None:
+            model = quantization.build()(model, signature=signature, batches=calibration)
+        own = {
+            "signature": json.dumps(signature.as_dict()),
+            "max_batch": str(self.config.max_batch),
+        }
+        lowered = self._lower(model, signature, samples, json.dumps({**metadata, **own}))
+        facts = delegation(lowered.exported_program().graph_module)
+        with quiet():
+            out.write_bytes(lowered.to_executorch().buffer)
+        return {
+            "precision": "fp32" if quantization is None else "int8",
+            "activation": "float32" if quantization is None else "int8",
+            "max_batch": self.config.max_batch,
+        } | facts
+
+    def _lower(self, model: nn.Module, signature: Signature, samples: Batch, metadata: str) -> Any:
+        """Return the program in ExecuTorch's edge form, XNNPACK's parts taken out."""
+        rows = min(self.config.max_batch, 2)
+        sizes = {"batch": self.config.max_batch, **self.config.max_sizes}
+        shapes = varying(signature, {name: most for name, most in sizes.items() if most > 1})
+        with quiet():
+            from executorch.backends.xnnpack.partition.xnnpack_partitioner import (
+                XnnpackPartitioner,
+            )
+            from executorch.exir import to_edge_transform_and_lower
+
+            try:
+                exported = torch.export.export(
+                    model, example_inputs(signature, samples, rows), dynamic_shapes=shapes
+                )
+            except Exception as error:
+                raise StageError(
+                    f"the model cannot be exported by torch.export: {error}",
+                    "Avoid Python control flow that depends on tensor values in its forward().",
+                ) from error
+            return to_edge_transform_and_lower(
+                exported,
+                partitioner=[XnnpackPartitioner()],
+                constant_methods={METADATA: metadata},
+            )
+
+    def open(self, program: Path) -> Callable[[Arrays], Arrays]:
+        """Return a function that runs the program; larger batches go through it in parts."""
+        with quiet(native=True):
+            from executorch.runtime import Runtime
+
+            loaded = Runtime.get().load_program(program)
+            metadata = json.loads(loaded.load_method(METADATA).execute([])[0])
+            method = loaded.load_method("forward")
+        signature = Signature.from_dict(json.loads(metadata["signature"]))
+        step = int(metadata["max_batch"])
+
+        def part(inputs: Arrays, start: int) -> list[Any]:
+            given = [
+                torch.from_numpy(inputs[port.name][start : start + step].copy())
+                if port.shape[:1] == ("batch",)
+                else torch.from_numpy(inputs[port.name])
+                for port in signature.inputs
+            ]
+            return [tensor.numpy().copy() for tensor in method.execute(given)]
+
+        def call(inputs: Arrays) -> Arrays:
+            rows = len(next(inputs[p.name] for p in signature.inputs if p.shape[:1] == ("batch",)))
+            with quiet(native=True):  # the first call looks for CPU files and says what it misses
+                parts = [part(inputs, start) for start in range(0, rows, step)]
+            return {
+                port.name: _joined([outputs[index] for outputs in parts])
+                for index, port in enumerate(signature.outputs)
+            }
+
+        return call
+
+
+def _joined(parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    return np.concatenate(parts) if parts[0].ndim else parts[0]

@@ -1,0 +1,110 @@
+"""Static int8 in ONNX: quantize/dequantize pairs around every operator that can use them."""
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from edgekd.core.errors import Problem, RequestError
+from edgekd.core.protocols import Batch
+from edgekd.core.quantization import Int8Static
+from edgekd.core.quiet import quiet
+from edgekd.core.signature import Signature
+from edgekd.runtimes.onnx_graph import nodes_of_modules
+
+
+def quantize(
+    model: Any,
+    options: Int8Static,
+    *,
+    signature: Signature,
+    calibration: Sequence[Batch],
+    activation: Literal["uint8", "int8"],
+) -> Any:
+    """Return the model in int8, ranges taken from the calibration batches.
+
+    Weights are signed and symmetric. RequestError where an excluded module has no node.
+    """
+    from onnxruntime import quantization as ort
+
+    excluded = _excluded(model, options.exclude)
+    method = {
+        "minmax": ort.CalibrationMethod.MinMax,
+        "percentile": ort.CalibrationMethod.Percentile,
+        "entropy": ort.CalibrationMethod.Entropy,
+    }[options.calibration]
+    with tempfile.TemporaryDirectory() as folder, quiet():
+        prepared = _prepare(model, Path(folder))
+        quantized = Path(folder) / "quantized.onnx"
+        ort.quantize_static(
+            prepared,
+            quantized,
+            _reader(signature, calibration, by_row=options.calibration != "minmax"),
+            quant_format=ort.QuantFormat.QDQ,
+            per_channel=options.granularity == "channel",
+            activation_type=ort.QuantType.QUInt8 if activation == "uint8" else ort.QuantType.QInt8,
+            weight_type=ort.QuantType.QInt8,
+            nodes_to_exclude=excluded,
+            calibrate_method=method,
+            extra_options={"ActivationSymmetric": activation == "int8"},
+        )
+        return _load(quantized)
+
+
+def _excluded(model: Any, paths: Sequence[str]) -> list[str]:
+    try:
+        return nodes_of_modules(model, paths)
+    except LookupError as error:
+        raise RequestError(
+            Problem(
+                "exclude",
+                f"no operator of the exported program comes from a module '{error}'.",
+                "Name a module as named_modules() spells it, one that computes something.",
+            )
+        ) from error
+
+
+def _prepare(model: Any, folder: Path) -> Path:
+    """Return the file of the model with the constants folded and the shapes known.
+
+    The shapes that the exporter wrote make the quantizer's own inference fail: they go first.
+    """
+    import onnx
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    plain, prepared = folder / "plain.onnx", folder / "prepared.onnx"
+    del model.graph.value_info[:]
+    onnx.save(model, plain)
+    quant_pre_process(plain, prepared, skip_symbolic_shape=True)
+    return prepared
+
+
+def _reader(signature: Signature, batches: Sequence[Batch], *, by_row: bool) -> Any:
+    """Return a calibration reader; histograms want every feed to have one shape, hence rows."""
+    from onnxruntime.quantization import CalibrationDataReader
+
+    feeds = _feeds(signature, batches, by_row=by_row)
+
+    class Reader(CalibrationDataReader):  # type: ignore[misc]
+        def get_next(self) -> dict[str, Any] | None:
+            return next(feeds, None)
+
+    return Reader()
+
+
+def _feeds(
+    signature: Signature, batches: Sequence[Batch], *, by_row: bool
+) -> Iterator[dict[str, Any]]:
+    for batch in batches:
+        columns = {port.name: batch[port.name].cpu().numpy() for port in signature.inputs}
+        if not by_row:
+            yield columns
+            continue
+        rows = len(next(iter(columns.values())))
+        yield from ({k: v[i : i + 1] for k, v in columns.items()} for i in range(rows))
+
+
+def _load(path: Path) -> Any:
+    import onnx
+
+    return onnx.load(path)

@@ -1,0 +1,145 @@
+"""ONNX programs for ONNX Runtime, in fp32 or with static int8 quantization."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from torch import nn
+
+from edgekd.core.config import Config, PositiveCount
+from edgekd.core.errors import StageError
+from edgekd.core.kinds import runtime
+from edgekd.core.protocols import Arrays, Batch, Facts
+from edgekd.core.quantization import Int8Static
+from edgekd.core.quiet import quiet
+from edgekd.core.refs import UseTransform
+from edgekd.core.signature import Signature
+from edgekd.runtimes import onnx_graph, onnx_int8
+from edgekd.runtimes.trace import example_inputs, named_dimensions, varying
+
+LEVELS = {
+    "all": "ORT_ENABLE_ALL",
+    "extended": "ORT_ENABLE_EXTENDED",
+    "basic": "ORT_ENABLE_BASIC",
+    "off": "ORT_DISABLE_ALL",
+}
+"""Names of the graph optimisation levels in ONNX Runtime's own enumeration."""
+
+
+class OnnxRuntime(Config):
+    """How the ONNX program is written and later run."""
+
+    opset: PositiveCount = 20
+    """Version of the ONNX operator set."""
+    graph_level: Literal["all", "extended", "basic", "off"] = "all"
+    """How far ONNX Runtime rewrites the graph when it loads it. `all` is much faster for
+    convolutions on x86; transformers can be faster with less: measure. Written into the program."""
+
+
+@runtime(config=OnnxRuntime)
+class OnnxRuntimeRuntime:
+    """Exports by the dynamo exporter and runs on the CPU with one thread."""
+
+    suffix = ".onnx"
+    runner = "bench_onnxruntime.py"
+    distributions = ("torch", "onnx", "onnxscript", "onnxruntime")
+
+    def __init__(self, config: OnnxRuntime):
+        self.config = config
+
+    def export(
+        self,
+        model: nn.Module,
+        *,
+        signature: Signature,
+        samples: Batch,
+        metadata: Mapping[str, str],
+        quantization: UseTransform | None,
+        calibration: Sequence[Batch],
+        activation: Literal["uint8", "int8"],
+        out: Path,
+    ) -> Facts:
+        """Write the program to `out`; return its opset, graph level, precision and operators."""
+        graph = self._trace(model, signature, samples)
+        onnx_graph.name_ports(graph, signature)
+        onnx_graph.name_nodes_by_module(graph)
+        if quantization is not None:
+            graph = onnx_int8.quantize(
+                graph,
+                _int8_options(quantization),
+                signature=signature,
+                calibration=calibration,
+                activation=activation,
+            )
+        onnx_graph.strip(graph)
+        facts: dict[str, Any] = {
+            "precision": "fp32" if quantization is None else "int8",
+            "activation": "float32" if quantization is None else activation,
+            "opset": self.config.opset,
+            "graph_level": self.config.graph_level,
+        }
+        own = {"signature": json.dumps(signature.as_dict()), "graph_level": self.config.graph_level}
+        try:
+            onnx_graph.write(graph, out, {**metadata, **own})
+        except ValueError as error:
+            raise StageError(
+                f"the exporter wrote ONNX that is not valid: {error}", "Try another opset."
+            ) from error
+        return facts | {"operators": len(graph.graph.node)}
+
+    def _trace(self, model: nn.Module, signature: Signature, samples: Batch) -> Any:
+        """Return the model as an ONNX graph."""
+        import torch
+
+        try:
+            with quiet():
+                program = torch.onnx.export(
+                    model,
+                    example_inputs(signature, samples, batch=2),
+                    dynamo=True,
+                    opset_version=self.config.opset,
+                    dynamic_shapes=varying(signature, dict.fromkeys(named_dimensions(signature))),
+                    external_data=False,
+                    verbose=False,
+                )
+        except torch.onnx.errors.OnnxExporterError as error:
+            raise StageError(
+                f"the model cannot be exported to ONNX: {_first_lines(error)}",
+                "Avoid Python control flow that depends on tensor values in its forward().",
+            ) from error
+        assert program is not None
+        return program.model_proto
+
+    def open(self, program: Path) -> Callable[[Arrays], Arrays]:
+        """Return a function that runs the program with one thread, at its own graph level."""
+        import onnxruntime as ort
+
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        options.graph_optimization_level = getattr(
+            ort.GraphOptimizationLevel, LEVELS[self.config.graph_level]
+        )
+        session = ort.InferenceSession(program, options, providers=["CPUExecutionProvider"])
+        names = [output.name for output in session.get_outputs()]
+        wanted = [given.name for given in session.get_inputs()]
+
+        def call(inputs: Arrays) -> Arrays:
+            results = session.run(names, {name: inputs[name] for name in wanted})
+            return dict(zip(names, results, strict=True))
+
+        return call
+
+
+def _int8_options(quantization: UseTransform) -> Int8Static:
+    if not isinstance(quantization.options, Int8Static):
+        raise StageError(
+            f"ONNX Runtime programs cannot be quantized by '{quantization.kind}'.",
+            "Quantize the model with int8_static.",
+        )
+    return quantization.options
+
+
+def _first_lines(error: Exception, lines: int = 6) -> str:
+    return "\n".join(str(error).strip().splitlines()[:lines])

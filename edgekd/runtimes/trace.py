@@ -1,0 +1,44 @@
+"""What `torch.export` needs to be told: example inputs and the dimensions that may vary."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from edgekd.core.protocols import Batch
+from edgekd.core.signature import Port, Signature
+
+
+def example_inputs(signature: Signature, samples: Batch, batch: int) -> tuple[Tensor, ...]:
+    """Return `batch` rows of the samples by position; rows repeat where there are too few.
+
+    Tracing with one row would fix the batch at one, hence two where it may vary.
+    """
+    return tuple(_rows(samples[port.name], port, batch) for port in signature.inputs)
+
+
+def _rows(tensor: Tensor, port: Port, batch: int) -> Tensor:
+    if not port.shape or port.shape[0] != "batch":
+        return tensor
+    index = torch.arange(batch) % tensor.shape[0]
+    return tensor.cpu()[index].contiguous()
+
+
+def varying(
+    signature: Signature, bounds: Mapping[str, int | None]
+) -> tuple[dict[int, torch.export.Dim], ...]:
+    """Return the varying dimensions of each input by axis: those that `bounds` names.
+
+    `bounds` gives the largest size of each, None where there is no limit. All other dimensions
+    keep the size that they are traced with.
+    """
+    dims = {name: torch.export.Dim(name, min=1, max=most) for name, most in bounds.items()}
+    return tuple(
+        {axis: dims[name] for axis, name in enumerate(port.shape) if name in dims}
+        for port in signature.inputs
+    )
+
+
+def named_dimensions(signature: Signature) -> list[str]:
+    """Return the names of all dimensions of the inputs that have one, sorted."""
+    return sorted({d for port in signature.inputs for d in port.shape if isinstance(d, str)})

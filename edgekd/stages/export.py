@@ -1,0 +1,139 @@
+"""Write a model as a program for one runtime, and prove that both compute the same."""
+
+import json
+import platform
+import re
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+import edgekd
+from edgekd.core.config import Config
+from edgekd.core.kinds import stage
+from edgekd.core.protocols import Arrays, Batch, Facts, Run
+from edgekd.core.quantity import Quantity
+from edgekd.core.quantization import Int8Static
+from edgekd.core.refs import ModelRef, UseRuntime
+from edgekd.models.folder import StoredModel, load_model, weights_digest
+from edgekd.ops.named import call_by_name
+from edgekd.runtimes.folder import Program, save_program
+from edgekd.runtimes.parity import LABELS, Parity, check_parity
+from edgekd.train.samples import take
+
+
+class Export(Config):
+    """What becomes a program, for which runtime."""
+
+    model: ModelRef
+    """The model, as `$student`; one from a quantize stage becomes an int8 program."""
+    runtime: UseRuntime
+    """The format and the library that runs it: onnxruntime or executorch."""
+    target: str = "cpu"
+    """The device whose preference decides the type of int8 activations."""
+    parity: Parity = Parity()
+    """How far the program may depart from the PyTorch model."""
+
+
+@stage(config=Export, makes="program")
+def export(config: Export, run: Run) -> Facts:
+    """Return the program's size, what the runtime says of it, and its parity."""
+    folder = run.input(config.model)
+    stored, digest = load_model(folder), weights_digest(folder)
+    runtime = config.runtime.build()
+    batches = take(run.task, "validation", config.parity.samples)
+    samples = {name: torch.cat([b[name] for b in batches]) for name in batches[0]}
+    path = run.out / f"{file_stem(run.name)}{runtime.suffix}"
+    facts = runtime.export(
+        stored.module,
+        signature=stored.signature,
+        samples=samples,
+        metadata=_metadata(stored, config, digest),
+        quantization=stored.quantization,
+        calibration=stored.calibration,
+        activation=activation(stored, run.targets.get(config.target, {})),
+        out=path,
+    )
+    parity = check_parity(
+        f"'{run.name}' ({path.name})",
+        runtime.open(path),
+        _reference(stored, batches),
+        _arrays(stored, samples),
+        quantized=stored.quantization is not None,
+        limits=config.parity,
+    )
+    parameters = sum(p.numel() for p in stored.module.parameters())
+    save_program(
+        run.out,
+        Program(
+            file=path.name,
+            runtime=config.runtime.kind,
+            precision=str(facts["precision"]),
+            signature=stored.signature,
+            facts=dict(stored.facts) | {"program": dict(facts)},
+            model=config.model.stage,
+            model_digest=digest,
+            parameters=parameters,
+            parity=parity,
+        ),
+    )
+    size = path.stat().st_size
+    return {
+        "says": f"{path.name}, {facts['precision']}, parity on {parity['samples']} samples",
+        "result": Quantity(size / 2**20, "MiB"),
+        "size_bytes": size,
+        "parameters": parameters,
+        "parity": parity,
+        **facts,
+    }
+
+
+def file_stem(name: str) -> str:
+    """Return a stage's name as a file name: letters, digits, `_` and `-` stay."""
+    return re.sub(r"[^\w-]", "_", name)
+
+
+def activation(stored: StoredModel, target: Mapping[str, Any]) -> Literal["uint8", "int8"]:
+    """Return the type of int8 activations: the specification's, or where it is open the target's.
+
+    Where both are open the architecture decides: x86 multiplies unsigned by signed bytes fastest,
+    ARM signed by signed.
+    """
+    options = stored.quantization.options if stored.quantization else None
+    asked: str = options.activation if isinstance(options, Int8Static) else "auto"
+    if asked == "auto":
+        asked = target.get("quantization", {}).get("activation", "auto")
+    if asked == "auto":
+        architecture = target.get("hardware", {}).get("arch", platform.machine())
+        asked = "int8" if architecture.lower().startswith(("arm", "aarch")) else "uint8"
+    return "int8" if asked == "int8" else "uint8"
+
+
+def _metadata(stored: StoredModel, config: Export, digest: str) -> dict[str, str]:
+    """Return what travels inside the program, as texts."""
+    facts = {key: _text(value) for key, value in stored.facts.items()}
+    return facts | {
+        "edgekd_version": edgekd.__version__,
+        "model": config.model.stage,
+        "model_digest": digest,
+        "precision": "int8" if stored.quantization else "fp32",
+    }
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+@torch.no_grad()
+def _reference(stored: StoredModel, batches: list[Batch]) -> Arrays:
+    """Return the fp32 PyTorch model's outputs for the samples."""
+    parts = [call_by_name(stored.module, stored.signature, batch) for batch in batches]
+    names = [port.name for port in stored.signature.outputs]
+    return {name: np.concatenate([part[name].numpy() for part in parts]) for name in names}
+
+
+def _arrays(stored: StoredModel, samples: Batch) -> Arrays:
+    """Return the model's inputs and the labels."""
+    names = {port.name for port in stored.signature.inputs} | {LABELS}
+    return {name: column.numpy() for name, column in samples.items() if name in names}

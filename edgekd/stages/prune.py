@@ -1,0 +1,49 @@
+"""Remove weights physically; training the accuracy back is a later stage's work."""
+
+import torch
+
+from edgekd.core.config import Config, PositiveCount
+from edgekd.core.kinds import stage
+from edgekd.core.protocols import Facts, Run
+from edgekd.core.refs import ModelRef, UseTransform
+from edgekd.core.seeds import sub_seed
+from edgekd.models.folder import StoredModel, load_model, save_model
+from edgekd.ops.cost import cost
+from edgekd.train.evaluate import evaluate
+from edgekd.train.samples import take
+
+
+class Prune(Config):
+    """What is made smaller, and how."""
+
+    model: ModelRef
+    """The model to make smaller, as `$student`."""
+    transform: UseTransform
+    """How to make it smaller."""
+    examples: PositiveCount = 256
+    """Training examples that the transform may look at."""
+
+
+@stage(config=Prune, makes="model")
+def prune(config: Prune, run: Run) -> Facts:
+    """Return the size and the work before and after, and how good the model still is."""
+    stored = load_model(run.input(config.model))
+    rng = torch.Generator().manual_seed(sub_seed(run.seed, "calibration"))
+    batches = take(run.task, "train", config.examples, rng=rng)
+    sparse = config.transform.build()(
+        stored.module, signature=stored.signature, batches=batches
+    ).eval()
+    before = cost(stored.module, stored.signature, batches[0])
+    after = cost(sparse, stored.signature, batches[0])
+    score = evaluate(sparse, run.task, "validation", torch.device("cpu"))
+    save_model(run.out, StoredModel(sparse, stored.use, stored.signature, stored.facts))
+    return {
+        "says": f"{after.parameters:,} of {before.parameters:,} parameters stay, "
+        f"{after.macs:,} of {before.macs:,} MACs",
+        "result": score,
+        "measure": run.task.quality[0],
+        "parameters": after.parameters,
+        "parameters_before": before.parameters,
+        "macs": after.macs,
+        "macs_before": before.macs,
+    }

@@ -1,0 +1,70 @@
+"""Prepare a model for 8 bits: fix what is quantized and on which samples, and say what it costs."""
+
+import torch
+
+from edgekd.core.config import Config
+from edgekd.core.kinds import stage
+from edgekd.core.protocols import Facts, Run
+from edgekd.core.quantity import Quantity
+from edgekd.core.quantization import Int8Static
+from edgekd.core.refs import ModelRef, UseTransform
+from edgekd.core.seeds import sub_seed
+from edgekd.models.folder import StoredModel, load_model, save_model
+from edgekd.train.evaluate import evaluate
+from edgekd.train.samples import take
+
+DEFAULT_EXAMPLES = Int8Static().examples
+
+
+class Quantize(Config):
+    """What is quantized, and how."""
+
+    model: ModelRef
+    """The model to quantize, as `$student`."""
+    transform: UseTransform
+    """How to quantize it, as `int8_static`."""
+
+
+@stage(config=Quantize, makes="model")
+def quantize(config: Quantize, run: Run) -> Facts:
+    """Return the validation score of the simulated int8 model beside the fp32 one's.
+
+    The folder keeps the fp32 weights with the specification and the samples: each runtime
+    quantizes for itself when the model is exported, from the same ranges' source.
+    """
+    stored = load_model(run.input(config.model))
+    rng = torch.Generator().manual_seed(sub_seed(run.seed, "calibration"))
+    examples = getattr(config.transform.options, "examples", DEFAULT_EXAMPLES)
+    inputs = [port.name for port in stored.signature.inputs]
+    drawn = take(run.task, "train", examples, rng=rng)
+    calibration = [{name: batch[name] for name in inputs} for batch in drawn]
+    simulated = config.transform.build()(
+        stored.module, signature=stored.signature, batches=calibration
+    )
+    cpu = torch.device("cpu")
+    before = evaluate(stored.module, run.task, "validation", cpu)
+    after = evaluate(simulated, run.task, "validation", cpu)
+    save_model(
+        run.out,
+        StoredModel(
+            stored.module,
+            stored.use,
+            stored.signature,
+            stored.facts,
+            config.transform,
+            calibration,
+        ),
+    )
+    return {
+        "says": f"{config.transform.kind}, {_change(before, after)} against fp32, simulated",
+        "result": after,
+        "measure": run.task.quality[0],
+        "fp32": before,
+        "calibration_examples": sum(len(batch[inputs[0]]) for batch in calibration),
+    }
+
+
+def _change(before: Quantity, after: Quantity) -> str:
+    unit = "share_difference" if after.unit == "share" else after.unit
+    change = after.value - before.value
+    return f"{'+' if change >= 0 else ''}{Quantity(change, unit)}"

@@ -1,0 +1,170 @@
+"""Structured pruning: whole channels removed, and everything that depends on them.
+
+A dependency graph finds which slices of which layers must go together (residual sums, depthwise
+convolutions, batch norms, concatenations), so that what is left is a smaller dense model that any
+runtime runs faster. Training the accuracy back is a later `distill` stage's work.
+"""
+
+import copy
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import torch
+from pydantic import model_validator
+from torch import Tensor, nn
+
+from edgekd.core.config import Config, PositiveCount, Share
+from edgekd.core.errors import Problem, RequestError, StageError, nearest
+from edgekd.core.kinds import transform
+from edgekd.core.protocols import Batch
+from edgekd.core.quiet import quiet
+from edgekd.core.registry import Paper
+from edgekd.core.signature import Signature
+from edgekd.ops.cost import cost
+from edgekd.ops.named import call_by_name
+from edgekd.transforms.prune.budget import Budget, within
+from edgekd.transforms.prune.dependencies import cut
+from edgekd.transforms.prune.outputs import output_layers
+from edgekd.transforms.prune.widths import Amount
+
+PAPER = Paper("DepGraph: Towards Any Structural Pruning", "2301.12900", "its group importance")
+
+
+class Channels(Config):
+    """How much goes, and by what order. Give exactly one of `ratio`, `parameters`, `macs`."""
+
+    ratio: Share | None = None
+    """Share of channels that goes, of each layer or of all together."""
+    parameters: PositiveCount | None = None
+    """Budget: at most this many parameters stay."""
+    macs: PositiveCount | None = None
+    """Budget: at most this many multiply-accumulate operations per example stay."""
+    importance: Literal["norm", "taylor"] = "norm"
+    """Order of channels: by the norm of their weights, or by the first-order change of the
+    cross-entropy when they go, taken on calibration examples with labels."""
+    scope: Literal["layer", "global"] = "layer"
+    """The same ratio in each layer, or one ranking over all layers."""
+    round_to: PositiveCount = 8
+    """Widths stay multiples of this number, in whose blocks kernels compute."""
+    max_ratio: Share = 0.9
+    """Largest share that may go from any one layer."""
+    exclude: tuple[str, ...] = ()
+    """Module paths whose outputs keep their width, as `named_modules()` spells them."""
+
+    @model_validator(mode="after")
+    def _one_amount(self) -> "Channels":
+        given = [n for n in ("ratio", "parameters", "macs") if getattr(self, n) is not None]
+        if len(given) != 1:
+            found = " and ".join(given) or "none of them"
+            raise ValueError(f"give exactly one of ratio, parameters and macs; found {found}")
+        return self
+
+
+@transform(config=Channels, paper=PAPER)
+def channels(
+    config: Channels, model: nn.Module, *, signature: Signature, batches: Sequence[Batch]
+) -> nn.Module:
+    """Return a copy of the model with channels removed; the layers that give its outputs stay.
+
+    StageError where a budget cannot be reached or the model cannot follow, RequestError where
+    `exclude` names no module.
+    """
+    _check_paths(config, model)
+    dense = copy.deepcopy(model).eval()
+    for parameter in dense.parameters():  # a frozen model is pruned like any other
+        parameter.requires_grad_(True)
+    one = {port.name: batches[0][port.name][:2] for port in signature.inputs}
+    taylor = config.importance == "taylor"
+    gradients = _gradients(dense, signature, batches) if taylor else {}
+
+    def remove(ratio: float) -> nn.Module:
+        return _remove(config, dense, ratio, gradients, signature, one)
+
+    if config.ratio is not None:
+        return remove(min(config.ratio, config.max_ratio))
+    return within(_budget(config, signature, one), dense, remove, config.max_ratio)
+
+
+def _budget(config: Channels, signature: Signature, batch: Batch) -> Budget:
+    if config.parameters is not None:
+        return Budget(
+            config.parameters, "parameters", lambda m: cost(m, signature, batch).parameters
+        )
+    assert config.macs is not None
+    return Budget(config.macs, "MACs", lambda m: cost(m, signature, batch).macs)
+
+
+def _check_paths(config: Channels, model: nn.Module) -> None:
+    known = [name for name, _ in model.named_modules() if name]
+    missing = [path for path in config.exclude if path not in known]
+    if missing:
+        raise RequestError(
+            [
+                Problem("exclude", f"the model has no module '{path}'.", nearest(path, known))
+                for path in missing
+            ]
+        )
+
+
+def _gradients(
+    model: nn.Module, signature: Signature, batches: Sequence[Batch]
+) -> Mapping[str, Tensor]:
+    """Return the gradient of the cross-entropy, by parameter, summed over the batches."""
+    if "logits" not in [port.name for port in signature.outputs] or "labels" not in batches[0]:
+        raise StageError(
+            "importance: taylor needs an output 'logits' and examples with 'labels'.",
+            "Use importance: norm.",
+        )
+    model.zero_grad()
+    for batch in batches:
+        logits = call_by_name(model, signature, batch)["logits"]
+        loss = nn.functional.cross_entropy(logits, batch["labels"], reduction="sum")
+        torch.autograd.backward(loss)
+    gradients = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+    model.zero_grad()
+    return gradients
+
+
+def _remove(
+    config: Channels,
+    dense: nn.Module,
+    ratio: float,
+    gradients: Mapping[str, Tensor],
+    signature: Signature,
+    batch: Batch,
+) -> nn.Module:
+    """Return a copy of the model without `ratio` of its channels."""
+    model = copy.deepcopy(dense)
+    for name, parameter in model.named_parameters():
+        parameter.grad = gradients.get(name)
+    fixed = output_layers(model, signature, batch)
+    fixed += [model.get_submodule(path) for path in config.exclude]
+    amount = Amount(ratio, config.scope == "global", config.round_to, config.max_ratio)
+    example = tuple(batch[port.name] for port in signature.inputs)
+    with quiet():
+        cut(model, example, fixed, config.importance, amount)
+    model.zero_grad()
+    _check_outputs(model, dense, signature, batch)
+    return model
+
+
+def _check_outputs(model: nn.Module, dense: nn.Module, signature: Signature, batch: Batch) -> None:
+    """Raise StageError unless the pruned model runs and its outputs keep their shapes."""
+    expected = _output_shapes(dense, signature, batch)
+    advice = (
+        "Its forward() uses a width as a fixed number, which pruning cannot follow: "
+        "list the layer before it under exclude."
+    )
+    try:
+        found = _output_shapes(model, signature, batch)
+    except RuntimeError as error:
+        raise StageError(f"the pruned model does not run: {error}", advice) from error
+    if found != expected:
+        raise StageError(f"the pruned model gives {found}; the dense one {expected}.", advice)
+
+
+@torch.no_grad()
+def _output_shapes(
+    model: nn.Module, signature: Signature, batch: Batch
+) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(t.shape) for name, t in call_by_name(model, signature, batch).items()}

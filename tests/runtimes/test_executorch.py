@@ -1,0 +1,83 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from edgekd.core.errors import StageError
+from edgekd.core.refs import UseRuntime, UseTransform
+from edgekd.ops.named import call_by_name
+from edgekd.testing.tiny import CASES
+
+
+def export(case, out, *, quantization=None, model=None, **options):
+    runtime = UseRuntime.model_validate({"kind": "executorch", **options}).build()
+    facts = runtime.export(
+        model or case.model(),
+        signature=case.signature,
+        samples=case.samples(4),
+        metadata={"labels": '["a", "b"]'},
+        quantization=quantization and UseTransform.model_validate(quantization),
+        calibration=[case.samples(32, 0), case.samples(5, 1)],
+        activation="uint8",
+        out=out,
+    )
+    return runtime.open(out), facts
+
+
+def arrays(batch):
+    return {name: value.numpy() for name, value in batch.items()}
+
+
+def reference(case, batch):
+    with torch.no_grad():
+        return call_by_name(case.model(), case.signature, batch)
+
+
+@pytest.mark.parametrize("options", [{}, {"max_batch": 3}])
+def test_two_integer_inputs_and_two_outputs_come_through_in_any_batch(options, tmp_path, capfd):
+    case = CASES["pair"]
+    program, _ = export(case, tmp_path / "m.pte", **options)
+    batch = case.samples(7, seed=5)
+    outputs = program(arrays(batch))
+    assert list(outputs) == ["logits", "embedding"]
+    for key, value in reference(case, batch).items():
+        np.testing.assert_allclose(outputs[key], value.numpy(), atol=1e-5, rtol=1e-4)
+    assert "cpuinfo" not in capfd.readouterr().err
+
+
+def test_an_int8_program_is_near_the_model_and_says_what_was_delegated(tmp_path):
+    case = CASES["plain"]
+    program, facts = export(case, tmp_path / "q.pte", quantization={"kind": "int8_static"})
+    batch = case.samples(50, seed=1)
+    expected = reference(case, batch)["logits"].numpy()
+    error = np.linalg.norm(program(arrays(batch))["logits"] - expected) / np.linalg.norm(expected)
+    assert 0 < error < 0.1
+    assert facts["precision"] == "int8"
+    assert facts["delegated_operators"] + sum(facts["left_out"].values()) >= 4
+    assert facts["delegated_share"] == pytest.approx(
+        facts["delegated_operators"]
+        / (facts["delegated_operators"] + sum(facts["left_out"].values()))
+    )
+    assert "aten.convolution" not in " ".join(facts["left_out"])
+
+
+def test_metadata_is_a_method_of_the_program(tmp_path):
+    from executorch.runtime import Runtime
+
+    case = CASES["pair"]
+    export(case, tmp_path / "m.pte")
+    program = Runtime.get().load_program(tmp_path / "m.pte")
+    found = json.loads(program.load_method("metadata").execute([])[0])
+    assert found["labels"] == '["a", "b"]'
+    assert json.loads(found["signature"]) == case.signature.as_dict()
+
+
+class Branching(torch.nn.Module):
+    def forward(self, image):
+        return image.flatten(1)[:, :10] if image.sum() > 0 else image.flatten(1)[:, 10:20]
+
+
+def test_a_model_that_cannot_be_traced_is_a_stage_error(tmp_path):
+    with pytest.raises(StageError, match=r"cannot be exported by torch\.export"):
+        export(CASES["plain"], tmp_path / "m.pte", model=Branching())

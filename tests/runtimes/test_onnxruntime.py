@@ -1,0 +1,184 @@
+import dataclasses
+import json
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from edgekd.core.errors import RequestError, StageError
+from edgekd.core.refs import UseRuntime, UseTransform
+from edgekd.ops.named import call_by_name
+from edgekd.testing.tiny import CASES
+
+INT8 = {"kind": "int8_static"}
+
+
+def export(case, out, model=None, *, quantization=None, activation="uint8", **options):
+    runtime = UseRuntime.model_validate({"kind": "onnxruntime", **options}).build()
+    facts = runtime.export(
+        model or case.model(),
+        signature=case.signature,
+        samples=case.samples(4),
+        metadata={"labels": '["a", "b"]', "model_digest": "abc"},
+        quantization=quantization and UseTransform.model_validate(quantization),
+        calibration=[case.samples(32, seed) for seed in (0, 1)] + [case.samples(5, 2)],
+        activation=activation,
+        out=out,
+    )
+    return runtime.open(out), facts
+
+
+def arrays(batch):
+    return {name: value.numpy() for name, value in batch.items()}
+
+
+def reference(case, batch, seed=0):
+    with torch.no_grad():
+        return call_by_name(case.model(seed), case.signature, batch)
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("rows", [1, 7])
+def test_a_program_computes_what_the_model_computes_for_any_batch(name, rows, tmp_path):
+    case = CASES[name]
+    program, _ = export(case, tmp_path / "m.onnx")
+    batch = case.samples(rows, seed=5)
+    outputs = program(arrays(batch))
+    expected = reference(case, batch)
+    assert list(outputs) == [port.name for port in case.signature.outputs]
+    for key, value in expected.items():
+        np.testing.assert_allclose(outputs[key], value.numpy(), atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("quantization", [None, INT8])
+def test_exporting_twice_gives_the_same_bytes(quantization, tmp_path):
+    case = CASES["residual"]
+    for name in ("a.onnx", "b.onnx"):
+        export(case, tmp_path / name, quantization=quantization)
+    assert (tmp_path / "a.onnx").read_bytes() == (tmp_path / "b.onnx").read_bytes()
+
+
+def test_the_file_carries_names_metadata_and_nothing_of_this_machine(tmp_path):
+    case = CASES["pair"]
+    export(case, tmp_path / "m.onnx", graph_level="basic")
+    model = onnx.load(tmp_path / "m.onnx")
+    ports = (*case.signature.inputs, *case.signature.outputs)
+    values = [*model.graph.input, *model.graph.output]
+    assert [value.name for value in values] == [port.name for port in ports]
+    for value, port in zip(values, ports, strict=True):
+        dims = value.type.tensor_type.shape.dim
+        assert tuple(d.dim_param or d.dim_value for d in dims) == port.shape
+    found = {prop.key: prop.value for prop in model.metadata_props}
+    assert found["labels"] == '["a", "b"]'
+    assert found["graph_level"] == "basic"
+    assert json.loads(found["signature"]) == case.signature.as_dict()
+    assert b".py" not in (tmp_path / "m.onnx").read_bytes()
+
+
+def test_nodes_are_called_after_modules(tmp_path):
+    export(CASES["plain"], tmp_path / "m.onnx")
+    names = [node.name for node in onnx.load(tmp_path / "m.onnx").graph.node]
+    assert "body.0.0/Conv" in names
+    assert "head/Gemm" in names
+    assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize("activation", ["uint8", "int8"])
+@pytest.mark.parametrize("name", ["depthwise", "pair"])
+def test_int8_programs_are_near_the_model_and_smaller_in_weights(name, activation, tmp_path):
+    case = CASES[name]
+    program, facts = export(case, tmp_path / "q.onnx", quantization=INT8, activation=activation)
+    batch = case.samples(50, seed=1)
+    outputs, expected = program(arrays(batch)), reference(case, batch)
+    for key, value in expected.items():
+        error = np.linalg.norm(outputs[key] - value.numpy()) / np.linalg.norm(value)
+        assert error < 0.1
+    model = onnx.load(tmp_path / "q.onnx")
+    kinds = {tensor.data_type for tensor in model.graph.initializer if tensor.dims}
+    assert onnx.TensorProto.INT8 in kinds
+    assert onnx.TensorProto.FLOAT not in {
+        tensor.data_type for tensor in model.graph.initializer if len(tensor.dims) > 1
+    }
+    assert facts["precision"] == "int8"
+    zero_points = {
+        tensor.data_type
+        for node in model.graph.node
+        if node.op_type == "QuantizeLinear"
+        for tensor in model.graph.initializer
+        if tensor.name == node.input[2]
+    }
+    wanted = onnx.TensorProto.UINT8 if activation == "uint8" else onnx.TensorProto.INT8
+    assert zero_points == {wanted}
+
+
+@pytest.mark.parametrize("calibration", ["percentile", "entropy"])
+def test_histogram_calibrations_take_batches_of_unequal_size(calibration, tmp_path):
+    case = CASES["plain"]
+    program, _ = export(case, tmp_path / "q.onnx", quantization=INT8 | {"calibration": calibration})
+    batch = case.samples(50, seed=1)
+    expected = reference(case, batch)["logits"].numpy()
+    error = np.linalg.norm(program(arrays(batch))["logits"] - expected) / np.linalg.norm(expected)
+    assert error < 0.3
+
+
+def test_an_excluded_module_keeps_its_float_weights(tmp_path):
+    case = CASES["plain"]
+    export(case, tmp_path / "q.onnx", quantization=INT8 | {"exclude": ("body.0", "head")})
+    model = onnx.load(tmp_path / "q.onnx")
+    floats = {t.name for t in model.graph.initializer if t.data_type == 1 and len(t.dims) > 1}
+    assert floats == {"body.0.0.weight", "head.weight"}
+
+
+def test_excluding_a_module_without_operators_says_so(tmp_path):
+    with pytest.raises(RequestError, match=r"no operator .* module 'head\.none'"):
+        export(CASES["plain"], tmp_path / "q.onnx", quantization=INT8 | {"exclude": ("head.none",)})
+
+
+def test_a_transform_that_onnx_cannot_follow_is_refused(tmp_path):
+    channels = {"kind": "channels", "ratio": 0.5}
+    with pytest.raises(StageError, match="cannot be quantized by 'channels'"):
+        export(CASES["plain"], tmp_path / "q.onnx", quantization=channels)
+
+
+class Branching(torch.nn.Module):
+    def forward(self, image):
+        return image.flatten(1)[:, :10] if image.sum() > 0 else image.flatten(1)[:, 10:20]
+
+
+def test_a_model_that_cannot_be_traced_is_a_stage_error(tmp_path):
+    with pytest.raises(StageError, match="cannot be exported to ONNX"):
+        export(CASES["plain"], tmp_path / "m.onnx", Branching())
+
+
+def test_other_named_dimensions_vary_too(tmp_path):
+    class Pool(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.table = torch.nn.Embedding(9, 10)
+
+        def forward(self, image):
+            return self.table(image).mean(1)
+
+    plain = CASES["plain"]
+    port = dataclasses.replace(
+        plain.signature.inputs[0], dtype="int64", shape=("batch", "sequence")
+    )
+    case = dataclasses.replace(
+        plain, signature=dataclasses.replace(plain.signature, inputs=(port,))
+    )
+    model = Pool().eval()
+    runtime = UseRuntime.model_validate("onnxruntime").build()
+    runtime.export(
+        model,
+        signature=case.signature,
+        samples={"image": torch.randint(0, 9, (3, 5))},
+        metadata={},
+        quantization=None,
+        calibration=[],
+        activation="uint8",
+        out=tmp_path / "m.onnx",
+    )
+    longer = torch.randint(0, 9, (2, 11))
+    found = runtime.open(tmp_path / "m.onnx")({"image": longer.numpy()})["logits"]
+    np.testing.assert_allclose(found, model(longer).detach().numpy(), rtol=1e-5, atol=1e-6)

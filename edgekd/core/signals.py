@@ -18,3 +18,12 @@ SIGNALS = {
 
 TAPPED = {"student_feature": "student", "teacher_feature": "teacher"}
 """Signals that a term's `tap` must place, and the model that each is taken from."""
+
+EVIDENCE = {
+    "latencies_ms": "latency of every measured run in ms, one array per restart",
+    "reference_latencies_ms": "the same of the reference, measured in turns with the program",
+    "restarts": "what each fresh process took to start and to run, `core.results.Restart`",
+    "size_bytes": "bytes of a program's files",
+    "reference_size_bytes": "bytes of the reference's files",
+}
+"""What measures of cost may ask for besides signals."""

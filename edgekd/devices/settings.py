@@ -1,0 +1,64 @@
+"""How much is measured: the presets, and what a target and a stage make of them."""
+
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from edgekd.devices.target import Bench
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Every value of `Bench`, decided; what each means is said there."""
+
+    mode: str
+    restarts: int
+    max_restarts: int
+    warmup_runs: int = 10
+    warmup_s: float = 1.0
+    min_runs: int = 50
+    min_s: float = 1.0
+    samples: int = 32
+    tolerance: float = 0.05
+    max_drift: float = 0.1
+    cool_down_s: float = 0.0
+    timeout_s: float = 900.0
+
+    @property
+    def warmup_limit_s(self) -> float:
+        """Where warm-up ends even though windows still differ."""
+        return 10 * self.warmup_s
+
+    def departures(self) -> list[str]:
+        """Return what is less than the rules of measuring ask for, in words."""
+        rules = {"restarts": 5, "warmup_runs": 10, "warmup_s": 1.0}
+        low = {name: least for name, least in rules.items() if getattr(self, name) < least}
+        return [
+            f"{name} is {getattr(self, name):g}, below the {least:g} of a measurement for claims"
+            for name, least in low.items()
+        ]
+
+
+PRESETS = {
+    "quick": Settings("quick", 3, 6, warmup_s=0.3, min_runs=25, min_s=0.3),
+    "standard": Settings("standard", 5, 15),
+    "thorough": Settings("thorough", 10, 30, min_runs=200, min_s=5.0),
+}
+
+
+def settle(target: Bench, stage: Bench) -> Settings:
+    """Return the settings: the stage's values, then the target's, then the mode's.
+
+    A mode that the stage names asks for less or more than usual, so it overrules the amounts of
+    the target's file; the target's pause stays, because the device needs it.
+    """
+    preset = PRESETS[stage.mode or target.mode or "standard"]
+    own = _given(target)
+    if stage.mode:
+        own = {name: value for name, value in own.items() if name == "cool_down_s"}
+    settings = replace(preset, **(own | _given(stage)))
+    return replace(settings, max_restarts=max(settings.restarts, settings.max_restarts))
+
+
+def _given(bench: Bench) -> dict[str, Any]:
+    values = {f.name: getattr(bench, f.name) for f in fields(Settings) if f.name != "mode"}
+    return {name: value for name, value in values.items() if value is not None}

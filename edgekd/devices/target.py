@@ -1,0 +1,98 @@
+"""What a target file says: one device, how to reach it, and how it is to be measured."""
+
+import platform
+from typing import Literal
+
+from pydantic import Field, field_validator
+
+from edgekd.core import kinds
+from edgekd.core.config import Config, Count, NonNegative, Positive, PositiveCount
+from edgekd.core.errors import nearest
+from edgekd.core.refs import UseTransport
+
+
+class Bench(Config):
+    """How much is measured; what is left out is as the mode says."""
+
+    mode: Literal["quick", "standard", "thorough"] | None = None
+    """How much time measuring may take: `quick` for trying out, `thorough` for claims."""
+    restarts: PositiveCount | None = None
+    """Fresh processes per program; an interval needs at least 2."""
+    max_restarts: PositiveCount | None = None
+    """How many there may be in all where a latency gate is still open after `restarts`."""
+    warmup_runs: PositiveCount | None = None
+    """Least number of runs before anything is measured."""
+    warmup_s: Positive | None = None
+    """Least time in seconds before anything is measured."""
+    min_runs: PositiveCount | None = None
+    """Least number of measured runs per restart."""
+    min_s: Positive | None = None
+    """Least measured time per restart, in seconds."""
+    samples: PositiveCount | None = None
+    """How many real inputs of the validation split the runs rotate over."""
+    tolerance: Positive | None = None
+    """Two warm-up windows agree where their medians differ by at most this share."""
+    max_drift: Positive | None = None
+    """Most that the median may move between the first and the last fifth of a restart."""
+    cool_down_s: NonNegative | None = None
+    """Pause after each restart, in seconds."""
+    timeout_s: Positive | None = None
+    """How long one answer of a program's process may take, in seconds."""
+
+
+class Hardware(Config):
+    """What is known of a device before it is reached."""
+
+    arch: str = ""
+    """Machine name as `uname -m` says it; empty for that of this machine."""
+    cores: Count = 0
+    """Number of cores, 0 where it is not said."""
+    memory_mib: Count = 0
+    """Size of the memory, 0 where it is not said."""
+
+
+class Quantization(Config):
+    """What quantized programs run best here."""
+
+    activation: Literal["auto", "uint8", "int8"] = "auto"
+    """Type of int8 activations in ONNX Runtime; `auto` is uint8 on x86 and int8 elsewhere."""
+
+
+class Target(Config):
+    """One device."""
+
+    description: str
+    """What it is, for people."""
+    transport: UseTransport
+    """How it is reached."""
+    runtimes: tuple[str, ...] = Field(min_length=1)
+    """Runtimes that are installed there."""
+    threads: PositiveCount = 1
+    """Threads that a program may use."""
+    graph_level: Literal["all", "extended", "basic", "off"] = "all"
+    """How far ONNX Runtime may rewrite a graph."""
+    hardware: Hardware = Hardware()
+    """What is known of it."""
+    quantization: Quantization = Quantization()
+    """What quantized programs run best here."""
+    bench: Bench = Bench()
+    """How it is measured where that differs from the mode."""
+    emulated: bool = False
+    """An emulated device proves packaging and numerics; it is not timed."""
+
+    @field_validator("runtimes")
+    @classmethod
+    def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        known = kinds.runtime.names()
+        for name in names:
+            if name not in known:
+                raise ValueError(f"no runtime is named '{name}'. {nearest(name, known)}")
+        return names
+
+    @property
+    def activation(self) -> Literal["uint8", "int8"]:
+        """The type of int8 activations that this device prefers."""
+        if self.quantization.activation != "auto":
+            return self.quantization.activation
+        arch = (self.hardware.arch or platform.machine()).lower()
+        return "uint8" if arch in ("x86_64", "amd64", "i686", "i386") else "int8"

@@ -1,0 +1,88 @@
+"""The machine that edgekd runs on: a folder for each use, and commands in a bare environment."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import weakref
+from collections.abc import Sequence
+from pathlib import Path
+
+from edgekd.core.config import Config, Positive
+from edgekd.core.errors import StageError
+from edgekd.core.kinds import transport
+
+KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "SYSTEMROOT")
+"""All that is handed on: thread counts, preloads or Python paths would change the measurement."""
+
+
+class Local(Config):
+    """How commands run on this machine."""
+
+    timeout_s: Positive = 7200
+    """Longest time that one command may take, in seconds."""
+
+
+@transport(config=Local)
+class LocalTransport:
+    """A working folder of this machine, removed with the object."""
+
+    python = sys.executable
+    """The interpreter that runs programs there."""
+
+    def __init__(self, config: Local):
+        self.config = config
+        self.folder = Path(tempfile.mkdtemp(prefix="edgekd-"))
+        weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
+
+    def push(self, local: Path) -> str:
+        """Copy a file or folder into the working folder; return its path there."""
+        there = self.folder / local.name
+        if local.is_dir():
+            shutil.copytree(local, there, dirs_exist_ok=True)
+        else:
+            shutil.copyfile(local, there)
+        return str(there)
+
+    def pull(self, remote: str, local: Path) -> None:
+        """Copy a file or folder back."""
+        if Path(remote).is_dir():
+            shutil.copytree(remote, local, dirs_exist_ok=True)
+        else:
+            shutil.copyfile(remote, local)
+
+    def run(self, command: Sequence[str]) -> str:
+        """Return what the command printed; StageError where it fails or takes too long."""
+        with subprocess.Popen(
+            list(command),
+            cwd=self.folder,
+            env={name: os.environ[name] for name in KEPT if name in os.environ},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        ) as process:
+            try:
+                out, errors = process.communicate(timeout=self.config.timeout_s)
+            except subprocess.TimeoutExpired as error:
+                raise StageError(
+                    f"{_shown(command)} took longer than {self.config.timeout_s:g} s.",
+                    "Measure less (bench: {mode: quick}), or raise timeout_s of the transport.",
+                ) from error
+            finally:
+                if process.poll() is None:
+                    os.killpg(process.pid, signal.SIGKILL)
+        if process.returncode:
+            how = f"ended with exit status {process.returncode}"
+            if process.returncode < 0:
+                how = f"was killed by {signal.Signals(-process.returncode).name}"
+            last = "\n".join(errors.decode("utf-8", "replace").strip().splitlines()[-8:])
+            raise StageError(f"{_shown(command)} {how}.", last and f"It wrote last:\n{last}")
+        return out.decode("utf-8")
+
+
+def _shown(command: Sequence[str]) -> str:
+    """Return a command by the names of its files."""
+    return f"'{' '.join(Path(word).name for word in command)}'"

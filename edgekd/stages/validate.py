@@ -1,0 +1,142 @@
+"""Measure programs on the target itself, and judge whether the contract is kept."""
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from edgekd.core.config import Config
+from edgekd.core.kinds import stage
+from edgekd.core.protocols import Facts, Run
+from edgekd.core.refs import ProgramRef
+from edgekd.core.results import Measurements, Role
+from edgekd.devices.settings import settle
+from edgekd.devices.target import Bench, Target
+from edgekd.measures.contract import Gates
+from edgekd.measures.verdict import limits_on
+from edgekd.runtimes.folder import load_program
+from edgekd.trial.entry import Entry
+from edgekd.trial.inputs import write_inputs
+from edgekd.trial.on_target import OnTarget
+
+
+class Validate(Config):
+    """What is measured, where, and what it must keep."""
+
+    programs: tuple[ProgramRef, ...] = Field(min_length=1)
+    """The candidates: they must keep the gates."""
+    reference: ProgramRef
+    """What they are compared with, usually the teacher."""
+    along: tuple[ProgramRef, ...] = ()
+    """What else is measured to show the way there; no gate applies."""
+    targets: tuple[str, ...] = Field(default=("cpu",), min_length=1)
+    """Devices to measure on, by the names of their files in `targets/`."""
+    split: Literal["test", "validation"] = "test"
+    """The examples that quality is scored on."""
+    bench: Bench = Bench()
+    """How much is measured."""
+    gates: Gates = Field(default_factory=dict)
+    """Limits by name, as `latency_p50_ms: "<= 5"`; a mapping gives one per target."""
+    allow_inconclusive: bool = False
+    """Do not count a gate as failed whose interval reaches across its limit."""
+
+    @model_validator(mode="after")
+    def _named_once(self) -> "Validate":
+        names = [ref.stage for ref in (self.reference, *self.along, *self.programs)]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(
+                f"'${twice[0]}' is named twice; a program is the reference, along, or a candidate"
+            )
+        for name, limits in self.gates.items():
+            strange = [] if isinstance(limits, str) else sorted({*limits} - {*self.targets})
+            if strange:
+                raise ValueError(
+                    f"gate '{name}' names the target '{strange[0]}', which is not measured here: "
+                    f"targets are {', '.join(self.targets)}"
+                )
+        return self
+
+
+@stage(config=Validate, makes="measurements")
+def validate(config: Validate, run: Run) -> Facts:
+    """Return the verdicts; a gate that fails is a result and no error."""
+    entries = list(_entries(config, run))
+    targets = {name: Target.model_validate(run.targets[name]) for name in config.targets}
+    settings = {name: settle(target.bench, config.bench) for name, target in targets.items()}
+    real = [name for name, target in targets.items() if not target.emulated]
+    with tempfile.TemporaryDirectory(prefix="edgekd-inputs-") as folder:
+        inputs = write_inputs(
+            run.task,
+            config.split,
+            max(s.samples for s in settings.values()),
+            [entry.program.signature for entry in entries],
+            Path(folder),
+        )
+        parts = [
+            OnTarget(
+                name,
+                target,
+                entries=entries,
+                inputs=inputs,
+                settings=settings[name],
+                limits=limits_on(config.gates, name, exempt=target.emulated and bool(real)),
+            )
+            for name, target in targets.items()
+        ]
+        _measure(parts, run)
+    document = Measurements(
+        reference=config.reference.stage,
+        split=config.split,
+        examples=run.task.size(config.split),
+        targets=[part.described() for part in parts],
+        programs=[entry.described() for entry in entries],
+        measurements=[m for part in parts for m in part.measurements(run.out)],
+        quality=[q for part in parts for q in part.quality()],
+        gates=[gate for part in parts for gate in part.gates()],
+    )
+    (run.out / "measurements.json").write_text(document.model_dump_json(indent=1) + "\n", "utf-8")
+    return _facts(config, document)
+
+
+def _measure(parts: Sequence[OnTarget], run: Run) -> None:
+    """Score on every target, then time on every real one."""
+    for index, part in enumerate(parts):
+        run.progress(index, len(parts), f"scoring on {part.name}")
+        part.score()
+        run.progress(index, len(parts), f"timing on {part.name}")
+        if not part.target.emulated:
+            part.time()
+    run.progress(len(parts), len(parts), "measured")
+
+
+def _entries(config: Validate, run: Run) -> Iterator[Entry]:
+    """Yield the programs in the order of the report; the user's name for each is the stage's."""
+    roles: list[tuple[Role, Sequence[ProgramRef]]] = [
+        ("reference", (config.reference,)),
+        ("along", config.along),
+        ("candidate", config.programs),
+    ]
+    for role, refs in roles:
+        for ref in refs:
+            program = load_program(run.input(ref))
+            yield Entry(ref.stage, role, run.input(ref) / program.file, program)
+
+
+def _facts(config: Validate, found: Measurements) -> Facts:
+    """Return the verdicts for people and for the exit code."""
+    failing = {"fail"} if config.allow_inconclusive else {"fail", "inconclusive"}
+    failed = sum(gate.verdict in failing for gate in found.gates)
+    result = f"{failed} of {len(found.gates)} gates failed" if failed else "contract kept"
+    return {
+        "says": f"{len(found.programs)} programs on {', '.join(config.targets)}",
+        "result": result if found.gates else "no gates",
+        "gates_failed": failed,
+        "gates": [
+            gate.model_dump(include={"name", "target", "program", "limit", "verdict", "reason"})
+            | {"measured": str(gate.measured) if gate.measured else None}
+            for gate in found.gates
+        ],
+    }

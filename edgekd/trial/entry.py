@@ -1,0 +1,42 @@
+"""A program that takes part in a comparison."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgekd.core.artifact import digest_file
+from edgekd.core.results import MeasuredProgram, Role
+from edgekd.devices.bench import Job, program_files
+from edgekd.runtimes.folder import Program
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A program with its part in the comparison."""
+
+    name: str
+    role: Role
+    file: Path
+    program: Program
+
+    @property
+    def job(self) -> Job:
+        """What the target must be told."""
+        return Job(self.name, self.file, self.program.runtime, self.program.signature)
+
+    @property
+    def size_bytes(self) -> int:
+        """The size of all its files."""
+        return sum(path.stat().st_size for path in program_files(self.file))
+
+    def described(self) -> MeasuredProgram:
+        """Return the program as a report names it."""
+        return MeasuredProgram(
+            name=self.name,
+            role=self.role,
+            runtime=self.program.runtime,
+            precision=self.program.precision,
+            file=self.program.file,
+            size_bytes=self.size_bytes,
+            digest=digest_file(self.file),
+            parameters=self.program.parameters,
+        )

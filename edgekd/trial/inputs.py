@@ -1,0 +1,52 @@
+"""What goes into the programs: the examples that are scored, and the samples that are timed."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from edgekd.core.protocols import Split, Task
+from edgekd.core.signals import SIGNALS
+from edgekd.core.signature import Signature
+from edgekd.devices.columns import Array, write_columns
+
+BATCH = 256
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Folders with one .npy per input."""
+
+    examples: Path
+    samples: Path
+    columns: Mapping[str, Tensor]
+    """What else is known of the examples, such as `labels`."""
+
+
+def write_inputs(
+    task: Task, split: Split, num_samples: int, signatures: Iterable[Signature], folder: Path
+) -> Inputs:
+    """Write what the programs read: a whole split to score, samples of validation to time."""
+    given = list(signatures)
+    fed_back = {into for signature in given for _, into in signature.state}
+    names = {port.name for signature in given for port in signature.inputs} - fed_back
+    kept: dict[str, list[Tensor]] = {}
+
+    def scored() -> Iterator[dict[str, Array]]:
+        for batch in task.batches(split, BATCH, device=torch.device("cpu")):
+            for name in SIGNALS.keys() & batch.keys():
+                kept.setdefault(name, []).append(batch[name])
+            yield {name: batch[name].numpy() for name in names}
+
+    def timed() -> Iterator[dict[str, Array]]:
+        for batch in task.batches("validation", num_samples, device=torch.device("cpu")):
+            yield {name: batch[name].numpy() for name in names}
+
+    examples, samples = folder / "examples", folder / "samples"
+    examples.mkdir()
+    samples.mkdir()
+    write_columns(samples, timed(), min(num_samples, task.size("validation")))
+    write_columns(examples, scored(), task.size(split))
+    return Inputs(examples, samples, {name: torch.cat(parts) for name, parts in kept.items()})

@@ -1,0 +1,180 @@
+"""All programs of a comparison on one target."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from edgekd.core.errors import StageError
+from edgekd.core.quantity import Quantity
+from edgekd.core.results import Gate, MeasuredTarget, Measurement, Quality
+from edgekd.core.signals import SIGNALS
+from edgekd.devices.bench import Session, Timing
+from edgekd.devices.settings import Settings
+from edgekd.devices.target import Target
+from edgekd.devices.validity import notes, objection
+from edgekd.measures.breakdown import break_down
+from edgekd.measures.contract import Limit, terms
+from edgekd.measures.scorecard import measure_all
+from edgekd.measures.verdict import judge
+from edgekd.trial.entry import Entry
+from edgekd.trial.inputs import Inputs
+
+
+@dataclass
+class Found:
+    """What is known of one program here."""
+
+    entry: Entry
+    evidence: dict[str, Any]
+    timings: list[Timing] = field(default_factory=list)
+    quantities: dict[str, Quantity] = field(default_factory=dict)
+
+
+class OnTarget:
+    """Scores, times and judges; the first entry is the reference of all others."""
+
+    def __init__(
+        self,
+        name: str,
+        target: Target,
+        *,
+        entries: Sequence[Entry],
+        inputs: Inputs,
+        settings: Settings,
+        limits: Mapping[str, Limit],
+    ):
+        _check_runtimes(name, target, entries)
+        self.name, self.target, self.inputs = name, target, inputs
+        self.settings, self.limits, self.entries = settings, limits, entries
+        self.session = Session(target, [entry.job for entry in entries])
+        self.found: dict[str, Found] = {}
+
+    @property
+    def reference(self) -> Found:
+        """What is known of the reference."""
+        return self.found[self.entries[0].name]
+
+    def score(self) -> None:
+        """Run every program over all examples, and measure what its answers are worth."""
+        scores = self.session.score(self.inputs.examples, self.settings)
+        reference = self.entries[0]
+        expected: dict[str, Any] = _signals("teacher", scores[reference.name].outputs)
+        expected["reference_size_bytes"] = reference.size_bytes
+        for entry in self.entries:
+            evidence: dict[str, Any] = {**self.inputs.columns, "size_bytes": entry.size_bytes}
+            evidence |= _signals("student", scores[entry.name].outputs)
+            evidence |= expected if entry is not reference else {}
+            self.found[entry.name] = Found(entry, evidence, quantities=measure_all(evidence))
+
+    def time(self) -> None:
+        """Time all programs in turns; those with a gate still open, and the reference, again."""
+        names, taken = list(self.found), 0
+        while names and taken < self.settings.max_restarts:
+            count = min(self.settings.restarts, self.settings.max_restarts - taken)
+            timed = self.session.time(names, self.inputs.samples, self.settings, taken, count)
+            taken += count
+            for name, timings in timed.items():
+                self.found[name].timings += timings
+            for name in timed:
+                self._measure(self.found[name])
+            still = {gate.program for gate in self.gates() if self._open(gate)} & {*names}
+            names = [self.reference.entry.name, *sorted(still)] if still else []
+
+    def _measure(self, found: Found) -> None:
+        evidence = {
+            "latencies_ms": [timing.latencies_ms for timing in found.timings],
+            "restarts": [timing.restart for timing in found.timings],
+        }
+        if found is not self.reference:  # restart i of both was taken in turns
+            paired = self.reference.timings[: len(found.timings)]
+            evidence["reference_latencies_ms"] = [timing.latencies_ms for timing in paired]
+        found.evidence |= evidence
+        found.quantities |= measure_all(evidence)
+
+    def _open(self, gate: Gate) -> bool:
+        """Tell whether more restarts could decide a gate."""
+        return gate.verdict == "inconclusive" and terms()[gate.name].timed
+
+    def gates(self) -> list[Gate]:
+        """Return every gate that applies here, judged for every candidate."""
+        return [
+            judge(
+                name,
+                limit,
+                program=found.entry.name,
+                target=self.name,
+                quantities=found.quantities,
+                evidence=found.evidence,
+                objection=self._objection(found, name),
+            )
+            for found in self.found.values()
+            if found.entry.role == "candidate"
+            for name, limit in self.limits.items()
+        ]
+
+    def _objection(self, found: Found, gate: str) -> str:
+        """Return why a gate cannot be judged from these timings, or nothing."""
+        if not terms()[gate].timed:
+            return ""
+        if self.target.emulated:
+            return "the target is emulated: its latency means nothing"
+        concerned = [found] if not terms()[gate].compares else [found, self.reference]
+        return next(filter(None, (objection(f.timings, self.settings) for f in concerned)), "")
+
+    def described(self) -> MeasuredTarget:
+        """Return the target as it was found."""
+        return MeasuredTarget(
+            name=self.name,
+            description=self.target.description,
+            emulated=self.target.emulated,
+            machine=self.session.machine | {"threads": str(self.target.threads)},
+            measured_at=self.session.measured_at,
+        )
+
+    def measurements(self, out: Path) -> Iterator[Measurement]:
+        """Yield what was measured of each program; raw latencies go to `out`/samples."""
+        (out / "samples").mkdir(exist_ok=True)
+        for name, found in self.found.items():
+            file = f"samples/{self.name}.{name}.json" if found.timings else ""
+            if file:
+                raw = [np.round(timing.latencies_ms, 6).tolist() for timing in found.timings]
+                (out / file).write_text(json.dumps(raw), "utf-8")
+            yield Measurement(
+                program=name,
+                target=self.name,
+                quantities=found.quantities,
+                restarts=[timing.restart for timing in found.timings],
+                samples=file,
+                valid=not objection(found.timings, self.settings),
+                notes=notes(found.timings, self.settings),
+            )
+
+    def quality(self) -> Iterator[Quality]:
+        """Yield how the answers of each program that classifies are spread."""
+        for name, found in self.found.items():
+            if {"student_logits", "labels"} <= set(found.evidence):
+                logits, truth = found.evidence["student_logits"], found.evidence["labels"]
+                names = found.entry.program.facts.get("labels", ())
+                yield break_down(name, self.name, logits, truth, names)
+
+
+def _check_runtimes(name: str, target: Target, entries: Sequence[Entry]) -> None:
+    for entry in entries:
+        if entry.program.runtime not in target.runtimes:
+            raise StageError(
+                f"program '{entry.name}' needs {entry.program.runtime}, which target '{name}' "
+                f"lacks; it has {', '.join(target.runtimes)}.",
+                "Install it there and list it under runtimes, or export for another runtime.",
+            )
+
+
+def _signals(whose: str, outputs: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Return a program's outputs that measures can ask for, as `student_logits`."""
+    named = {f"{whose}_{name}": torch.from_numpy(array) for name, array in outputs.items()}
+    return {name: tensor for name, tensor in named.items() if name in SIGNALS}

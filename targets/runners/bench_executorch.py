@@ -1,0 +1,35 @@
+"""Loads an ExecuTorch program through its Python binding, which needs torch for its tensors.
+
+The binding's own module is imported: `executorch.runtime` would load the exporter with it. The
+memory of this process therefore holds torch, which a phone's C++ runner does not.
+"""
+
+from importlib.metadata import version
+
+import torch
+from executorch.extension.pybindings import _C
+
+VERSION = version("executorch")
+
+
+class Program:
+    """The method `forward` of a .pte file."""
+
+    def __init__(self, file, *, inputs, outputs, threads, graph_level):
+        del graph_level  # the graph was fixed when it was lowered
+        torch.set_num_threads(threads)
+        _C._unsafe_reset_threadpool(threads)
+        self.module = _C._load_for_executorch(file)
+        self.inputs, self.outputs = inputs, outputs
+
+    def prepare(self, arrays):
+        """Return what `run` takes, made of arrays by name."""
+        return tuple(torch.from_numpy(arrays[name].copy()) for name in self.inputs)
+
+    def run(self, prepared):
+        """Return the raw outputs: this call is what is timed."""
+        return self.module.forward(prepared)
+
+    def arrays(self, raw):
+        """Return the outputs as arrays by name."""
+        return {n: t.detach().numpy().copy() for n, t in zip(self.outputs, raw, strict=True)}

@@ -1,0 +1,42 @@
+"""Loads an ONNX program in ONNX Runtime: no spinning, so that idle threads take nobody's core."""
+
+import onnxruntime
+
+LEVELS = {
+    "all": onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL,
+    "extended": onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED,
+    "basic": onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC,
+    "off": onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL,
+}
+VERSION = onnxruntime.__version__
+ERRORS_ONLY = 3
+
+
+class Program:
+    """A session on the CPU."""
+
+    def __init__(self, file, *, inputs, outputs, threads, graph_level):
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+        options.graph_optimization_level = LEVELS[graph_level]
+        options.log_severity_level = ERRORS_ONLY
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.add_session_config_entry("session.inter_op.allow_spinning", "0")
+        self.session = onnxruntime.InferenceSession(
+            file, options, providers=["CPUExecutionProvider"]
+        )
+        self.inputs, self.outputs = inputs, outputs
+
+    def prepare(self, arrays):
+        """Return what `run` takes, made of arrays by name."""
+        return {name: arrays[name] for name in self.inputs}
+
+    def run(self, prepared):
+        """Return the raw outputs: this call is what is timed."""
+        return self.session.run(self.outputs, prepared)
+
+    def arrays(self, raw):
+        """Return the outputs as arrays by name."""
+        return dict(zip(self.outputs, raw, strict=True))

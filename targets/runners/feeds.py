@@ -1,0 +1,68 @@
+"""Real samples as a program takes them, in turn, with its state where it has one."""
+
+import numpy as np
+
+
+class Feeds:
+    """Examples by the names of the ports; `columns` share their first dimension.
+
+    `state` names pairs (output, input): what came out goes in again with the next sample, and
+    starts anew with every pass over the samples.
+    """
+
+    def __init__(self, program, columns, ports, state):
+        self.program, self.columns, self.state = program, columns, state
+        self.shapes = {port["name"]: port["shape"] for port in ports}
+        self.dtypes = {port["name"]: port["dtype"] for port in ports}
+        self.num_examples = len(next(iter(columns.values())))
+        self.step = max(shape[0] for shape in self.leading()) if self.leading() else 1
+        self.size = max(1, self.num_examples // self.step)
+        self.ready, self.carried, self.turn = [], {}, 0
+
+    def leading(self):
+        """Return the shapes of the inputs that fix how many examples a call takes."""
+        shapes = (self.shapes[name] for name in self.columns)
+        return [shape for shape in shapes if shape and isinstance(shape[0], int)]
+
+    def any_batch(self):
+        """Tell whether a call may take any number of examples."""
+        shapes = [self.shapes[name] for name in self.columns]
+        return not self.state and all(s and isinstance(s[0], str) for s in shapes)
+
+    def sample(self, start, count):
+        """Return `count` examples from `start` on, the last one repeated where they run out."""
+        rows = np.minimum(np.arange(start, start + count), self.num_examples - 1)
+        return {
+            name: np.ascontiguousarray(
+                column[rows] if self.shapes[name] else column[start], self.dtypes[name]
+            )
+            for name, column in self.columns.items()
+        }
+
+    def next(self):
+        """Return what the program's `run` takes."""
+        index, self.turn = self.turn, (self.turn + 1) % self.size
+        if self.state:
+            sample = self.sample(index * self.step, self.step)
+            return self.program.prepare(sample | self.states(anew=index == 0))
+        while len(self.ready) <= index:
+            sample = self.sample(len(self.ready) * self.step, self.step)
+            self.ready.append(self.program.prepare(sample))
+        return self.ready[index]
+
+    def states(self, anew):
+        """Return the state to go in: what came out last, or zeros (an unfixed dimension is 1)."""
+        if anew or not self.carried:
+            self.carried = {
+                into: np.zeros(
+                    [d if isinstance(d, int) else 1 for d in self.shapes[into]], self.dtypes[into]
+                )
+                for _, into in self.state
+            }
+        return self.carried
+
+    def keep(self, raw):
+        """Remember the state that came out."""
+        if self.state:
+            arrays = self.program.arrays(raw)
+            self.carried = {into: arrays[out] for out, into in self.state}

@@ -1,0 +1,132 @@
+"""One program in one fresh process: answers requests, one JSON line each, over pipes.
+
+Nothing is loaded but the standard library, numpy and the runtime of the program. What the runtime
+prints goes to the error stream, so that it cannot be taken for an answer.
+"""
+
+import gc
+import importlib
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from statistics import median
+
+import machine
+import numpy as np
+from feeds import Feeds
+
+clock = time.perf_counter_ns
+
+
+class Worker:
+    """Does what is asked of one program."""
+
+    def __init__(self, job, program):
+        self.job, self.about = job, program
+
+    def load(self):
+        """Load the program and run it once: milliseconds for each, imports not counted."""
+        ports = self.about["inputs"]
+        fed_back = {into for _, into in self.about["state"]}
+        folder = Path(self.about["samples"])
+        loader = importlib.import_module(Path(self.about["runner"]).stem)
+        began = clock()
+        self.program = loader.Program(
+            self.about["file"],
+            inputs=[port["name"] for port in ports],
+            outputs=[port["name"] for port in self.about["outputs"]],
+            threads=self.job["threads"],
+            graph_level=self.job["graph_level"],
+        )
+        loaded = clock()
+        columns = {
+            port["name"]: np.load(folder / f"{port['name']}.npy", mmap_mode="r")
+            for port in ports
+            if port["name"] not in fed_back
+        }
+        self.feeds = Feeds(self.program, columns, ports, self.about["state"])
+        first = self.timed(1, 0)[0]
+        return {
+            "load_ms": (loaded - began) / 1e6,
+            "first_ms": first / 1e6,
+            "version": loader.VERSION,
+        }
+
+    def timed(self, runs, seconds):
+        """Return nanoseconds of at least `runs` calls over at least `seconds`."""
+        run, feeds, taken = self.program.run, self.feeds, []
+        end = clock() + int(seconds * 1e9)
+        while True:
+            feed = feeds.next()
+            began = clock()
+            raw = run(feed)
+            ended = clock()
+            taken.append(ended - began)
+            feeds.keep(raw)
+            if len(taken) >= runs and ended >= end:
+                return taken
+
+    def warm(self, runs, seconds, tolerance, limit_s):
+        """Run until two windows in a row have the same median, at least `runs` and `seconds`."""
+        began, total, before, settled = clock(), 0, None, False
+        while True:
+            window = self.timed(max(1, runs // 2), seconds / 4)
+            total, now = total + len(window), median(window)
+            settled = before is not None and abs(now / before - 1) <= tolerance
+            before, spent = now, (clock() - began) / 1e9
+            if total >= runs and spent >= seconds and (settled or spent >= limit_s):
+                return {"warmup_runs": total, "settled": settled}
+
+    def block(self, runs, seconds):
+        """Return one measuring block: latencies in ns, and the process time that they took.
+
+        One run before it is not counted: another program held the caches a moment ago.
+        """
+        self.timed(1, 0)
+        gc.collect()
+        gc.disable()
+        cpu, wall = time.process_time_ns(), clock()
+        taken = self.timed(runs, seconds)
+        wall, cpu = clock() - wall, time.process_time_ns() - cpu
+        gc.enable()
+        return {"ns": taken, "wall_s": wall / 1e9, "cpu_s": cpu / 1e9}
+
+    def score(self, out, batch):
+        """Run every example once, `batch` at a time where any number goes; one .npy per output."""
+        feeds, program, kept = self.feeds, self.program, {}
+        step = batch if feeds.any_batch() else feeds.step
+        for start in range(0, feeds.num_examples, step):
+            count = min(step, feeds.num_examples - start)
+            sample = feeds.sample(start, count if feeds.any_batch() else step)
+            raw = program.run(program.prepare(sample | feeds.states(anew=True)))
+            for name, array in program.arrays(raw).items():
+                kept.setdefault(name, []).append(array[:count] if array.ndim else array[None])
+        for name, parts in kept.items():
+            np.save(Path(out) / f"{name}.npy", np.concatenate(parts))
+        return {"examples": feeds.num_examples, "batch": step}
+
+    def end(self):
+        """Return what the process came to."""
+        return {
+            "peak_rss_mib": machine.peak_rss_mib(),
+            "load_average": os.getloadavg()[0],
+            "modules": sorted({name.partition(".")[0] for name in sys.modules}),
+        }
+
+
+def serve():
+    """Answer requests until the input ends: the first line is the job, then one request a line."""
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    first = json.loads(sys.stdin.readline())
+    worker = Worker(first["job"], first["program"])
+    for line in sys.stdin:
+        request = json.loads(line)
+        answer = getattr(worker, request.pop("do"))(**request)
+        print(json.dumps(answer), file=answers, flush=True)
+
+
+if __name__ == "__main__":
+    serve()

@@ -1,0 +1,234 @@
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from onnx import TensorProto, helper, numpy_helper
+from pydantic import ValidationError
+
+from edgekd.core.errors import StageError
+from edgekd.core.refs import Ref
+from edgekd.core.results import Measurements
+from edgekd.core.signature import Port, Signature
+from edgekd.runtimes.folder import Program, save_program
+from edgekd.stages.validate import Validate, validate
+
+CLASSES = ["cat", "dog", "fox"]
+QUICK = {"mode": "quick", "restarts": 2, "max_restarts": 2, "warmup_s": 0.02, "min_s": 0.02}
+CPU = {"description": "here", "transport": {"kind": "local"}, "runtimes": ("onnxruntime",)}
+
+
+@dataclass
+class Tokens:
+    """Two integer columns in, one score per class out; the first says the class."""
+
+    quality: tuple[str, ...] = ("accuracy",)
+    sizes: Mapping[str, int] = field(default_factory=lambda: {"test": 90, "validation": 30})
+
+    def size(self, split: str) -> int:
+        return self.sizes[split]
+
+    def batches(self, split: str, batch_size: int, **_: Any) -> Iterator[dict[str, torch.Tensor]]:
+        ids = torch.arange(self.sizes[split])
+        for part in ids.split(batch_size):
+            yield {"word": part % 3, "other": part * 0, "labels": part % 3, "ids": part}
+
+
+SIGNATURE = Signature(
+    (Port("word", "int64", ("batch",)), Port("other", "int64", ("batch",))),
+    (Port("logits", "float32", ("batch", 3)),),
+)
+
+
+def write_program(folder: Path, table: np.ndarray, output: str = "logits") -> None:
+    """Write a program that looks scores up in a table by the sum of its two inputs."""
+    graph = helper.make_graph(
+        [
+            helper.make_node("Add", ["word", "other"], ["index"]),
+            helper.make_node("Gather", ["table", "index"], [output], axis=0),
+        ],
+        "lookup",
+        [
+            helper.make_tensor_value_info(name, TensorProto.INT64, ["batch"])
+            for name in ("word", "other")
+        ],
+        [helper.make_tensor_value_info(output, TensorProto.FLOAT, ["batch", 3])],
+        [numpy_helper.from_array(table.astype(np.float32), "table")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    folder.mkdir()
+    onnx.save(model, str(folder / "program.onnx"))
+    signature = Signature(SIGNATURE.inputs, (Port(output, "float32", ("batch", 3)),))
+    save_program(
+        folder,
+        Program(
+            "program.onnx", "onnxruntime", "fp32", signature, {"labels": CLASSES}, "m", "d", 9, {}
+        ),
+    )
+
+
+@dataclass
+class FakeRun:
+    root: Path
+    targets: Mapping[str, Any]
+    task: Any = field(default_factory=Tokens)
+    said: list[str] = field(default_factory=list)
+    name: str = "check"
+    seed: int = 0
+    device: str = "cpu"
+    ancestors: Mapping[str, Any] = field(default_factory=dict)
+    origin: Any = None
+
+    @property
+    def out(self) -> Path:
+        return self.root / "out"
+
+    def input(self, ref: Ref) -> Path:
+        return self.root / ref.stage
+
+    def progress(self, done: int, total: int, what: str, **_: float) -> None:
+        self.said.append(what)
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> FakeRun:
+    (tmp_path / "out").mkdir()
+    write_program(tmp_path / "teacher", 5 * np.eye(3))
+    worse = 5 * np.eye(3)
+    worse[2] = worse[1]  # every fox is taken for a dog
+    write_program(tmp_path / "student", worse)
+    write_program(tmp_path / "copy", 4 * np.eye(3))
+    return FakeRun(tmp_path, {"cpu": CPU})
+
+
+def options(**more: Any) -> Validate:
+    chosen = {"programs": ("$student", "$copy"), "reference": "$teacher", "bench": QUICK}
+    return Validate.model_validate(chosen | more)
+
+
+def read(run: FakeRun) -> Measurements:
+    return Measurements.model_validate_json((run.out / "measurements.json").read_text())
+
+
+def test_it_scores_what_the_programs_answer_and_judges_the_candidates(run: FakeRun) -> None:
+    gates = {
+        "accuracy_drop": "<= 0.1",
+        "agreement": ">= 0.9",
+        "size_mib": "<= 1",
+        "load_ms": "< 9e9",
+    }
+    facts = validate(options(gates=gates), run)
+    found = read(run)
+    assert [program.name for program in found.programs] == ["teacher", "student", "copy"]
+    by_name = {m.program: m.quantities for m in found.measurements}
+    assert by_name["teacher"]["accuracy"].value == 1
+    assert by_name["student"]["accuracy"].value == pytest.approx(2 / 3)
+    assert by_name["student"]["accuracy_drop"].value == pytest.approx(1 / 3)
+    assert by_name["copy"]["agreement"].value == 1
+    assert by_name["copy"]["ece"].value == pytest.approx(1 - np.exp(4) / (np.exp(4) + 2), abs=1e-5)
+    verdicts = {(gate.program, gate.name): gate.verdict for gate in found.gates}
+    assert verdicts["student", "accuracy_drop"] == verdicts["student", "agreement"] == "fail"
+    assert verdicts["copy", "accuracy_drop"] == verdicts["copy", "size_mib"] == "pass"
+    assert verdicts["copy", "load_ms"] == "pass"
+    assert not {program for program, _ in verdicts} & {"teacher"}
+    assert facts["gates_failed"] == sum(v != "pass" for v in verdicts.values()) == 2
+    assert {row["name"] for row in facts["gates"]} == set(gates)
+    json.dumps(facts)
+
+
+def test_every_raw_sample_is_kept_by_restart(run: FakeRun) -> None:
+    validate(options(programs=("$copy",)), run)
+    for measurement in read(run).measurements:
+        raw = json.loads((run.out / measurement.samples).read_text())
+        assert [len(restart) for restart in raw] == [r.runs for r in measurement.restarts]
+        assert measurement.quantities["latency_p50_ms"].n == sum(map(len, raw))
+        assert all(restart.peak_rss_mib > 1 for restart in measurement.restarts)
+    machine = read(run).targets[0].machine
+    assert {"cpu", "cores", "onnxruntime", "threads"} <= set(machine)
+
+
+def test_quality_by_class_and_by_confidence_is_kept(run: FakeRun) -> None:
+    validate(options(programs=("$student",)), run)
+    student = next(q for q in read(run).quality if q.program == "student")
+    assert {name: q.value for name, q in student.per_class.items()} == {
+        "cat": 1,
+        "dog": 1,
+        "fox": 0,
+    }
+    assert sum(bin_.count for bin_ in student.reliability) == 90
+
+
+def test_a_program_without_logits_is_timed_and_has_no_accuracy(run: FakeRun) -> None:
+    write_program(run.root / "embedder", np.eye(3), output="embedding")
+    facts = validate(options(programs=("$embedder",), gates={"accuracy": ">= 0.5"}), run)
+    found = next(m for m in read(run).measurements if m.program == "embedder")
+    assert "latency_p50_ms" in found.quantities
+    assert "accuracy" not in found.quantities
+    assert facts["gates"][0]["verdict"] == "inconclusive"
+    assert "student_logits" in facts["gates"][0]["reason"]
+
+
+def test_an_emulated_target_is_scored_and_never_timed(run: FakeRun) -> None:
+    run.targets = {"cpu": CPU, "fake": CPU | {"emulated": True}}
+    gates = {"latency_p50_ms": "<= 1000", "first_ms": {"fake": "<= 1000"}, "accuracy": ">= 0.1"}
+    validate(options(programs=("$copy",), targets=("cpu", "fake"), gates=gates), run)
+    found = read(run)
+    emulated = next(m for m in found.measurements if m.target == "fake")
+    assert "accuracy" in emulated.quantities
+    assert "latency_p50_ms" not in emulated.quantities
+    judged = {(gate.target, gate.name): gate for gate in found.gates}
+    assert ("fake", "latency_p50_ms") not in judged
+    assert judged["fake", "first_ms"].verdict == "inconclusive"
+    assert "emulated" in judged["fake", "first_ms"].reason
+    assert judged["cpu", "latency_p50_ms"].verdict == "pass"
+
+
+def test_a_gate_that_stays_open_is_sampled_up_to_the_cap(run: FakeRun) -> None:
+    gates = {"speedup": ">= 1"}  # a program is compared with its like: nothing can decide
+    bench = QUICK | {"max_restarts": 4}
+    facts = validate(options(programs=("$copy",), gates=gates, bench=bench), run)
+    if facts["gates"][0]["verdict"] == "inconclusive":
+        assert all(len(m.restarts) == 4 for m in read(run).measurements)
+    assert facts["gates"][0]["measured"].endswith("]")
+
+
+def test_a_target_without_the_runtime_is_refused_before_anything_is_measured(run: FakeRun) -> None:
+    run.targets = {"cpu": CPU | {"runtimes": ("executorch",)}}
+    with pytest.raises(StageError, match=r"needs onnxruntime, which target 'cpu' lacks"):
+        validate(options(), run)
+
+
+def test_a_program_that_cannot_be_loaded_is_named_with_its_last_words(run: FakeRun) -> None:
+    (run.root / "copy" / "program.onnx").write_bytes(b"nothing of the kind")
+    with pytest.raises(StageError, match=r"(?s)program 'copy' on here.*exit status 1.*INVALID"):
+        validate(options(), run)
+
+
+@pytest.mark.parametrize(
+    ("gates", "place", "text"),
+    [
+        ({"latncy_p50_ms": "<= 5"}, ("gates", "latncy_p50_ms"), "Did you mean 'latency_p50_ms'"),
+        ({"latency_p50_ms": 5}, ("gates", "latency_p50_ms"), "expected <=, <, >= or >"),
+        ({"accuracy": ">= 95"}, ("gates", "accuracy"), '">= 0.95"'),
+        ({"accuracy": {"cpu": ">= 2"}}, ("gates", "accuracy", "cpu"), "between 0 and 1"),
+        ({"accuracy": {"pi": ">= 0.5"}}, (), "names the target 'pi'"),
+    ],
+)
+def test_a_gate_that_cannot_be_meant_is_refused_at_its_place(
+    gates: dict[str, Any], place: tuple[str, ...], text: str
+) -> None:
+    with pytest.raises(ValidationError) as refused:
+        options(gates=gates)
+    (error,) = refused.value.errors()
+    assert error["loc"] == place
+    assert text in error["msg"]
+
+
+def test_a_program_has_one_part_in_the_comparison() -> None:
+    with pytest.raises(ValidationError, match=r"'\$copy' is named twice"):
+        options(along=("$copy",))

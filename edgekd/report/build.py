@@ -102,7 +102,7 @@ def _machine(evidence: Evidence, validation: Validation, target: MeasuredTarget)
     marks = ["emulated"] if target.emulated else []
     if _kept(validation.manifest, evidence.origin.started_at):
         marks.append("kept from an earlier run")
-    if evidence.host and host and host != dict(evidence.host):
+    if any(host.get(name, here) != here for name, here in evidence.host.items()):
         marks.append("taken from another machine")
     return Machine(
         name=target.name,

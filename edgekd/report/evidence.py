@@ -62,7 +62,7 @@ class Evidence:
     stages: Mapping[str, Manifest]
     """Every stage that the report rests on, in the order of the pipeline."""
     host: Mapping[str, str] = field(default_factory=dict)
-    """The machine that makes the report."""
+    """What tells the machine that makes the report from others, as in `Manifest.host`."""
 
 
 def read_evidence(

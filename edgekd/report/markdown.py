@@ -32,7 +32,7 @@ def _lines(report: Report) -> Iterator[str]:
         if check.gates:
             yield _table(gates_table(check))
         for line in open_gates(check):
-            yield f"- {escaped(line)}"
+            yield f"- {escaped(str(line))}"
         yield ""
     for section in content(report):
         yield f"<details><summary>{escaped(section.title)}</summary>\n"
@@ -59,7 +59,7 @@ def _part(part: Part) -> Iterator[str]:
 
 
 def _table(table: Table) -> str:
-    marks = ["---:" if i >= table.numbers_from else "---" for i in range(len(table.head))]
+    marks = ["---" if i in table.words else "---:" for i in range(len(table.head))]
     lines = [map(escaped, table.head), marks]
     lines += [[escaped(str(cell)) for cell in row] for row in table.rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"

@@ -7,7 +7,6 @@ from pydantic import BaseModel, ConfigDict
 from edgekd.core.quantity import Quantity
 from edgekd.core.results import Gate, Reliability, Role
 
-SCHEMA_VERSION = 1
 Outcome = Literal["pass", "fail", "inconclusive", "not_judged"]
 
 
@@ -221,7 +220,7 @@ class Provenance(Document):
 class Report(Document):
     """A run, as it is shown to people and kept for machines."""
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[1] = 1
     name: str
     headline: Headline
     checks: list[Check]

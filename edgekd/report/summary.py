@@ -101,6 +101,8 @@ def _comparisons(measured: Mapping[str, Quantity], emulated: bool) -> Iterator[s
     speedup = measured.get("speedup")
     if speedup and not emulated:
         yield f"{speedup} as fast"
+    if smaller := measured.get("size_ratio"):
+        yield f"{smaller} smaller"
     if drop := measured.get("accuracy_drop"):
         yield _lost(drop)
     if agreement := measured.get("agreement"):
@@ -122,12 +124,8 @@ def _figures(
     real = [target.name for target in found.targets if not target.emulated and target.name in at]
     first = next(iter(at))
     for name in ("accuracy", "agreement"):
-        yield from _figure(found, at[first], name, label(name), [])
-    for target in real:
-        care = marks.get(target, []) + ([] if at[target].valid else ["invalid"])
-        on = f" on {target}" if len(real) > 1 else ""
-        for name in (_latencies(found.gates)[0], "speedup"):
-            yield from _figure(found, at[target], name, label(name) + on, care)
+        title = f"{label(name)} with {found.reference}" if name == "agreement" else label(name)
+        yield from _figure(found, at[first], name, title, [])
     reference = next((p for p in found.programs if p.name == found.reference), None)
     yield KeyFigure(
         label="Size",
@@ -135,6 +133,13 @@ def _figures(
         reference=size_of(reference) if reference else None,
         marks=[],
     )
+    for target in real:
+        care = marks.get(target, []) + ([] if at[target].valid else ["invalid"])
+        on = f" on {target}" if len(real) > 1 else ""
+        latency = _latencies(found.gates)[0]
+        yield from _figure(found, at[target], latency, label(latency) + on, care)
+        title = f"Speed against {found.reference}{on}"
+        yield from _figure(found, at[target], "speedup", title, care)
 
 
 def _figure(

@@ -30,8 +30,8 @@ class Table:
     title: str
     head: Sequence[str]
     rows: Sequence[Sequence[Cell]]
-    numbers_from: int = 1
-    """First column that is set as numbers."""
+    words: Sequence[int] = (0,)
+    """The columns of words; the others are set as numbers."""
 
 
 def row_of(*values: Cell | str) -> tuple[Cell, ...]:

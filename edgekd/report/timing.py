@@ -7,7 +7,7 @@ from statistics import median
 from edgekd.core.results import Measurement, Restart
 from edgekd.report.schema import Spread, Start, Timing
 
-POINTS = 240
+POINTS = 160
 """Points of a stored distribution: more than a screen can show; the raw samples stay beside it."""
 
 

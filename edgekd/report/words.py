@@ -18,6 +18,7 @@ LABELS = {
     "first_ms": "First run",
     "peak_rss_mib": "Peak memory",
     "size_mib": "Size",
+    "size_ratio": "Times smaller",
     "speedup": "Speed-up",
     "undelegated_time": "Time outside the backend",
 }

@@ -20,28 +20,28 @@ def interval(
     factor: float = 1.0,
     *,
     hollow: bool = False,
+    width: float = 2,
 ) -> None:
     """Draw a point with its interval on the row `y`."""
     if quantity.low is not None and quantity.high is not None:
         ends = [quantity.low * factor, quantity.high * factor]
-        axes.plot(ends, [y, y], color=look.colour, linewidth=2, solid_capstyle="butt")
+        axes.plot(ends, [y, y], color=look.colour, linewidth=width, solid_capstyle="butt")
     axes.plot(
         [quantity.value * factor], [y], look.marker, color=look.colour, markeredgewidth=1.5,
         markerfacecolor=PAPER if hollow else look.colour, markeredgecolor=look.colour,
     )  # fmt: skip
 
 
-def log_axis(axes: Axes, most: int = 4, which: str = "x") -> None:
-    """Make an axis logarithmic, with at most `most` round numbers written out plainly."""
-    axis = axes.xaxis if which == "x" else axes.yaxis
-    (axes.set_xscale if which == "x" else axes.set_yscale)("log")
-    axes.margins(**{which: 0.14})
-    low, high = axes.get_xlim() if which == "x" else axes.get_ylim()
-    axis.set_major_locator(FixedLocator(round_numbers(low, high, most)))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
-    axis.set_minor_locator(NullLocator())
-    axis.set_minor_formatter(NullFormatter())
-    (axes.set_xlim if which == "x" else axes.set_ylim)(low, high)
+def log_axis(axes: Axes, most: int = 4) -> None:
+    """Make the x axis logarithmic, with at most `most` round numbers written out plainly."""
+    axes.set_xscale("log")
+    axes.margins(x=0.18)
+    low, high = axes.get_xlim()
+    axes.xaxis.set_major_locator(FixedLocator(round_numbers(low, high, most)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.set_xlim(low, high)
 
 
 def round_numbers(low: float, high: float, most: int) -> list[float]:

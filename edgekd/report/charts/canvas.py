@@ -85,11 +85,12 @@ def to_svg(figure: Figure, name: str, title: str, description: str) -> str:
     text = re.sub(r'(href="#|url\(#)', rf"\g<1>{name}-", text)
     text = re.sub(r"font: (?:bold |700 )?([0-9.]+)px [^;\"]*", _font, text)
     text = re.sub(r"font-family: [^;\"]*;?", "", text)
+    text = re.sub(r'\bd="[^"]*"', _rounded, text)
     for colour, code in COLOURS.items():
         text = text.replace(code, f"var(--{colour})")
     head = (
         f'<svg role="img" aria-labelledby="{name}-title {name}-description" '
-        f'viewBox="{_view_box(text)}" xmlns="http://www.w3.org/2000/svg" '
+        f'width="{_width(text)}" viewBox="{_view_box(text)}" xmlns="http://www.w3.org/2000/svg" '
         'xmlns:xlink="http://www.w3.org/1999/xlink">\n'
         f'<title id="{name}-title">{escape(title)}</title>\n'
         f'<desc id="{name}-description">{escape(description)}</desc>'
@@ -106,6 +107,15 @@ def printable(text: str, longest: int = 28) -> str:
 def _font(match: re.Match[str]) -> str:
     bold = "; font-weight: 600" if match[0].startswith(("font: bold", "font: 700")) else ""
     return f"font-size: {match[1]}px{bold}"
+
+
+def _rounded(match: re.Match[str]) -> str:
+    """Return a path to a hundredth of a pixel."""
+    return re.sub(r"(\d\.\d\d)\d+", r"\1", match[0])
+
+
+def _width(text: str) -> str:
+    return _view_box(text).split()[2]
 
 
 def _view_box(text: str) -> str:

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from matplotlib.ticker import MaxNLocator
+
 from edgekd.core.quantity import Quantity
 from edgekd.report.charts.axes import interval, text_width
 from edgekd.report.charts.canvas import GRID, INK, TEXT, WIDE, drawing, printable, to_svg
@@ -22,8 +24,8 @@ def class_dots(changed: Sequence[Change], looks: tuple[Look, Look], name: str, w
         for place, (_, old, new) in enumerate(changed):
             ends = [100 * old.value, 100 * new.value]
             axes.plot(ends, [place, place], color=GRID, linewidth=6, solid_capstyle="butt")
-            interval(axes, old, place - 0.14, looks[0], 100)
-            interval(axes, new, place + 0.14, looks[1], 100)
+            interval(axes, old, place - 0.14, looks[0], 100, width=1)
+            interval(axes, new, place + 0.14, looks[1], 100, width=1)
             axes.annotate(
                 f"{100 * (new.value - old.value):+.1f} pt", (1, place),
                 xycoords=("axes fraction", "data"), xytext=(right - 12, 0),
@@ -34,6 +36,7 @@ def class_dots(changed: Sequence[Change], looks: tuple[Look, Look], name: str, w
         axes.tick_params(axis="y", labelsize=TEXT, labelcolor=INK)
         axes.grid(visible=False, axis="y")
         axes.spines["left"].set_visible(False)
+        axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10], integer=True))
         axes.set_xlabel("accuracy of the class, %")
         return to_svg(
             figure,

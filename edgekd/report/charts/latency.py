@@ -21,7 +21,9 @@ from edgekd.report.charts.roles import Look, looks
 from edgekd.report.schema import Check, Row
 from edgekd.report.words import clause, label
 
-_ROW, _HEAD, _FOOT = 62, 48, 52
+_ROW, _HEAD, _FOOT = 62, 40, 46
+_SMOOTH = 100
+"""From so many points on, steps cannot be seen and are not drawn."""
 
 
 def latency(check: Check, target: str, name: str, width: int) -> str:
@@ -72,10 +74,12 @@ def _row(axes: Axes, row: Row, place: int, look: Look, *, named: bool) -> None:
     floor, tall = place + 0.94, 0.62 if named else 0.8
     heights = [floor - tall * share for _, share in row.timing.ecdf]
     axes.axhline(floor, color=GRID, linewidth=1)
+    style = "steps-post" if len(values) < _SMOOTH else "default"
     axes.fill_between(
-        values, heights, floor, step="post", color=look.colour, alpha=0.14, linewidth=0
-    )
-    axes.step(values, heights, where="post", color=look.colour, linewidth=1.6)
+        values, heights, floor, step="post" if len(values) < _SMOOTH else None,
+        color=look.colour, alpha=0.14, linewidth=0,
+    )  # fmt: skip
+    axes.plot(values, heights, color=look.colour, linewidth=1.6, drawstyle=style)
     for number, quantile in enumerate(("latency_p50_ms", "latency_p90_ms")):
         if quantile in row.quantities:
             share = (0.5, 0.9)[number]

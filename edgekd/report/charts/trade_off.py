@@ -1,6 +1,8 @@
 """Quality against latency: every program, the front, and the region that the budget allows."""
 
 from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
@@ -101,7 +103,7 @@ def _budget(axes: Axes, picture: TradeOff, across: Span, up: Span) -> None:
     right = across[1] if limit is None else limit
     bottom = up[0] if floor is None else 100 * floor
     axes.fill_between([across[0], right], bottom, up[1], color=BUDGET, linewidth=0)
-    edge = {"color": LIMIT, "linewidth": 1.5, "linestyle": (0, (5, 3))}
+    edge: dict[str, Any] = {"color": LIMIT, "linewidth": 1.5, "linestyle": (0, (5, 3))}
     if limit is not None:
         axes.plot([limit, limit], [bottom, up[1]], **edge)
     if floor is not None:
@@ -115,13 +117,13 @@ def _budget(axes: Axes, picture: TradeOff, across: Span, up: Span) -> None:
 def _labels(axes: Axes, points: Sequence[Candidate]) -> None:
     """Write each name beside its point, on the side where it covers no other name or point."""
     places = [axes.transData.transform((p.latency.value, 100 * p.quality.value)) for p in points]
-    taken: list[Box] = [(x - 6, y - 6, x + 6, y + 6) for x, y in places]
+    taken: list[Box] = [(x - 6, y - 6, x + 6, y + 6) for x, y in places] + _strokes(axes)
     frame = axes.get_window_extent().extents
     for point, (x, y) in zip(points, places, strict=True):
-        text = printable(point.program)
+        text = printable(point.program, 16)
         wide = text_width([text], SMALL)
-        sides = [(9, -5), (-9 - wide, -5), (9, 9), (9, -19), (-9 - wide, 9), (-9 - wide, -19)]
-        sides += [(9, 23), (9, -33), (-9 - wide, 23), (-9 - wide, -33)]
+        ups = (5, -16, 19, -30, 33, -44)
+        sides = [(dx, dy) for dy in ups for dx in (7.0, -7 - wide)]
         boxes = [(x + dx, y + dy, x + dx + wide, y + dy + 12) for dx, dy in sides]
         costs = [
             sum(_overlap(box, other) for other in taken) + _outside(box, frame) for box in boxes
@@ -131,9 +133,19 @@ def _labels(axes: Axes, points: Sequence[Candidate]) -> None:
         left = sides[best][0] < 0
         axes.annotate(
             text, (point.latency.value, 100 * point.quality.value), color=INK,
-            xytext=(-9 if left else 9, sides[best][1]), textcoords="offset points",
+            xytext=(-7 if left else 7, sides[best][1]), textcoords="offset points",
             ha="right" if left else "left",
         )  # fmt: skip
+
+
+def _strokes(axes: Axes) -> list[Box]:
+    """Return the straight, upright or level lines drawn so far as thin boxes."""
+    boxes: list[Box] = []
+    for line in axes.lines:
+        ends = axes.transData.transform(line.get_xydata())
+        for (x, y), (to_x, to_y) in pairwise(ends):
+            boxes.append((min(x, to_x) - 1, min(y, to_y) - 1, max(x, to_x) + 1, max(y, to_y) + 1))
+    return boxes
 
 
 def _overlap(one: Box, other: Box) -> float:

@@ -44,7 +44,7 @@ def training(stages: Sequence[Training], name: str, width: int) -> str:
 
 
 def _names(stage: Training) -> list[str]:
-    return ["total", stage.monitor, *(term for epoch in stage.epochs for term in epoch.terms)]
+    return ["total", *(term for epoch in stage.epochs for term in epoch.terms)]
 
 
 def _terms(axes: Axes, stage: Training) -> None:
@@ -61,7 +61,7 @@ def _terms(axes: Axes, stage: Training) -> None:
         curves.append(("total", [(e.epoch, e.loss) for e in stage.epochs], MUTED))
     _lines(axes, curves)
     axes.set_ylim(bottom=0 if all(y >= 0 for _, points, _ in curves for _, y in points) else None)
-    axes.set_title(f"{printable(stage.stage)}: loss")
+    axes.set_title(f"{printable(stage.stage, 16)}: loss")
 
 
 def _score(axes: Axes, stage: Training) -> None:
@@ -70,15 +70,17 @@ def _score(axes: Axes, stage: Training) -> None:
         for e in stage.epochs
         if stage.monitor in e.validation
     ]
-    _lines(axes, [(stage.monitor, points, COLOURS["step-5"])])
+    axes.plot(
+        [x for x, _ in points], [y for _, y in points], color=COLOURS["step-5"], linewidth=1.8
+    )
     kept = dict(points).get(stage.best_epoch)
     if kept is not None:
         axes.plot([stage.best_epoch], [kept], "o", color=COLOURS["step-5"], markersize=7)
         axes.annotate(
-            f"kept: {kept:.1f}", (stage.best_epoch, kept), xytext=(0, -18),
+            f"kept: {kept:.1f}", (stage.best_epoch, kept), xytext=(2, -18),
             textcoords="offset points", ha="right", color=INK,
         )  # fmt: skip
-    axes.set_title(f"{printable(stage.stage)}: validation {stage.monitor}, %")
+    axes.set_title(f"{printable(stage.stage, 16)}: validation {stage.monitor}, %")
 
 
 def _lines(axes: Axes, curves: Sequence[Curve]) -> None:

@@ -12,7 +12,7 @@ from edgekd.report.charts.roles import Look, looks
 from edgekd.report.schema import Check
 from edgekd.report.words import label
 
-_ROW = 34
+_ROW, _LONGEST = 34, 16
 _SHARES = {"share": 100.0, "share_difference": 100.0}
 """What a panel shows: title, and the quantities in it (two where a second is drawn hollow)."""
 Panel = tuple[str, tuple[str, ...]]
@@ -27,7 +27,7 @@ def waterfall(check: Check, target: str, name: str, width: int) -> str:
     columns = 1 if width == NARROW else len(panels)
     lines = -(-len(panels) // columns)
     high = _ROW * len(measured) + 74
-    left = text_width(measured) + 14
+    left = text_width(printable(n, _LONGEST) for n in measured) + 14
     with drawing(width, high * lines) as figure:
         across = (width - left) / columns
         for index, panel in enumerate(panels):
@@ -85,7 +85,9 @@ def _panel(
     unit = {"share": "%", "share_difference": "pt"}.get(unit, unit)
     axes.set_title(f"{title}, {unit}")
     axes.set_ylim(len(measured) - 0.5, -0.7)
-    axes.set_yticks(range(len(measured)), [printable(n) if names else "" for n in measured])
+    axes.set_yticks(
+        range(len(measured)), [printable(n, _LONGEST) if names else "" for n in measured]
+    )
     axes.tick_params(axis="y", labelsize=TEXT, labelcolor=INK)
     axes.grid(visible=False, axis="x")
     axes.spines["left"].set_visible(False)

@@ -1,6 +1,6 @@
 """The contract: every gate, judged."""
 
-from edgekd.core.results import Gate
+from edgekd.core.results import Gate, Verdict
 from edgekd.report.schema import Check
 from edgekd.report.tables import (
     Cell,
@@ -9,7 +9,7 @@ from edgekd.report.tables import (
     marks_of,
     row_of,
 )
-from edgekd.report.words import SIGNS, label, limit_text
+from edgekd.report.words import label, limit_text, listed
 
 
 def gates_table(check: Check) -> Table:
@@ -29,19 +29,23 @@ def gates_table(check: Check) -> Table:
     return Table("Contract", ("Gate", "Limit", *heads), rows)
 
 
-def open_gates(check: Check) -> list[str]:
-    """Return why each gate that is not kept is not, one line each."""
+def open_gates(check: Check) -> list[Cell]:
+    """Return why gates are not kept, failed ones first, those of one reason together."""
+    reasons: dict[tuple[Verdict, str, str], list[str]] = {}
+    for gate in sorted(check.gates, key=lambda gate: gate.verdict != "fail"):
+        if gate.verdict != "pass":
+            place = reasons.setdefault((gate.verdict, gate.name, gate.reason), [])
+            place.append(f"{gate.program} on {gate.target}")
     return [
-        f"{SIGNS[gate.verdict]} {label(gate.name)} of {gate.program} on {gate.target}: "
-        f"{gate.reason or gate.verdict}."
-        for gate in check.gates
-        if gate.verdict != "pass"
+        Cell(f"{label(name)} of {listed(places)}{f': {reason}' if reason else ''}", verdict)
+        for (verdict, name, reason), places in reasons.items()
     ]
 
 
 def _against(name: str, reference: str) -> str:
-    compared = name.endswith("_drop") or name in ("agreement", "speedup")
-    return f"{label(name)} against {reference}" if compared else label(name)
+    compared = {"agreement": "with", "speedup": "on"}
+    joined = "against" if name.endswith("_drop") else compared.get(name)
+    return f"{label(name)} {joined} {reference}" if joined else label(name)
 
 
 def _judged(gate: Gate | None, check: Check) -> Cell:

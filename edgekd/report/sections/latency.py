@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from edgekd.core.quantity import significant
 from edgekd.report.schema import Check, Machine, Report, Row
 from edgekd.report.sections.parts import Figure, Part, Section, moment, titled
 from edgekd.report.tables import (
@@ -13,7 +14,7 @@ from edgekd.report.tables import (
     row_of,
     spread_text,
 )
-from edgekd.report.words import listed
+from edgekd.report.words import listed, value_text
 
 
 def latency(report: Report) -> Section:
@@ -43,19 +44,17 @@ def _figure(check: Check, machine: Machine) -> Figure:
 
     caption = (
         "Share of runs that took at most so long, one row per program. The filled mark is p50, "
-        "the hollow one p90; a steep curve is a steady program, a long foot on the right its slow "
-        "runs. Dashed: what the gates allow."
+        "the hollow one p90; a steep curve is a steady program, a long flat top its slow runs. "
+        " Dashed: what the gates allow."
     )
-    return Figure(draw, caption, [])
+    return Figure(draw, caption, [distribution_table(check, machine.name)])
 
 
 def _when(machine: Machine) -> str:
     """Return when and where the latencies were taken, and what must be known of them."""
-    by = machine.measured_by.get("name") or machine.measured_by.get("node") or ""
-    said = f"Measured {moment(machine.measured_at)} on {machine.name}"
-    said += f", driven by {by}." if by else "."
+    said = f"Measured {moment(machine.measured_at)} on {machine.name}."
     if machine.emulated:
-        said += " An emulated device proves packaging and numerics; its latency supports no claim."
+        said += " It is emulated: that proves packaging and numerics, and no latency."
     others = [mark for mark in machine.marks if mark != "emulated"]
     return said + (f" These latencies were {listed(others)}." if others else "")
 
@@ -67,7 +66,6 @@ def latency_table(check: Check, target: str) -> Table:
     rows = [
         row_of(
             row.program,
-            f"{row.timing.samples:,}",
             *(
                 quantity_cell(row.quantities, name, "; ".join(filter(None, (mark, _invalid(row)))))
                 for name in names
@@ -76,8 +74,26 @@ def latency_table(check: Check, target: str) -> Table:
         for row in check.rows
         if row.target == target
     ]
-    head = ("Program", "Samples", "p50", "p90", "p95", "p99", f"Speed-up on {check.reference}")
+    head = ("Program", "p50", "p90", "p95", "p99", f"Speed-up on {check.reference}")
     return Table(f"Latency on {target}", head, rows)
+
+
+def distribution_table(check: Check, target: str) -> Table:
+    """Return the latencies that given shares of the runs did not exceed."""
+    shares = (0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99, 1.0)
+    rows = [
+        row_of(
+            row.program,
+            *(
+                significant(next(x for x, up_to in row.timing.ecdf if up_to >= share))
+                for share in shares
+            ),
+        )
+        for row in check.rows
+        if row.target == target and row.timing.ecdf
+    ]
+    head = ("Program", *(f"{share:.0%}".replace("%", " %") for share in shares))
+    return Table(f"Distribution on {target}: ms that this share of runs kept", head, rows)
 
 
 def start_table(check: Check, target: str) -> Table:
@@ -88,23 +104,23 @@ def start_table(check: Check, target: str) -> Table:
         start = row.timing.start
         if row.target == target and start:
             steady = row.quantities.get("latency_p50_ms")
-            settled = "all settled" if start.settled else "not all settled"
+            settled = "settled" if start.settled else "not all settled"
             rows.append(
                 row_of(
                     row.program,
                     Cell(spread_text(start.load_ms, " ms"), None, mark),
                     Cell(spread_text(start.first_ms, " ms"), None, mark),
-                    Cell(str(steady) if steady else "not measured", None, mark),
+                    Cell(value_text(steady) if steady else "not measured", None, mark),
                     Cell(spread_text(start.cpu_ms_per_run, " ms"), None, mark),
                     spread_text(start.peak_rss_mib, " MiB"),
-                    f"{start.restarts}, {settled}",
+                    f"{row.timing.samples:,} in {start.restarts}, {settled}",
                     spread_text(start.load_average),
                     spread_text(start.drift, " %", 100),
                 )
             )
     head = ("Program", "Load", "First run", "Steady p50", "CPU time a run", "Peak memory")
     return Table(
-        f"Start and memory on {target}", (*head, "Processes", "Load average", "Drift"), rows
+        f"Start and memory on {target}", (*head, "Runs in processes", "Load average", "Drift"), rows
     )
 
 

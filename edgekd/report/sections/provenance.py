@@ -17,7 +17,7 @@ def provenance(report: Report) -> Section:
     of = report.provenance
     parts = [
         Part("Repeat the run", command=of.command),
-        Part("Stages", tables=[stages_table(report)], folded=_configurations(of)),
+        Part("", tables=[stages_table(report)], folded=_configurations(of)),
         *(
             Part(f"Target {machine.name}", facts=_machine_facts(machine))
             for check in report.checks
@@ -42,13 +42,9 @@ def _said(of: Provenance) -> str:
 
 
 def _configurations(of: Provenance) -> dict[str, str]:
-    """Return, by stage, all that its key was made of."""
-    return {
-        f"{stage.name}: all that its key {stage.key[:16]} was made of": json.dumps(
-            stage.identity, indent=1, sort_keys=True
-        )
-        for stage in of.stages
-    }
+    """Return all that the stages' keys were made of: options, versions, digests, seeds."""
+    resolved = {stage.name: stage.identity for stage in of.stages}
+    return {"What each key was made of": json.dumps(resolved, indent=1, sort_keys=True)}
 
 
 def _machine_facts(machine: Machine) -> dict[str, str]:
@@ -78,4 +74,4 @@ def stages_table(report: Report) -> Table:
         for stage in report.provenance.stages
     ]
     head = ("Stage", "Kind", "Result", "Time", "CPU time", "Inputs", "Key")
-    return Table("Stages", head, rows, len(head))
+    return Table("Stages", head, rows, (0, 1, 2, 5, 6))

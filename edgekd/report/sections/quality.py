@@ -71,9 +71,9 @@ def _classes(report: Report, check: Check, target: str) -> Iterator[Figure]:
         return class_dots(changed, (look[before.program], look[after.program]), name, width)
 
     caption = (
-        f"Accuracy of each class before ({before.program}, square) and after ({after.program}), "
-        "worst change first, with 95 % intervals. Where the intervals overlap widely the change "
-        "may be chance."
+        f"Accuracy of each class before ({before.program}, square) and after ({after.program}, "
+        "pointed), worst change first, with 95 % intervals. Where the intervals overlap widely "
+        "the change may be chance."
     )
     if left_out:
         caption += f" {left_out} classes between the worst and the best are left out."

@@ -22,9 +22,8 @@ def training(report: Report) -> Section | None:
         return chart(report.training, name, width)
 
     caption = (
-        "Left every term of the loss, as weighted in the sum; right the score on the validation "
-        "split that chose the epoch to keep. A gap between the last epochs and the kept one means "
-        "that training went on longer than it helped."
+        "Every term of the loss, and the score on the validation split that chose the epoch to "
+        "keep (dot). Epochs after the dot did not help."
     )
     tables = [training_table(one) for one in report.training]
     return Section("training", "Training", parts=[Part(figures=[Figure(draw, caption, tables)])])

@@ -116,8 +116,9 @@ def _from_folder(folder: str) -> Any:
 
     try:
         return AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
-    except (OSError, ValueError) as error:
-        raise ValueError(str(error).strip().split("\n", 1)[0]) from error
+    except (OSError, TypeError, ValueError) as error:
+        reason = str(error).strip().split("\n", 1)[0]
+        raise ValueError(f"{folder}/{DESCRIPTION} cannot be read: {reason}") from error
 
 
 def _from_options(given: Mapping[str, Any] | None, image: Port) -> Any:

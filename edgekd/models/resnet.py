@@ -16,7 +16,8 @@ from edgekd.core.registry import Paper
 from edgekd.core.signature import Signature
 
 PAPER = Paper("Deep Residual Learning for Image Recognition", "1512.03385", "section 4.2")
-Images = Float[Tensor, "batch channels height width"]
+Before = Float[Tensor, "batch channels height width"]
+After = Float[Tensor, "batch channels_after height_after width_after"]
 
 
 def _whole_blocks(depth: int) -> int:
@@ -77,7 +78,7 @@ class Block(nn.Module):
         )
         self.activation = nn.ReLU()
 
-    def forward(self, image: Images) -> Images:
+    def forward(self, image: Before) -> After:
         """Return the activated sum of residual and shortcut."""
         summed: Tensor = self.activation(self.residual(image) + self.shortcut(image))
         return summed

@@ -1,0 +1,147 @@
+"""Image classifiers of transformers, tiny and saved here."""
+
+import json
+
+import pytest
+import torch
+from pydantic import ValidationError
+
+from edgekd.core.refs import UseModel
+from edgekd.core.signature import Port, Signature
+from edgekd.models.folder import StoredModel, load_model, save_model
+
+VIT = {
+    "model_type": "vit",
+    "hidden_size": 16,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "intermediate_size": 32,
+    "patch_size": 4,
+}
+RESNET = {
+    "model_type": "resnet",
+    "embedding_size": 8,
+    "hidden_sizes": (8, 16),
+    "depths": (1, 1),
+    "layer_type": "basic",
+}
+
+
+def signature(channels=1, size=8, classes=10):
+    return Signature(
+        (Port("image", "float32", ("batch", channels, size, size)),),
+        (Port("logits", "float32", ("batch", classes)),),
+    )
+
+
+def use(**options):
+    return UseModel.model_validate({"kind": "pretrained", **options})
+
+
+def build(sig=None, **options):
+    torch.manual_seed(0)
+    return use(**options).build()(sig or signature()).eval()
+
+
+@pytest.fixture
+def folder(tmp_path):
+    build(config=VIT).network.save_pretrained(tmp_path / "vit")
+    return tmp_path / "vit"
+
+
+@pytest.mark.parametrize("config", [VIT, RESNET], ids=["vit", "resnet"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_configuration_becomes_a_network_for_the_signatures_images_and_classes(config, channels):
+    network = build(signature(channels, 8, 7), config=config)
+    assert network(torch.rand(3, channels, 8, 8)).shape == (3, 7)
+
+
+@pytest.mark.parametrize("config", [VIT, RESNET], ids=["vit", "resnet"])
+def test_an_export_takes_any_batch_and_answers_alike(config):
+    network = build(config=config)
+    batch = {0: torch.export.Dim("batch", min=1, max=64)}
+    program = torch.export.export(network, (torch.rand(2, 1, 8, 8),), dynamic_shapes=(batch,))
+    image = torch.rand(5, 1, 8, 8)
+    torch.testing.assert_close(program.module()(image), network(image), atol=1e-5, rtol=1e-5)
+
+
+def test_a_folder_gives_the_weights_that_were_saved(folder):
+    saved, again = build(config=VIT), build(folder=str(folder))
+    image = torch.rand(3, 1, 8, 8)
+    assert torch.equal(again(image), saved(image))
+
+
+def test_other_classes_get_a_new_head_on_the_same_body(folder):
+    saved, other = build(config=VIT), build(signature(classes=4), folder=str(folder))
+    assert other(torch.rand(2, 1, 8, 8)).shape == (2, 4)
+    body, again = saved.network.vit.state_dict(), other.network.vit.state_dict()
+    assert all(torch.equal(body[name], again[name]) for name in body)
+
+
+def test_a_model_in_our_own_folder_comes_back_with_its_weights(folder, tmp_path):
+    network, chosen = build(config=RESNET), use(config=RESNET)
+    out = tmp_path / "ours"
+    out.mkdir()
+    save_model(out, StoredModel(network, chosen, signature(), {}))
+    image = torch.rand(2, 1, 8, 8)
+    assert torch.equal(load_model(out).module(image), network(image))
+
+
+def test_an_outline_has_no_weights_and_loads_none(folder):
+    for options in ({"config": VIT}, {"folder": str(folder)}):
+        with torch.device("meta"):
+            outline = build(**options)
+        assert {p.device.type for p in outline.parameters()} == {"meta"}
+
+
+@pytest.mark.parametrize(("channels", "size"), [(3, 8), (1, 12)])
+def test_images_that_the_folders_model_does_not_take_are_refused(folder, channels, size):
+    with pytest.raises(ValueError, match=f"does not take {channels}x{size}x{size} images"):
+        build(signature(channels, size), folder=str(folder))
+
+
+@pytest.mark.parametrize(
+    ("config", "says"),
+    [
+        ({"model_type": "vitt"}, "no model_type is 'vitt'. Did you mean 'vit'"),
+        ({"hidden_size": 16}, "no model_type is ''"),
+        ({"model_type": "bert"}, "no image classifier of type 'bert'"),
+        (VIT | {"hiden_size": 16}, "'hiden_size' is no option of vit. Did you mean 'hidden_size'"),
+    ],
+)
+def test_a_configuration_that_transformers_does_not_know_is_refused(config, says):
+    with pytest.raises(ValueError, match=says):
+        build(config=config)
+
+
+@pytest.mark.parametrize("options", [{}, {"folder": ".", "config": VIT}])
+def test_it_wants_a_folder_or_a_configuration(options, folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    with pytest.raises(ValidationError, match="give either folder or config"):
+        use(**options)
+
+
+def test_a_folder_without_a_description_is_refused(tmp_path):
+    with pytest.raises(ValidationError, match=r"no config\.json in"):
+        use(folder=str(tmp_path))
+
+
+def test_pickled_weights_are_refused(folder):
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+    with pytest.raises(ValidationError, match="pickled weights are refused"):
+        use(folder=str(folder))
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"model_type": "vitt"}'])
+def test_a_description_that_cannot_be_read_is_refused(folder, text):
+    (folder / "config.json").write_text(text)
+    with pytest.raises(ValueError, match=r"config\.json cannot be read"):
+        build(folder=str(folder))
+
+
+def test_code_in_a_folder_is_not_run(folder):
+    described = json.loads((folder / "config.json").read_text())
+    described["auto_map"] = {"AutoModelForImageClassification": "evil.Model"}
+    (folder / "config.json").write_text(json.dumps(described))
+    (folder / "evil.py").write_text("raise SystemExit('code of the folder was run')")
+    assert build(folder=str(folder))(torch.rand(1, 1, 8, 8)).shape == (1, 10)

@@ -1,3 +1,61 @@
 """Distil, compress, export and measure models for devices: `edgekd run pipeline.yaml`."""
 
-__version__ = "0.1.0"
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgekd.core.version import VERSION
+
+if TYPE_CHECKING:
+    from edgekd.pipeline.events import Listener
+    from edgekd.pipeline.plan import Plan
+    from edgekd.pipeline.run import RunResult, Settings
+
+__version__ = VERSION
+__all__ = ["__version__", "plan", "run"]
+
+
+def run(
+    file: str | Path,
+    *,
+    sets: Sequence[str] = (),
+    until: str | None = None,
+    targets: Sequence[str] = (),
+    store: str | Path = ".edgekd",
+    runs: str | Path = "runs",
+    listener: Listener | None = None,
+) -> RunResult:
+    """Run a pipeline file and return what came of it; finished stages are kept in `store`.
+
+    `sets` are overrides such as `stages.student.train.epochs=3`; `listener` is called with every
+    event. Raises an `edgekd.core.errors.EdgekdError` where the command would end with a message.
+    """
+    from edgekd.pipeline.resolve import Request
+    from edgekd.pipeline.run import run_pipeline
+
+    request = Request(str(Path(file).absolute()), tuple(sets), tuple(targets))
+    return run_pipeline(request, _settings(store, runs), listener or (lambda _: None), until)
+
+
+def plan(
+    file: str | Path,
+    *,
+    sets: Sequence[str] = (),
+    until: str | None = None,
+    targets: Sequence[str] = (),
+    store: str | Path = ".edgekd",
+) -> Plan:
+    """Return what running a pipeline file would do, and why; RequestError has all its problems."""
+    from edgekd.pipeline.resolve import Request
+    from edgekd.pipeline.run import plan_pipeline
+
+    request = Request(str(Path(file).absolute()), tuple(sets), tuple(targets))
+    return plan_pipeline(request, _settings(store, "runs"), until)
+
+
+def _settings(store: str | Path, runs: str | Path) -> Settings:
+    from edgekd.pipeline.run import Settings
+
+    return Settings(Path(store).expanduser().absolute(), Path(runs).expanduser().absolute())

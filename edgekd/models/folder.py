@@ -62,7 +62,8 @@ def load_model(folder: Path) -> StoredModel:
     signature = Signature.from_dict(description["signature"])
     module: nn.Module = use.build()(signature)
     load_weights(module, load_file(folder / WEIGHTS))
-    quantization, calibration = None, ()
+    quantization: UseTransform | None = None
+    calibration: Sequence[Batch] = ()
     if (folder / QUANTIZATION).exists():
         quantization = UseTransform.model_validate(
             as_read(json.loads((folder / QUANTIZATION).read_text("utf-8")))

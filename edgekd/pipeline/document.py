@@ -141,11 +141,17 @@ class _Reader:
                 "the file expands to too many or too deeply nested values.",
                 "Check its anchors and aliases.",
             )
+        kind = str(node.tag).rpartition(":")[2]
+        if kind not in ("map", "seq", "str", "int", "float", "bool", "null", "timestamp"):
+            message = f"the tag {node.tag} is not allowed; a file holds values only."
+            step = "Remove the tag. Code comes in as a plug-in, listed under plugins:."
+            self._problem(node, steps, message, step)
+            return None
         if isinstance(node, MappingNode):
             return self._mapping(node, steps)
         if isinstance(node, SequenceNode):
             return tuple(self.read(item, (*steps, i)) for i, item in enumerate(node.value))
-        return self._scalar(node, steps)
+        return _scalar(kind, node.value)
 
     def _line(self, node: Node) -> str:
         return f"{self.origin}:{node.start_mark.line + 1}"
@@ -185,34 +191,25 @@ class _Reader:
                 self._problem(source, steps, "<< needs a mapping.", "Give it an alias of one.")
         return merged
 
-    def _scalar(self, node: Node, steps: Steps) -> Any:
-        kind = str(node.tag).rpartition(":")[2]
-        text = node.value
-        try:
-            if kind == "null":
-                return None
-            if kind == "bool":
-                return text.lower() == "true"
-            if kind == "int":
-                return int(
-                    text.replace("_", ""),
-                    0 if text.lstrip("+-")[:2].lower() in ("0x", "0o", "0b") else 10,
-                )
-            if kind == "float":
-                return float(text.replace("_", "").replace(".inf", "inf").replace(".nan", "nan"))
-        except ValueError:
-            return text
-        if kind not in ("str", "timestamp"):
-            self._problem(
-                node,
-                steps,
-                f"the tag {node.tag} is not allowed; a file holds values only.",
-                "Remove the tag. Code comes in as a plug-in, listed under plugins:.",
-            )
-        return text
-
     def _problem(self, node: Node, steps: Steps, message: str, next_step: str) -> None:
         self.problems.append(Problem(spell(steps), message, next_step, self._line(node)))
+
+
+def _scalar(kind: str, text: str) -> Any:
+    """Return the value of a plain scalar; text where it only looks like a number."""
+    try:
+        if kind == "null":
+            return None
+        if kind == "bool":
+            return text.lower() == "true"
+        if kind == "int":
+            prefixed = text.lstrip("+-")[:2].lower() in ("0x", "0o", "0b")
+            return int(text.replace("_", ""), 0 if prefixed else 10)
+        if kind == "float":
+            return float(text.replace("_", "").replace(".inf", "inf").replace(".nan", "nan"))
+    except ValueError:
+        return text
+    return text
 
 
 def _parse_path(path: str, origin: str) -> Steps:

@@ -99,7 +99,7 @@ def _identity(
     identity: dict[str, Any] = {
         "stage": stage.kind,
         "name": stage.name,
-        "options": _without_paths(stage.options, stage.files),
+        "options": _without_paths(stage.options, stage.paths),
         "seed": stage.seed,
         "device": resolved.device,
         "code": stage.code,
@@ -109,7 +109,8 @@ def _identity(
         "targets": {name: dict(target) for name, target in stage.targets.items()},
     }
     if stage.reads_data:
-        identity["task"] = _without_paths(resolved.task, stage.files)
+        identity["threads"] = resolved.threads
+        identity["task"] = _without_paths(resolved.task, stage.paths)
     if stage.makes == "measurements":
         identity["machine"] = this_machine()
     return identity

@@ -5,6 +5,7 @@ the parent keeps and plans with.
 """
 
 import importlib.metadata
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -53,6 +54,8 @@ class ResolvedStage:
     libraries: Mapping[str, str]
     files: Sequence[str]
     """Paths whose content the result depends on."""
+    paths: Sequence[str]
+    """Options that are paths: what lies there counts, not where."""
     targets: Mapping[str, Mapping[str, Any]]
 
 
@@ -64,6 +67,7 @@ class Resolved:
     request: Request
     text: str
     device: str
+    threads: int
     plugins: Sequence[str]
     task: Mapping[str, Any]
     stages: Sequence[ResolvedStage]
@@ -116,6 +120,7 @@ def resolve(request: Request) -> Resolved:
         request=request,
         text=text,
         device=_device(pipeline.device, document),
+        threads=pipeline.threads or os.cpu_count() or 1,
         plugins=[str(file) for file in plugin_files],
         task=as_written(pipeline.task),
         stages=[_stage(node, pipeline, data, targets, plugin_files) for node in nodes],
@@ -251,18 +256,18 @@ def _target_names(node: Node) -> Sequence[str]:
 
 
 def _device(wanted: str, document: Document) -> str:
-    import torch
+    from edgekd.train.device import pick_device
 
-    if wanted == "cuda" and not torch.cuda.is_available():
-        raise RequestError(
-            Problem(
-                "device",
-                "there is no GPU that torch can use.",
-                "Use device: auto, or install a CUDA build of torch.",
-                document.place(("device",)),
-            )
+    try:
+        return pick_device(wanted)
+    except ValueError as error:
+        problem = Problem(
+            "device",
+            f"{error}.",
+            "Use device: auto, or install a CUDA build of torch.",
+            document.place(("device",)),
         )
-    return "cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu"
+        raise RequestError(problem) from error
 
 
 def _stage(
@@ -291,5 +296,6 @@ def _stage(
         code=closure_digest([*dict.fromkeys(p.source for p in plugins), *plugin_files]),
         libraries={name: importlib.metadata.version(name) for name in sorted(distributions)},
         files=[*(data if reads_data else ()), *paths_of(use.options)],
+        paths=[*paths_of(use.options), *paths_of(pipeline.task)],
         targets={name: targets[name] for name in _target_names(node) if name in targets},
     )

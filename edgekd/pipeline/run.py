@@ -183,6 +183,7 @@ def _run_stage(
                 "out": str(out),
                 "seed": stage.seed,
                 "device": resolved_pipeline.device,
+                "threads": resolved_pipeline.threads,
                 "task": resolved_pipeline.task,
                 "plugins": resolved_pipeline.plugins,
                 "inputs": {name: str(store.folder(keys[name])) for name in stage.inputs},

@@ -1,6 +1,7 @@
 """The pipeline file as a typed value, and every problem of a file in its own terms."""
 
 import re
+import types
 import typing
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field, StringConstraints, ValidationError
 from pydantic_core import ErrorDetails
 
-from edgekd.core.config import Config, Count
+from edgekd.core.config import Config, Count, PositiveCount
 from edgekd.core.errors import Problem, nearest
 from edgekd.core.refs import Use, UseStage, UseTask
 from edgekd.pipeline.document import Document, Steps, spell
@@ -28,6 +29,9 @@ class Pipeline(Config):
     """All chance of the run comes from it."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where models train; auto takes a GPU where there is one."""
+    threads: PositiveCount | None = None
+    """Processor threads of torch, which shape the last bits of a result; else all cores.
+    One is the thriftiest for networks as small as these."""
     plugins: tuple[str, ...] = ()
     """Modules with plug-ins of your own: .py files beside this one, or installed packages."""
     task: UseTask
@@ -95,32 +99,33 @@ def _fields_at(loc: Steps, value: Any) -> Iterator[str]:
     kind: Any = Pipeline
     for step in loc:
         if isinstance(step, str) and step[:1] == "<":
-            kind = next((c for c in _alternatives(kind) if issubclass(c, Use)), Config)
-        elif step == "options":
+            continue  # which alternative of a union it was; `_inner` finds it again
+        if step == "options":
             name = value if isinstance(value, str) else value.get("kind")
-            kind = kind.registry.get(name).config if name in kind.registry.names() else Config
+            use = next(c for c in _alternatives(kind) if issubclass(c, Use))
+            kind = use.registry.get(name).config
         else:
-            value = value[step] if not isinstance(value, str) else None
-            kind = _inner(kind, step)
-    if isinstance(kind, type) and issubclass(kind, BaseModel):
-        yield from (name for name in kind.model_fields if name != "options")
-        if issubclass(kind, Use) and isinstance(value, Mapping):
-            name = value.get("kind")
-            if name in kind.registry.names():
-                yield from kind.registry.get(name).config.model_fields
+            value, kind = value[step], _inner(kind, step)
+    for config in _alternatives(kind):
+        if isinstance(config, type) and issubclass(config, BaseModel):
+            yield from (name for name in config.model_fields if name != "options")
 
 
 def _inner(kind: Any, step: str | int) -> Any:
-    """Return the type of a field or item of a type."""
-    configs = [c for c in _alternatives(kind) if issubclass(c, BaseModel)]
-    for config in configs:
-        if step in config.model_fields:
-            return config.model_fields[str(step)].annotation
-    return kind if not configs else Config
+    """Return the type of a field of a config, or of an item of a container."""
+    for one in _alternatives(kind):
+        if isinstance(one, type) and issubclass(one, BaseModel) and step in one.model_fields:
+            return one.model_fields[str(step)].annotation
+        if arguments := typing.get_args(one):
+            return arguments[1] if typing.get_origin(one) in (dict, Mapping) else arguments[0]
+    return Config
 
 
-def _alternatives(kind: Any) -> list[type]:
-    """Return the classes inside unions, containers and annotations."""
-    if isinstance(kind, type) and not typing.get_args(kind):
-        return [kind]
-    return [c for argument in typing.get_args(kind) for c in _alternatives(argument)]
+def _alternatives(kind: Any) -> list[Any]:
+    """Return the types of a union, without their annotations."""
+    origin = typing.get_origin(kind)
+    if origin is Annotated:
+        return _alternatives(typing.get_args(kind)[0])
+    if origin in (typing.Union, types.UnionType):
+        return [one for argument in typing.get_args(kind) for one in _alternatives(argument)]
+    return [kind]

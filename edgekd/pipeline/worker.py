@@ -113,6 +113,9 @@ def _answer(request: dict[str, Any], channel: IO[str], tasks: dict[str, Task]) -
         channel=channel,
         _tasks=tasks,
     )
+    from edgekd.train.device import use_threads
+
+    use_threads(request["threads"])
     plugin = kinds.stage.get(request["kind"])
     started, started_cpu = time.monotonic(), _cpu_seconds()
     facts: Facts = plugin.build(plugin.config.model_validate(as_read(request["options"])))(run)

@@ -92,7 +92,8 @@ class Workshop:
                     stderr=log,
                     text=True,
                     encoding="utf-8",
-                    env=os.environ | {"PYTHONUNBUFFERED": "1"},
+                    # a thread that spins while it waits takes the core that another one needs
+                    env={"OMP_WAIT_POLICY": "PASSIVE"} | os.environ | {"PYTHONUNBUFFERED": "1"},
                     start_new_session=True,  # Ctrl-C reaches the parent alone, which ends us
                 )
         return self._process

@@ -1,0 +1,207 @@
+"""The commands. Each imports what it needs when it runs, so that help and lists answer at once."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    name="edgekd",
+    help="Distil, compress, export and measure models for devices, from one pipeline file.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    epilog="Exit codes: 0 done and gates kept, 1 a gate or stage failed, 2 the request is wrong, "
+    "3 a target cannot be reached, 130 interrupted (what was finished is kept).",
+)
+
+File = Annotated[Path, typer.Argument(metavar="FILE", help="A pipeline file.")]
+Sets = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="PATH=VALUE", help="Override a value; may be repeated."),
+]
+Until = Annotated[
+    str | None,
+    typer.Option("--until", metavar="STAGE", help="Only this stage and what it rests on."),
+]
+Targets = Annotated[
+    list[str] | None,
+    typer.Option("--target", metavar="NAME", help="Measure on this device; may be repeated."),
+]
+StoreFolder = Annotated[
+    Path, typer.Option("--store", metavar="DIR", help="Where stage results are kept.")
+]
+RunsFolder = Annotated[
+    Path, typer.Option("--runs", metavar="DIR", help="Where reports and artifacts are left.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+
+STORE, RUNS = Path(".edgekd"), Path("runs")
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from edgekd.core.version import VERSION
+
+        typer.echo(f"edgekd {VERSION}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def run(
+    file: File,
+    sets: Sets = None,
+    until: Until = None,
+    target: Targets = None,
+    store: StoreFolder = STORE,
+    runs: RunsFolder = RUNS,
+    as_json: AsJson = False,
+) -> None:
+    """Run a pipeline: only what is not kept yet, from the first stage that changed."""
+    import edgekd
+    from edgekd.cli.terminal import renderer
+
+    with renderer(as_json) as listener:
+        result = edgekd.run(
+            file,
+            sets=sets or (),
+            until=until,
+            targets=target or (),
+            store=store,
+            runs=runs,
+            listener=listener,
+        )
+    raise typer.Exit(result.exit_code)
+
+
+@app.command()
+def plan(
+    file: File,
+    sets: Sets = None,
+    until: Until = None,
+    target: Targets = None,
+    store: StoreFolder = STORE,
+    as_json: AsJson = False,
+) -> None:
+    """Say what would run or be kept, and why; check the whole file."""
+    import edgekd
+    from edgekd.cli.plans import plan_as_json, print_plan
+
+    planned = edgekd.plan(file, sets=sets or (), until=until, targets=target or (), store=store)
+    if as_json:
+        typer.echo(plan_as_json(planned))
+    else:
+        print_plan(planned)
+
+
+@app.command()
+def why(
+    file: File,
+    stage: Annotated[str, typer.Argument(metavar="STAGE", help="A stage of the file.")],
+    sets: Sets = None,
+    store: StoreFolder = STORE,
+) -> None:
+    """Say why a stage would run, or that it is kept."""
+    import edgekd
+    from edgekd.cli.plans import print_why
+
+    print_why(edgekd.plan(file, sets=sets or (), store=store), stage)
+
+
+@app.command()
+def report(
+    which: Annotated[
+        str | None, typer.Argument(metavar="RUN", help="A run's folder or name; else the newest.")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", metavar="FILE", help="Write .html, .md or .json here."),
+    ] = None,
+    runs: RunsFolder = RUNS,
+) -> None:
+    """Show a run's report, or write it to a file."""
+    from edgekd.cli.runs import show_report
+
+    show_report(which, out, runs)
+
+
+@app.command("runs")
+def list_runs(runs: RunsFolder = RUNS, as_json: AsJson = False) -> None:
+    """List finished runs with their verdicts."""
+    from edgekd.cli.runs import print_runs
+
+    print_runs(runs, as_json)
+
+
+@app.command("list")
+def list_kind(
+    kind: Annotated[
+        str | None, typer.Argument(metavar="KIND", help="objective, model, stage, ...")
+    ] = None,
+) -> None:
+    """List the plug-ins of a kind, or the kinds."""
+    from edgekd.cli.plugins import print_kinds, print_plugins
+
+    if kind is None:
+        print_kinds()
+    else:
+        print_plugins(kind)
+
+
+@app.command()
+def show(
+    kind: Annotated[str, typer.Argument(metavar="KIND")],
+    name: Annotated[str, typer.Argument(metavar="NAME")],
+) -> None:
+    """Show what a plug-in is, where it comes from, its options and what it needs."""
+    from edgekd.cli.plugins import print_plugin
+
+    print_plugin(kind, name)
+
+
+@app.command()
+def targets() -> None:
+    """List the devices that are described here and with edgekd."""
+    from edgekd.cli.plugins import print_targets
+
+    print_targets()
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of pipeline files, for editors."""
+    from edgekd.cli.plugins import print_schema
+
+    print_schema()
+
+
+@app.command()
+def init(
+    file: Annotated[Path, typer.Argument(metavar="[FILE]", help="The file to write.")] = Path(
+        "pipeline.yaml"
+    ),
+    template: Annotated[
+        str, typer.Option("--template", metavar="NAME", help="A shipped pipeline to start from.")
+    ] = "quickstart",
+) -> None:
+    """Write a pipeline file to start from."""
+    from edgekd.cli.start import write_template
+
+    write_template(file, template)
+
+
+@app.command()
+def doctor(as_json: AsJson = False) -> None:
+    """Check this installation and say the cure of what is wrong."""
+    from edgekd.cli.doctor import examine
+
+    raise typer.Exit(examine(as_json))

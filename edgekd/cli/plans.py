@@ -1,0 +1,47 @@
+"""Plans as people and programs read them."""
+
+import json
+
+import typer
+
+from edgekd.pipeline.plan import Plan, explain
+
+
+def print_plan(plan: Plan) -> None:
+    """Print one line per stage: kept, or why it runs."""
+    width = max(len(step.stage.name) for step in plan.steps)
+    for path in plan.resolved.plugins:
+        typer.echo(f"  loads code from {path}")
+    for step in plan.steps:
+        why = step.key[:16] if step.action == "keep" else "; ".join(step.reasons)
+        typer.echo(f"  {step.stage.name:<{width}}  {step.action:<4}  {why}")
+    count = len(plan.to_run)
+    typer.echo(f"{count} of {len(plan.steps)} stages would run." if count else "Nothing to do.")
+
+
+def plan_as_json(plan: Plan) -> str:
+    """Return the plan as one JSON document."""
+    steps = [
+        {
+            "stage": step.stage.name,
+            "kind": step.stage.kind,
+            "action": step.action,
+            "reasons": list(step.reasons),
+            "key": step.key,
+            "inputs": list(step.stage.inputs),
+        }
+        for step in plan.steps
+    ]
+    return json.dumps({"name": plan.resolved.name, "steps": steps}, indent=1)
+
+
+def print_why(plan: Plan, name: str) -> None:
+    """Print why a stage runs, down to what changed first."""
+    step = plan.step(name)
+    if step.kept is not None:
+        typer.echo(
+            f"{name} is kept: made {step.kept.started_at}, nothing that it rests on changed."
+        )
+        return
+    for line in explain(plan, name):
+        typer.echo(line)

@@ -1,0 +1,96 @@
+"""What can be named in a pipeline file: lists, one plug-in in full, the schema."""
+
+import inspect
+import json
+from typing import Any
+
+import typer
+
+from edgekd.core.errors import Problem, RequestError, nearest
+from edgekd.core.kinds import KINDS
+from edgekd.core.registry import Plugin, Registry
+from edgekd.core.signals import SIGNALS
+
+
+def print_kinds() -> None:
+    """Print the kinds with their counts."""
+    for kind, registry in KINDS.items():
+        typer.echo(f"  {kind:<10} {len(registry.names()):>3}  edgekd list {kind}")
+
+
+def print_plugins(kind: str) -> None:
+    """Print the names of a kind with one line each; imports none of them."""
+    registry = _registry(kind)
+    names = registry.names()
+    width = max(map(len, names), default=0)
+    for name in names:
+        typer.echo(f"  {name:<{width}}  {registry.summary(name)}")
+
+
+def print_plugin(kind: str, name: str) -> None:
+    """Print what a plug-in is, its source, options, needs, and an example."""
+    registry = _registry(kind)
+    try:
+        plugin = registry.get(name)
+    except KeyError as error:
+        raise RequestError(Problem("", str(error.args[0]))) from error
+    module = inspect.getmodule(plugin.target)
+    typer.echo(f"{kind} {name}\n\n{inspect.getdoc(module) or plugin.summary}\n")
+    typer.echo(f"{inspect.getdoc(plugin.target) or ''}\n")
+    if plugin.paper:
+        typer.echo(f"source: {plugin.paper}\n")
+    _print_needs(plugin)
+    typer.echo("options:")
+    for field, info in plugin.config.model_fields.items():
+        default = "required" if info.is_required() else f"default {_shown(info.default)}"
+        typer.echo(f"  {field} ({default})\n      {info.description or ''}")
+    if not plugin.config.model_fields:
+        typer.echo("  none")
+    typer.echo(f"\nexample:\n  {_example(plugin)}")
+
+
+def print_targets() -> None:
+    """Print the devices that are described, and where."""
+    from pathlib import Path
+
+    from edgekd.pipeline.targets import find_targets, read_target
+
+    for name, path in find_targets(Path.cwd()).items():
+        typer.echo(f"  {name:<16} {read_target(name, {name: path})['description']}  ({path})")
+
+
+def print_schema() -> None:
+    """Print the JSON Schema of pipeline files."""
+    from edgekd.pipeline.schema import pipeline_schema
+
+    typer.echo(json.dumps(pipeline_schema(), indent=1))
+
+
+def _registry(kind: str) -> Registry:
+    name = kind.removesuffix("s")
+    if name not in KINDS:
+        raise RequestError(Problem("", f"there is no kind '{kind}'.", nearest(kind, KINDS)))
+    return KINDS[name]
+
+
+def _print_needs(plugin: Plugin) -> None:
+    needs = [need for need in plugin.needs if need in SIGNALS]
+    if needs:
+        typer.echo("needs:")
+        for need in needs:
+            typer.echo(f"  {need}: {SIGNALS[need]}")
+        typer.echo("")
+
+
+def _shown(default: Any) -> str:
+    return json.dumps(default, default=str) if not isinstance(default, str) else default
+
+
+def _example(plugin: Plugin) -> str:
+    options = {
+        name: "..." if info.is_required() else info.default
+        for name, info in plugin.config.model_fields.items()
+        if info.is_required() or isinstance(info.default, int | float | str)
+    }
+    pairs = ", ".join(f"{k}: {_shown(v)}" for k, v in ({"kind": plugin.name} | options).items())
+    return f"{{{pairs}}}"

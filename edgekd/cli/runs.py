@@ -1,0 +1,87 @@
+"""Finished runs: the list, and one run's report."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import typer
+
+from edgekd.cli.terminal import shown
+from edgekd.core.errors import Problem, RequestError, nearest
+from edgekd.pipeline.records import RunFolders
+
+REPORTS = {".html": "report.html", ".md": "report.md", ".json": "report.json"}
+
+
+def print_runs(root: Path, as_json: bool) -> None:
+    """Print one line per run, the newest last."""
+    records = list(RunFolders(root).records())
+    if as_json:
+        rows = [{"folder": str(folder)} | asdict(record) for folder, record in records]
+        typer.echo(json.dumps(rows, indent=1))
+        return
+    if not records:
+        typer.echo(f"No run is recorded in {root}. Start one: edgekd run FILE")
+    for folder, record in records:
+        verdict = "gates kept" if record.exit_code == 0 else "GATE FAILED"
+        verdict = verdict if record.gates else "no gates"
+        results = [
+            shown(result["result"])
+            for result in record.results.values()
+            if isinstance(result.get("result"), dict)
+        ]
+        last = results[-1] if results else ""
+        typer.echo(
+            f"{folder.name}  {record.finished_at[:16].replace('T', ' ')}  {verdict:<11}  {last}"
+        )
+
+
+def show_report(which: str | None, out: Path | None, root: Path) -> None:
+    """Print a run's report, or write it to `out` in the format of its ending."""
+    folder = _folder(which, root)
+    if out is None:
+        typer.echo(_read(folder, "report.md"))
+        typer.echo(f"{folder / 'report.html'}")
+        return
+    if out.suffix not in REPORTS:
+        raise RequestError(
+            Problem(
+                "",
+                f"'{out.suffix}' is no format of reports.",
+                f"Use one of {', '.join(REPORTS)}.",
+                "--output",
+            )
+        )
+    text = _read(folder, REPORTS[out.suffix])
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(text, "utf-8")
+    except OSError as error:
+        raise RequestError(
+            Problem("", f"{out} cannot be written: {error.strerror}.", "", "--output")
+        ) from error
+    typer.echo(str(out))
+
+
+def _folder(which: str | None, root: Path) -> Path:
+    folders = [folder for folder, _ in RunFolders(root).records()]
+    if which is None and folders:
+        return folders[-1]
+    if which is not None and Path(which).is_dir():
+        return Path(which)
+    named = [folder for folder in folders if folder.name == which]
+    if not named:
+        wanted = f"no run is named '{which}'." if which else f"no run is recorded in {root}."
+        raise RequestError(Problem("", wanted, nearest(which or "", [f.name for f in folders])))
+    return named[0]
+
+
+def _read(folder: Path, name: str) -> str:
+    try:
+        return (folder / name).read_text("utf-8")
+    except OSError as error:
+        raise RequestError(
+            Problem(
+                "", f"{folder} has no {name}.", "Its pipeline has no report stage that was run."
+            )
+        ) from error

@@ -1,0 +1,160 @@
+"""A run as it happens: bars on a terminal, plain lines elsewhere, JSON lines on request."""
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from edgekd.core.quantity import Quantity
+from edgekd.core.version import VERSION
+from edgekd.pipeline.events import (
+    Event,
+    Listener,
+    RunDone,
+    RunStarted,
+    StageDone,
+    StageFailed,
+    StageKept,
+    StageProgress,
+    StageStarted,
+)
+
+VERDICT_COLOURS = {"pass": "green", "fail": "red", "inconclusive": "yellow"}
+
+
+@contextmanager
+def renderer(as_json: bool) -> Iterator[Listener]:
+    """Yield a listener that shows events on standard output in the form that fits it."""
+    if as_json:
+        yield lambda event: print(event.line(), flush=True)  # noqa: T201
+        return
+    console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+    with _bar(console) as progress:
+        yield _Lines(console, progress)
+
+
+def _bar(console: Console) -> Progress:
+    return Progress(
+        TextColumn("  ▸ {task.fields[stage]}"),
+        BarColumn(bar_width=24),
+        TextColumn("{task.description}"),
+        TimeRemainingColumn(elapsed_when_finished=False),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+
+
+class _Lines:
+    """One line per stage; a bar for the stage that runs."""
+
+    def __init__(self, console: Console, progress: Progress):
+        self.console, self.progress = console, progress
+        self.width = 0
+        self.task: TaskID | None = None
+
+    def __call__(self, event: Event) -> None:
+        match event:
+            case RunStarted():
+                self._begin(event)
+            case StageStarted():
+                self._start(event)
+            case StageProgress():
+                self._advance(event)
+            case StageKept():
+                self._line("✓", "green", event.stage, "kept", event.facts)
+            case StageDone():
+                self._line("✓", "green", event.stage, _duration(event.seconds), event.facts)
+            case StageFailed():
+                self._line("✗", "red", event.stage, "failed", {})
+            case RunDone():
+                self._end(event)
+
+    def _start(self, event: StageStarted) -> None:
+        self.task = self.progress.add_task("", total=None, stage=event.stage)
+        if not self.console.is_terminal:
+            self.console.print(f"  > {event.stage}: {'; '.join(event.reasons)}")
+
+    def _begin(self, event: RunStarted) -> None:
+        self.width = max(map(len, event.stages), default=0)
+        self.console.print(
+            f"edgekd {VERSION} · {event.name} · {event.device} · store {event.store}\n"
+        )
+
+    def _advance(self, event: StageProgress) -> None:
+        if self.task is None:
+            return
+        numbers = "  ".join(f"{name} {value:.4g}" for name, value in event.numbers.items())
+        self.progress.update(
+            self.task,
+            completed=event.done,
+            total=event.total,
+            description=f"{event.what} {event.done} of {event.total}  {numbers}",
+        )
+
+    def _line(
+        self, sign: str, colour: str, stage: str, time: str, facts: Mapping[str, Any]
+    ) -> None:
+        if self.task is not None:
+            self.progress.remove_task(self.task)
+            self.task = None
+        line = Text.assemble(
+            "  ", (sign, colour), f" {stage:<{self.width}} {time:>8}  {facts.get('says', '')}"
+        )
+        result = shown(facts.get("result"))
+        room = self.console.width if self.console.is_terminal else 80
+        line.append(" " * max(2, room - line.cell_len - len(result)))
+        line.append(result)
+        self.console.print(line)
+
+    def _end(self, event: RunDone) -> None:
+        if event.gates:
+            self.console.print()
+            for line in gate_lines(event.gates):
+                self.console.print(line)
+        failed = sum(row["verdict"] != "pass" for row in event.gates)
+        if event.gates:
+            kept = "All gates kept." if event.exit_code == 0 else f"{failed} of the gates not kept."
+            self.console.print(kept)
+        if not event.ran:
+            self.console.print("\nNothing to do: every stage is kept.")
+        self.console.print()
+        if event.report:
+            self.console.print(f"  report     {event.report}", soft_wrap=True)
+        for path in event.artifacts:
+            self.console.print(f"  artifact   {path}", soft_wrap=True)
+
+
+def gate_lines(gates: Sequence[Mapping[str, Any]]) -> Iterator[Text]:
+    """Yield the contract as aligned lines, one per gate, program and target."""
+    rows = [
+        (row["name"], row["program"], row["target"], row["limit"], shown(row["measured"]))
+        for row in gates
+    ]
+    head = ("contract", "program", "target", "limit", "measured")
+    widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
+    yield Text(
+        "  ".join(f"{h:<{w}}" for h, w in zip(head, widths, strict=True)) + "  verdict",
+        style="bold",
+    )
+    for gate, row in zip(gates, rows, strict=True):
+        cells = "  ".join(f"{c:<{w}}" for c, w in zip(row, widths, strict=True))
+        yield Text.assemble(cells, "  ", (gate["verdict"], VERDICT_COLOURS[gate["verdict"]]))
+
+
+def shown(value: Any) -> str:
+    """Return a fact as people read it."""
+    if isinstance(value, Mapping) and {"value", "unit"} <= set(value):
+        return str(Quantity(**value))
+    return "" if value is None else str(value)
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 10:
+        return f"{seconds:.1f}s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes}m {rest:02}s" if minutes else f"{rest}s"

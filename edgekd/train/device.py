@@ -1,0 +1,16 @@
+"""Where tensors are computed."""
+
+import torch
+
+
+def pick_device(wanted: str) -> str:
+    """Return `cpu` or `cuda` for `auto`, `cpu` or `cuda`; ValueError where there is no GPU."""
+    available = torch.cuda.is_available()
+    if wanted == "cuda" and not available:
+        raise ValueError("there is no GPU that torch can use")
+    return "cuda" if wanted != "cpu" and available else "cpu"
+
+
+def use_threads(count: int) -> None:
+    """Compute with that many processor threads."""
+    torch.set_num_threads(count)

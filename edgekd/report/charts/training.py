@@ -31,7 +31,7 @@ def training(stages: Sequence[Training], name: str, width: int) -> str:
                     (_TALL - 84) / (_TALL * lines),
                 )
                 axes = figure.add_axes(box)
-                draw(axes, stage)
+                draw(axes, stage, printable(stage.stage, 12 if columns == 1 else 30))
                 axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
                 axes.spines["left"].set_visible(False)
                 axes.set_xlabel("epoch")
@@ -47,7 +47,7 @@ def _names(stage: Training) -> list[str]:
     return ["total", *(term for epoch in stage.epochs for term in epoch.terms)]
 
 
-def _terms(axes: Axes, stage: Training) -> None:
+def _terms(axes: Axes, stage: Training, title: str) -> None:
     names = list(dict.fromkeys(term for epoch in stage.epochs for term in epoch.terms))
     curves: list[Curve] = [
         (
@@ -61,10 +61,10 @@ def _terms(axes: Axes, stage: Training) -> None:
         curves.append(("total", [(e.epoch, e.loss) for e in stage.epochs], MUTED))
     _lines(axes, curves)
     axes.set_ylim(bottom=0 if all(y >= 0 for _, points, _ in curves for _, y in points) else None)
-    axes.set_title(f"{printable(stage.stage, 16)}: loss")
+    axes.set_title(f"{title}: loss")
 
 
-def _score(axes: Axes, stage: Training) -> None:
+def _score(axes: Axes, stage: Training, title: str) -> None:
     points = [
         (e.epoch, 100 * e.validation[stage.monitor])
         for e in stage.epochs
@@ -80,7 +80,7 @@ def _score(axes: Axes, stage: Training) -> None:
             f"kept: {kept:.1f}", (stage.best_epoch, kept), xytext=(2, -18),
             textcoords="offset points", ha="right", color=INK,
         )  # fmt: skip
-    axes.set_title(f"{printable(stage.stage, 16)}: validation {stage.monitor}, %")
+    axes.set_title(f"{title}: validation {stage.monitor}, %")
 
 
 def _lines(axes: Axes, curves: Sequence[Curve]) -> None:

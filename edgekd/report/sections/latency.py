@@ -93,7 +93,7 @@ def distribution_table(check: Check, target: str) -> Table:
         if row.target == target and row.timing.ecdf
     ]
     head = ("Program", *(f"{share:.0%}".replace("%", " %") for share in shares))
-    return Table(f"Distribution on {target}: ms that this share of runs kept", head, rows)
+    return Table(f"Distribution on {target}, ms", head, rows)
 
 
 def start_table(check: Check, target: str) -> Table:

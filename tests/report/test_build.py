@@ -1,0 +1,72 @@
+import json
+from dataclasses import replace
+
+import jsonschema
+import pytest
+from report_evidence import HOST, ORIGIN, write_run
+
+from edgekd.report.build import build_report
+from edgekd.report.evidence import read_evidence
+from edgekd.report.schema import Report
+
+
+def test_the_document_follows_its_own_schema_and_comes_back_the_same(passing):
+    text = passing.model_dump_json()
+    jsonschema.validate(json.loads(text), Report.model_json_schema(mode="serialization"))
+    assert Report.model_validate_json(text) == passing
+
+
+def test_the_document_is_closed(passing):
+    document = json.loads(passing.model_dump_json()) | {"extra": 1}
+    with pytest.raises(ValueError, match="extra"):
+        Report.model_validate(document)
+
+
+def test_the_same_folders_give_the_same_bytes(tmp_path):
+    ancestors = write_run(tmp_path)
+    once, again = (
+        build_report(read_evidence(ORIGIN, ancestors, ("check",), HOST)).model_dump_json()
+        for _ in range(2)
+    )
+    assert once == again
+
+
+def test_stages_stand_in_the_order_of_the_pipeline_with_key_time_and_inputs(passing):
+    stages = passing.provenance.stages
+    assert [s.name for s in stages] == [
+        "teacher", "student", "pruned", "recovered", "onnx", "pte", "check",
+    ]  # fmt: skip
+    assert all(stage.key and stage.seconds > 0 and stage.seed == 0 for stage in stages)
+    assert set(stages[1].inputs) == {"teacher"}
+    assert stages[0].result == "96.0 %"
+
+
+def test_only_trained_stages_have_curves(passing):
+    assert [training.stage for training in passing.training] == ["teacher", "student", "recovered"]
+
+
+def test_a_result_older_than_the_run_is_marked_as_kept(make):
+    report = make(origin=replace(ORIGIN, started_at="2026-11-24T08:00:00+00:00"))
+    assert report.checks[0].machines[0].marks == ["kept from an earlier run"]
+    assert all(stage.kept for stage in report.provenance.stages)
+    latency = next(f for f in report.headline.figures if f.label.startswith("Latency"))
+    assert latency.marks == ["kept from an earlier run"]
+
+
+def test_a_result_of_this_run_has_no_mark(passing):
+    assert passing.checks[0].machines[0].marks == []
+
+
+def test_latencies_of_another_machine_are_marked(make):
+    report = make(host={"cores": "64"})
+    assert report.checks[0].machines[0].marks == ["taken from another machine"]
+
+
+def test_an_emulated_target_supports_no_claim_about_latency(make):
+    report = make(targets=("qemu",), emulated=("qemu",), limits={})
+    assert report.checks[0].machines[0].marks == ["emulated"]
+    assert {figure.label for figure in report.headline.figures} == {
+        "Accuracy", "Agreement with teacher", "Size",
+    }  # fmt: skip
+    assert " ms " not in report.headline.sentence
+    assert report.checks[0].trade_offs == []

@@ -1,0 +1,173 @@
+import re
+from html.parser import HTMLParser
+from xml.etree import ElementTree
+
+import pytest
+
+from edgekd.report.html import to_html
+
+VOID = {"meta", "link", "br", "hr", "img", "input"}
+HOSTILE = [
+    "<script>alert(1)</script>",
+    "$x^2$",
+    "日本語",
+    "a\"b'c",
+    "x" * 80,
+    "two\nlines",
+    "&amp;",
+]
+
+
+class Page(HTMLParser):
+    """Collects tags, and complains where one is closed that is not open."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.tags, self.headings, self.text = [], [], [], []
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        assert self.open[-1:] == [tag]
+        self.open.pop()
+
+    def handle_data(self, data):
+        self.text.append(data)
+        if self.open and self.open[-1] in ("h1", "h2", "h3"):
+            self.headings.append((self.open[-1], data))
+
+
+@pytest.fixture(scope="module")
+def pages(passing, failing):
+    return {"passing": to_html(passing), "failing": to_html(failing)}
+
+
+@pytest.fixture(scope="module", params=["passing", "failing"])
+def page(request, pages):
+    return pages[request.param]
+
+
+def drawings(page):
+    return re.findall(r"<svg.*?</svg>", page, flags=re.DOTALL)
+
+
+def test_the_page_is_well_formed(page):
+    Page(page)
+
+
+def test_nothing_is_loaded_from_anywhere(page):
+    namespaces = re.sub(r'xmlns(:\w+)?="[^"]*"', "", page)
+    assert not re.search(r"https?://|@import|url\((?!#)", namespaces)
+    for tag, attributes in Page(page).tags:
+        assert tag not in ("script", "link", "iframe", "img", "object")
+        assert attributes.get("href", attributes.get("xlink:href", "#")).startswith("#")
+        assert not any(name.startswith("on") for name in attributes)
+
+
+def test_it_fits_into_three_megabytes(page):
+    assert len(page.encode()) < 3 * 2**20
+
+
+def test_every_section_is_there_in_order(page):
+    titles = [text for tag, text in Page(page).headings if tag == "h2"]
+    wanted = ["Step by step", "Latency", "Quality", "Trade-off", "Training", "Provenance"]
+    assert titles == wanted
+
+
+def test_headings_do_not_skip_a_level(page):
+    levels = [int(tag[1]) for tag, _ in Page(page).headings if tag != "h1"]
+    assert all(after - before <= 1 for before, after in zip([1, *levels], levels, strict=False))
+
+
+def test_every_drawing_has_a_title_and_a_description(page):
+    assert drawings(page)
+    for drawing in drawings(page):
+        tree = ElementTree.fromstring(drawing)
+        assert tree.get("role") == "img"
+        named = [e for e in tree if e.tag.endswith(("title", "desc"))]
+        parts = {e.get("id"): (e.text or "").strip() for e in named}
+        assert all(parts[name] for name in tree.get("aria-labelledby").split())
+
+
+def test_every_figure_has_a_caption_and_a_table_of_its_data(page):
+    figures = re.findall(r"<figure>.*?</figure>", page, flags=re.DOTALL)
+    assert figures
+    for figure in figures:
+        assert re.search(r"<figcaption>.{40,}?</figcaption>", figure, flags=re.DOTALL)
+        assert re.search(r"<details>.*<table>.*</details>", figure, flags=re.DOTALL)
+
+
+def test_ids_are_unique_and_references_meet_one(page):
+    ids = re.findall(r'\bid="([^"]+)"', page)
+    assert len(ids) == len(set(ids))
+    references = re.findall(r'href="#([^"]+)"|url\(#([^)]+)\)', page)
+    assert references
+    assert {link or paint for link, paint in references} <= set(ids)
+
+
+def test_drawings_take_font_and_colours_from_the_page(page):
+    for drawing in drawings(page):
+        assert "font-family" not in drawing
+        assert "font:" not in drawing
+        assert not re.search(r"(fill|stroke): #(?!fff)", drawing)
+        assert "var(--ink)" in drawing
+
+
+def test_every_colour_that_is_used_is_set_in_both_schemes(page):
+    light, dark = page.split("prefers-color-scheme: dark")
+    for name in set(re.findall(r"var\(--([\w-]+)\)", page)) - {"large", "small"}:
+        assert f"--{name}:" in light.split("@media")[0], name
+        assert f"--{name}:" in dark.split("box-sizing")[0], name
+
+
+def test_numbers_in_a_drawing_are_the_measured_ones(passing, pages):
+    drawing = drawings(pages["passing"])[0]
+    for step in passing.checks[0].steps:
+        assert f">{str(step.size).split()[0]}<" in drawing
+
+
+def test_a_verdict_is_a_sign_and_a_word(pages):
+    assert re.search(r"<h1>.*✓.*Contract kept", pages["passing"])
+    assert re.search(r"<h1>.*✗.*Contract not kept", pages["failing"])
+    for word, sign in (("pass", "✓"), ("fail", "✗"), ("inconclusive", "?")):
+        assert re.search(rf"{re.escape(sign)}</span> {word}</span>", pages["failing"])
+
+
+def test_hostile_names_are_shown_and_not_obeyed(make):
+    names = {"student": "<b>&</b>", "onnx": "a|b`c`", "pte": "<script>x</script>"}
+    report = make(labels=HOSTILE, names=names)
+    page = to_html(report)
+    assert "<script" not in page
+    assert "<b>&" not in page
+    assert "&lt;script&gt;x&lt;/script&gt;" in page
+    assert "<script>x</script>" in "".join(Page(page).text)
+    for drawing in drawings(page):
+        ElementTree.fromstring(drawing)
+
+
+def test_the_same_report_gives_the_same_bytes(passing, pages):
+    assert to_html(passing) == pages["passing"]
+
+
+def test_many_classes_are_cut_to_the_worst_and_the_best_and_that_is_said(make):
+    page = to_html(make(labels=[f"class {i}" for i in range(100)], trained=False))
+    assert "76 classes between the worst and the best are left out" in page
+
+
+def test_what_was_not_measured_is_absent_or_said(make):
+    report = make(targets=("qemu",), emulated=("qemu",), limits={}, trained=False, spread=False)
+    page = to_html(report)
+    titles = [text for tag, text in Page(page).headings if tag == "h2"]
+    assert titles == ["Step by step", "Latency", "Quality", "Provenance"]
+    assert "No latency was measured here." in page
+    assert "emulated" in page
+    assert "No contract" in page

@@ -73,8 +73,17 @@ def make_nodes(stages: Mapping[str, UseStage]) -> list[Node]:
             else:
                 inputs.append(ref.stage)
         nodes[name] = Node(name, use, tuple(dict.fromkeys(inputs)))
-    order = TopologicalSorter({n.name: n.inputs for n in nodes.values()}).static_order()
-    return [nodes[name] for name in order]
+    ordered: dict[str, Node] = {}
+    for name in stages:
+        _place(nodes[name], nodes, ordered)
+    return list(ordered.values())
+
+
+def _place(node: Node, nodes: Mapping[str, Node], ordered: dict[str, Node]) -> None:
+    """Add a node to the order, after all that it reads; there are no cycles any more."""
+    for name in node.inputs:
+        _place(nodes[name], nodes, ordered)
+    ordered.setdefault(node.name, node)
 
 
 def _export(model: str, asked_by: str) -> Node:

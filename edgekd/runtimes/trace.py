@@ -21,7 +21,9 @@ def _rows(tensor: Tensor, port: Port, batch: int) -> Tensor:
     if not port.shape or port.shape[0] != "batch":
         return tensor
     index = torch.arange(batch) % tensor.shape[0]
-    return tensor.cpu()[index].contiguous()
+    # a plain contiguous() would keep the strides of a channels-last image with one channel, and
+    # the program would then ask for inputs in that layout
+    return tensor.cpu()[index].clone(memory_format=torch.contiguous_format)
 
 
 def varying(

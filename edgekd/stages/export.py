@@ -9,18 +9,21 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-import edgekd
 from edgekd.core.config import Config
 from edgekd.core.kinds import stage
 from edgekd.core.protocols import Arrays, Batch, Facts, Run
 from edgekd.core.quantity import Quantity
 from edgekd.core.quantization import Int8Static
 from edgekd.core.refs import ModelRef, UseRuntime
+from edgekd.core.version import VERSION
 from edgekd.models.folder import StoredModel, load_model, weights_digest
 from edgekd.ops.named import call_by_name
 from edgekd.runtimes.folder import Program, save_program
 from edgekd.runtimes.parity import LABELS, Parity, check_parity
 from edgekd.train.samples import take
+
+
+X86 = ("x86_64", "amd64", "i386", "i686", "x86")
 
 
 class Export(Config):
@@ -98,7 +101,7 @@ def activation(stored: StoredModel, target: Mapping[str, Any]) -> Literal["uint8
     """Return the type of int8 activations: the specification's, or where it is open the target's.
 
     Where both are open the architecture decides: x86 multiplies unsigned by signed bytes fastest,
-    ARM signed by signed.
+    others signed by signed.
     """
     options = stored.quantization.options if stored.quantization else None
     asked: str = options.activation if isinstance(options, Int8Static) else "auto"
@@ -106,7 +109,7 @@ def activation(stored: StoredModel, target: Mapping[str, Any]) -> Literal["uint8
         asked = target.get("quantization", {}).get("activation", "auto")
     if asked == "auto":
         architecture = target.get("hardware", {}).get("arch", platform.machine())
-        asked = "int8" if architecture.lower().startswith(("arm", "aarch")) else "uint8"
+        asked = "uint8" if architecture.lower() in X86 else "int8"
     return "int8" if asked == "int8" else "uint8"
 
 
@@ -114,7 +117,7 @@ def _metadata(stored: StoredModel, config: Export, digest: str) -> dict[str, str
     """Return what travels inside the program, as texts."""
     facts = {key: _text(value) for key, value in stored.facts.items()}
     return facts | {
-        "edgekd_version": edgekd.__version__,
+        "edgekd_version": VERSION,
         "model": config.model.stage,
         "model_digest": digest,
         "precision": "int8" if stored.quantization else "fp32",

@@ -43,8 +43,8 @@ class Bench(Config):
 class Hardware(Config):
     """What is known of a device before it is reached."""
 
-    arch: str = ""
-    """Machine name as `uname -m` says it; empty for that of this machine."""
+    arch: str = Field(default_factory=platform.machine)
+    """Machine name as `uname -m` says it; without it, that of this machine."""
     cores: Count = 0
     """Number of cores, 0 where it is not said."""
     memory_mib: Count = 0
@@ -88,11 +88,3 @@ class Target(Config):
             if name not in known:
                 raise ValueError(f"no runtime is named '{name}'. {nearest(name, known)}")
         return names
-
-    @property
-    def activation(self) -> Literal["uint8", "int8"]:
-        """The type of int8 activations that this device prefers."""
-        if self.quantization.activation != "auto":
-            return self.quantization.activation
-        arch = (self.hardware.arch or platform.machine()).lower()
-        return "uint8" if arch in ("x86_64", "amd64", "i686", "i386") else "int8"

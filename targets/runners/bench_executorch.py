@@ -21,6 +21,9 @@ class Program:
         _C._unsafe_reset_threadpool(threads)
         self.module = _C._load_for_executorch(file)
         self.inputs, self.outputs = inputs, outputs
+        meta = self.module.method_meta("forward")
+        shapes = [meta.input_tensor_meta(index).sizes() for index in range(meta.num_inputs())]
+        self.max_batch = min((shape[0] for shape in shapes if shape), default=1)
 
     def prepare(self, arrays):
         """Return what `run` takes, made of arrays by name."""

@@ -15,6 +15,9 @@ ERRORS_ONLY = 3
 class Program:
     """A session on the CPU."""
 
+    max_batch = None
+    """Any number of examples goes."""
+
     def __init__(self, file, *, inputs, outputs, threads, graph_level):
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads

@@ -25,7 +25,7 @@ class Feeds:
         return [shape for shape in shapes if shape and isinstance(shape[0], int)]
 
     def any_batch(self):
-        """Tell whether a call may take any number of examples."""
+        """Tell whether the number of examples of a call is not fixed."""
         shapes = [self.shapes[name] for name in self.columns]
         return not self.state and all(s and isinstance(s[0], str) for s in shapes)
 
@@ -33,8 +33,8 @@ class Feeds:
         """Return `count` examples from `start` on, the last one repeated where they run out."""
         rows = np.minimum(np.arange(start, start + count), self.num_examples - 1)
         return {
-            name: np.ascontiguousarray(
-                column[rows] if self.shapes[name] else column[start], self.dtypes[name]
+            name: np.asarray(
+                column[rows] if self.shapes[name] else column[start], self.dtypes[name], order="C"
             )
             for name, column in self.columns.items()
         }

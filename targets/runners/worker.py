@@ -96,7 +96,7 @@ class Worker:
     def score(self, out, batch):
         """Run every example once, `batch` at a time where any number goes; one .npy per output."""
         feeds, program, kept = self.feeds, self.program, {}
-        step = batch if feeds.any_batch() else feeds.step
+        step = min(batch, program.max_batch or batch) if feeds.any_batch() else feeds.step
         for start in range(0, feeds.num_examples, step):
             count = min(step, feeds.num_examples - start)
             sample = feeds.sample(start, count if feeds.any_batch() else step)

@@ -188,13 +188,10 @@ def test_an_emulated_target_is_scored_and_never_timed(run: FakeRun) -> None:
     assert judged["cpu", "latency_p50_ms"].verdict == "pass"
 
 
-def test_a_gate_that_stays_open_is_sampled_up_to_the_cap(run: FakeRun) -> None:
-    gates = {"speedup": ">= 1"}  # a program is compared with its like: nothing can decide
-    bench = QUICK | {"max_restarts": 4}
-    facts = validate(options(programs=("$copy",), gates=gates, bench=bench), run)
-    if facts["gates"][0]["verdict"] == "inconclusive":
-        assert all(len(m.restarts) == 4 for m in read(run).measurements)
-    assert facts["gates"][0]["measured"].endswith("]")
+def test_a_program_is_compared_with_the_reference_in_turns(run: FakeRun) -> None:
+    facts = validate(options(programs=("$copy",), gates={"speedup": ">= 0.01"}), run)
+    assert facts["gates"][0]["verdict"] == "pass"
+    assert "[" in facts["gates"][0]["measured"]
 
 
 def test_a_target_without_the_runtime_is_refused_before_anything_is_measured(run: FakeRun) -> None:

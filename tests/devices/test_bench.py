@@ -1,0 +1,153 @@
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from onnx import TensorProto, helper
+from torch import nn
+
+from edgekd.core.errors import StageError
+from edgekd.core.quiet import quiet
+from edgekd.core.signature import Port, Signature
+from edgekd.devices.bench import Job, Session, Timing
+from edgekd.devices.settings import Settings, settle
+from edgekd.devices.target import Bench, Target
+
+SHORT = settle(Bench(), Bench(mode="quick", warmup_s=0.05, min_s=0.05, min_runs=20, timeout_s=60.0))
+ONE = Signature((Port("x", "float32", ("batch", 4)),), (Port("y", "float32", ("batch", 4)),))
+
+
+def here(*runtimes: str) -> Target:
+    return Target.model_validate(
+        {"description": "here", "transport": "local", "runtimes": runtimes}
+    )
+
+
+def onnx_program(folder: Path, *nodes: Any, inputs: list[Any], outputs: list[Any]) -> Path:
+    folder.mkdir()
+    graph = helper.make_graph(list(nodes), "g", inputs, outputs)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    onnx.save(model, str(folder / "program.onnx"))
+    return folder / "program.onnx"
+
+
+def floats(name: str, *shape: int | str) -> Any:
+    return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+
+
+@pytest.fixture
+def rows(tmp_path: Path) -> Path:
+    folder = tmp_path / "rows"
+    folder.mkdir()
+    np.save(folder / "x.npy", np.arange(28, dtype=np.float32).reshape(7, 4) - 10)
+    return folder
+
+
+@pytest.fixture
+def relu(tmp_path: Path) -> Job:
+    node = helper.make_node("Relu", ["x"], ["y"])
+    ends = {"inputs": [floats("x", "batch", 4)], "outputs": [floats("y", "batch", 4)]}
+    return Job("relu", onnx_program(tmp_path / "relu", node, **ends), "onnxruntime", ONE)
+
+
+def timed(jobs: list[Job], rows: Path, settings: Settings = SHORT) -> dict[str, list[Timing]]:
+    session = Session(here("onnxruntime", "executorch"), jobs)
+    return session.time([job.name for job in jobs], rows, settings, 0, 2)
+
+
+def test_onnx_runtime_is_measured_where_no_torch_is(relu: Job, rows: Path) -> None:
+    for timing in timed([relu], rows)["relu"]:
+        assert "onnxruntime" in timing.modules
+        assert not {"torch", "edgekd", "onnx"} & set(timing.modules)
+        assert timing.restart.runs == len(timing.latencies_ms) >= SHORT.min_runs
+        assert timing.restart.warmup_runs >= SHORT.warmup_runs
+        assert timing.restart.wall_s >= SHORT.min_s
+        assert timing.restart.peak_rss_mib < 300
+
+
+def test_each_restart_is_a_fresh_process_for_each_program(relu: Job, rows: Path) -> None:
+    other = Job("other", relu.file, "onnxruntime", ONE)
+    found = timed([relu, other], rows)
+    assert [len(taken) for taken in found.values()] == [2, 2]
+    loads = [timing.restart.load_ms for taken in found.values() for timing in taken]
+    assert len(set(loads)) == 4
+
+
+def test_scores_are_what_the_program_computes_for_every_example(relu: Job, rows: Path) -> None:
+    session = Session(here("onnxruntime"), [relu])
+    for batch in (1, 3, 64):
+        scores = session.score(rows, SHORT, batch)["relu"]
+        assert np.array_equal(scores.outputs["y"], np.maximum(np.load(rows / "x.npy"), 0))
+    assert {"cpu", "arch", "cores", "os", "onnxruntime"} <= set(session.machine)
+    assert session.measured_at.endswith("Z")
+
+
+def test_a_fixed_batch_is_filled_up_and_cut_again(tmp_path: Path, rows: Path) -> None:
+    ends = {"inputs": [floats("x", 2, 4)], "outputs": [floats("y", 2, 4)]}
+    file = onnx_program(tmp_path / "two", helper.make_node("Relu", ["x"], ["y"]), **ends)
+    fixed = Signature((Port("x", "float32", (2, 4)),), (Port("y", "float32", (2, 4)),))
+    job = Job("two", file, "onnxruntime", fixed)
+    scores = Session(here("onnxruntime"), [job]).score(rows, SHORT)["two"]
+    assert np.array_equal(scores.outputs["y"], np.maximum(np.load(rows / "x.npy"), 0))
+
+
+def test_a_program_with_state_gets_back_what_it_gave(tmp_path: Path, rows: Path) -> None:
+    node = helper.make_node("Add", ["x", "before"], ["after"])
+    ends = {
+        "inputs": [floats("x", "batch", 4), floats("before", "batch", 4)],
+        "outputs": [floats("after", "batch", 4)],
+    }
+    port = ("float32", ("batch", 4))
+    signature = Signature(
+        (Port("x", *port), Port("before", *port)),
+        (Port("after", *port),),
+        state=(("after", "before"),),
+    )
+    file = onnx_program(tmp_path / "sum", node, **ends)
+    job = Job("sum", file, "onnxruntime", signature)
+    assert timed([job], rows)["sum"][0].restart.runs >= SHORT.min_runs
+    scores = Session(here("onnxruntime"), [job]).score(rows, SHORT)["sum"]
+    assert np.array_equal(scores.outputs["after"], np.load(rows / "x.npy"))  # each example anew
+
+
+def test_a_program_that_ends_its_process_is_named(relu: Job, rows: Path, tmp_path: Path) -> None:
+    with pytest.raises(StageError, match=r"program 'relu' on here.*did not answer within 0.01 s"):
+        timed([relu], rows, settle(Bench(), Bench(mode="quick", timeout_s=0.01)))
+
+
+def test_a_process_killed_from_outside_says_by_what(relu: Job) -> None:
+    sys.path.insert(0, str(Path(__file__).parents[2] / "targets" / "runners"))
+    try:
+        import bench
+    finally:
+        sys.path.pop(0)
+    with bench.Child({"timeout_s": 30}, {"name": "relu"}) as child:
+        child.process.kill()
+        with pytest.raises(bench.FailedError) as failed:
+            child.ask("load")
+    assert failed.value.about["how"] == "was killed by SIGKILL"
+    json.dumps(failed.value.about)
+
+
+def test_executorch_is_measured_by_the_same_harness(tmp_path: Path, rows: Path, relu: Job) -> None:
+    (tmp_path / "pte").mkdir()
+    with quiet():
+        from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
+        from executorch.exir import to_edge_transform_and_lower
+
+        exported = torch.export.export(nn.ReLU().eval(), (torch.zeros(1, 4),))
+        program = to_edge_transform_and_lower(exported, partitioner=[XnnpackPartitioner()])
+        (tmp_path / "pte" / "program.pte").write_bytes(program.to_executorch().buffer)
+    pte = Job("pte", tmp_path / "pte" / "program.pte", "executorch", ONE)
+    session = Session(here("onnxruntime", "executorch"), [relu, pte])
+    scores = session.score(rows, SHORT)
+    assert scores["pte"].batch == 1
+    assert np.array_equal(scores["pte"].outputs["y"], scores["relu"].outputs["y"])
+    found = session.time(["relu", "pte"], rows, SHORT, 0, 1)
+    assert "torch" not in found["relu"][0].modules
+    assert "onnxruntime" not in found["pte"][0].modules
+    assert {"onnxruntime", "executorch"} <= set(session.machine)

@@ -1,0 +1,80 @@
+import os
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from edgekd.core.errors import StageError
+from edgekd.devices.transports.local import Local, LocalTransport
+
+
+def python(code: str) -> list[str]:
+    return [sys.executable, "-c", code]
+
+
+def test_a_folder_goes_there_and_comes_back(tmp_path: Path) -> None:
+    (tmp_path / "job" / "inner").mkdir(parents=True)
+    (tmp_path / "job" / "inner" / "a.txt").write_text("here")
+    transport = LocalTransport(Local())
+    there = transport.push(tmp_path / "job")
+    assert not Path(there).is_relative_to(tmp_path)
+    transport.run(python(f"open({there + '/b.txt'!r}, 'w').write('there')"))
+    transport.pull(there, tmp_path / "back")
+    assert (tmp_path / "back" / "inner" / "a.txt").read_text() == "here"
+    assert (tmp_path / "back" / "b.txt").read_text() == "there"
+    transport.pull(f"{there}/b.txt", tmp_path / "one.txt")
+    assert (tmp_path / "one.txt").read_text() == "there"
+    assert Path(transport.push(tmp_path / "one.txt")).read_text() == "there"
+
+
+def test_the_working_folder_goes_with_the_transport() -> None:
+    transport = LocalTransport(Local())
+    folder = transport.folder
+    assert folder.is_dir()
+    del transport
+    assert not folder.exists()
+
+
+def test_nothing_of_our_environment_reaches_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", "/somewhere")
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    seen = LocalTransport(Local()).run(python("import os; print(sorted(os.environ))"))
+    assert "PYTHONPATH" not in seen
+    assert "OMP_NUM_THREADS" not in seen
+
+
+def test_a_failing_command_is_shown_with_its_status_and_last_lines() -> None:
+    with pytest.raises(StageError, match=r"(?s)ended with exit status 3.*last words"):
+        LocalTransport(Local()).run(
+            python("import sys; print('last words', file=sys.stderr); sys.exit(3)")
+        )
+
+
+def test_a_command_that_dies_of_a_signal_says_which() -> None:
+    with pytest.raises(StageError, match="was killed by SIGSEGV"):
+        LocalTransport(Local()).run(python("import os; os.kill(os.getpid(), 11)"))
+
+
+def test_a_command_that_takes_too_long_is_ended_with_its_children(tmp_path: Path) -> None:
+    note = tmp_path / "pid"
+    code = (
+        "import subprocess, sys; "
+        "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)']); "
+        f"open({str(note)!r}, 'w').write(str(child.pid)); child.wait()"
+    )
+    with pytest.raises(StageError, match=r"(?s)took longer than 1 s.*mode: quick"):
+        LocalTransport(Local(timeout_s=1.0)).run(python(code))
+    deadline = time.monotonic() + 5
+    while _alive(int(note.read_text())):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        os.kill(pid, 0)
+    except (OSError, FileNotFoundError):
+        return False
+    return status != "Z"

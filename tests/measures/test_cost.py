@@ -1,0 +1,57 @@
+import numpy as np
+import pytest
+
+from edgekd.core.results import Restart
+from edgekd.measures.latency import Latency, latency
+from edgekd.measures.memory import Memory, memory
+from edgekd.measures.size import Size, size
+from edgekd.measures.size_ratio import SizeRatio, size_ratio
+from edgekd.measures.speedup import Speedup, speedup
+
+
+def restart(**more: float) -> Restart:
+    values = {"load_ms": 3.0, "first_ms": 2.0, "warmup_runs": 10, "runs": 5, "wall_s": 1.0}
+    values |= {"cpu_s": 1.0, "peak_rss_mib": 50.0, "load_average": 0.1, "drift": 0.0}
+    return Restart.model_validate(values | {"settled": True} | more)
+
+
+@pytest.mark.parametrize(
+    ("runs", "supported"),
+    [(10, set()), (11, {50}), (64, {50, 90}), (219, {50, 90, 95, 97}), (662, {50, 90, 95, 97, 99})],
+)
+def test_a_percentile_below_its_least_number_of_runs_is_left_out(
+    runs: int, supported: set[int]
+) -> None:
+    taken = np.array_split(np.linspace(1, 2, runs), 2)
+    found = latency(Latency(), latencies_ms=taken, restarts=[restart()] * 2)
+    assert {n for n in found if n.startswith("latency")} == {f"latency_p{p}_ms" for p in supported}
+    assert all(found[name].n == runs for name in found if name.startswith("latency"))
+
+
+def test_load_first_and_steady_are_three_numbers() -> None:
+    starts = [restart(load_ms=value, first_ms=value / 10) for value in (10.0, 20.0, 60.0)]
+    found = latency(Latency(), latencies_ms=[np.full(20, 0.5)] * 3, restarts=starts)
+    assert found["load_ms"].value == 20
+    assert (found["load_ms"].low, found["load_ms"].high) == (10, 60)
+    assert found["first_ms"].value == 2
+    assert found["latency_p50_ms"].value == 0.5
+
+
+def test_memory_is_the_median_peak_of_the_processes() -> None:
+    peaks = [restart(peak_rss_mib=value) for value in (50.0, 51.0, 70.0)]
+    found = memory(Memory(), restarts=peaks)["peak_rss_mib"]
+    assert (found.value, found.low, found.high, found.unit) == (51, 50, 70, "MiB")
+
+
+def test_a_size_is_exact() -> None:
+    found = size(Size(), size_bytes=2**20)["size_mib"]
+    assert (found.value, found.low, found.n) == (1, None, None)
+    assert size_ratio(SizeRatio(), size_bytes=10, reference_size_bytes=40)["size_ratio"].value == 4
+
+
+def test_a_program_twice_as_fast_has_speedup_two_whatever_the_restart() -> None:
+    own = [np.full(20, 1.0 + r) for r in range(4)]
+    reference = [2 * taken for taken in own]
+    found = speedup(Speedup(), latencies_ms=own, reference_latencies_ms=reference)["speedup"]
+    assert (found.value, found.low, found.high) == (2, 2, 2)
+    assert speedup(Speedup(), latencies_ms=[np.ones(5)], reference_latencies_ms=[np.ones(5)]) == {}

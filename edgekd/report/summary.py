@@ -56,7 +56,10 @@ def verdict_of(gates: Sequence[Gate]) -> tuple[Outcome, str]:
         open_too = f", {count['inconclusive']} inconclusive" if count["inconclusive"] else ""
         return "fail", f"Contract not kept: {count['fail']} of {whole} failed{open_too}"
     if count["inconclusive"]:
-        return "inconclusive", f"Contract not proven: {count['inconclusive']} of {whole} open"
+        return (
+            "inconclusive",
+            f"Contract not proven: {count['inconclusive']} of {whole} inconclusive",
+        )
     return "pass", f"Contract kept: {'1 gate' if len(gates) == 1 else f'all {whole}'} passed"
 
 

@@ -44,12 +44,13 @@ def quantity_cell(quantities: Mapping[str, Quantity], name: str, mark: str = "")
     return Cell(str(quantities[name]), None, mark) if name in quantities else Cell("—")
 
 
-def spread_text(spread: Spread, unit: str = "", factor: float = 1.0) -> str:
-    """Return the median, and in words the ends where they differ."""
+def spread_cell(spread: Spread, unit: str = "", *, factor: float = 1.0, mark: str = "") -> Cell:
+    """Return the median, and beside it the ends where they differ."""
     low, middle, high = (
         significant(value * factor) for value in (spread.lowest, spread.median, spread.highest)
     )
-    return f"{middle}{unit}" + ("" if low == high else f" ({low} to {high})")
+    ends = "" if low == high else f"{low} to {high}"
+    return Cell(f"{middle}{unit}", None, "; ".join(filter(None, (ends, mark))))
 
 
 def machine_of(check: Check, target: str) -> Machine | None:

@@ -2,13 +2,16 @@
 
 from collections.abc import Callable, Sequence
 from itertools import chain
+from math import ceil
 from statistics import median
 
 from edgekd.core.results import Measurement, Restart
 from edgekd.report.schema import Spread, Start, Timing
 
 POINTS = 160
-"""Points of a stored distribution: more than a screen can show; the raw samples stay beside it."""
+"""Even points of a stored distribution: more than a screen shows; raw samples stay beside it."""
+SHARES = (0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.995, 1.0)
+"""Shares that are stored exactly, so that a table can name them."""
 
 
 def timing(measurement: Measurement, samples: Sequence[Sequence[float]]) -> Timing:
@@ -21,14 +24,12 @@ def timing(measurement: Measurement, samples: Sequence[Sequence[float]]) -> Timi
     )
 
 
-def ecdf(samples: Sequence[float], points: int = POINTS) -> list[tuple[float, float]]:
-    """Return (value, share at or below it), at most `points`, smallest and largest included."""
+def ecdf(samples: Sequence[float]) -> list[tuple[float, float]]:
+    """Return (value, share at or below it), thinned; the smallest and all `SHARES` are included."""
     ordered, count = sorted(samples), len(samples)
-    if count <= points:
-        ranks = list(range(1, count + 1))
-    else:
-        ranks = [1 + round(i * (count - 1) / (points - 1)) for i in range(points)]
-    return [(ordered[rank - 1], rank / count) for rank in ranks]
+    ranks = {1 + round(i * (count - 1) / (POINTS - 1)) for i in range(POINTS)}
+    ranks |= {ceil(share * count) for share in SHARES}
+    return [(ordered[rank - 1], rank / count) for rank in sorted(ranks)] if count else []
 
 
 def _start(restarts: Sequence[Restart]) -> Start:

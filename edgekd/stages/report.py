@@ -31,8 +31,8 @@ def report(config: Report, run: Run) -> Facts:
     (run.out / "report.md").write_text(to_markdown(document), "utf-8")
     (run.out / "report.html").write_text(to_html(document), "utf-8")
     return {
-        "says": document.headline.words,
-        "result": document.headline.sentence,
+        "says": "one page, Markdown and JSON",
+        "result": document.headline.words,
         "verdict": document.headline.verdict,
     }
 

@@ -44,7 +44,7 @@ def test_the_stage_leaves_three_files_that_say_the_same(run):
     document = Report.model_validate_json((run.out / "report.json").read_text())
     for name in ("report.html", "report.md"):
         assert document.headline.words in (run.out / name).read_text()
-    assert facts["says"] == document.headline.words
+    assert facts["result"] == document.headline.words
     assert json.dumps(facts)
 
 

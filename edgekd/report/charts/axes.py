@@ -34,9 +34,11 @@ def interval(
 
 def log_axis(axes: Axes, most: int = 4) -> None:
     """Make the x axis logarithmic, with at most `most` round numbers written out plainly."""
+    chosen = None if axes.get_autoscalex_on() else axes.get_xlim()
     axes.set_xscale("log")
-    axes.margins(x=0.18)
-    low, high = axes.get_xlim()
+    if chosen is None:
+        axes.margins(x=0.18)
+    low, high = chosen or axes.get_xlim()
     axes.xaxis.set_major_locator(FixedLocator(round_numbers(low, high, most)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
     axes.xaxis.set_minor_locator(NullLocator())

@@ -1,9 +1,8 @@
 """Latency on one target: the distribution of every program, in rows on one logarithmic axis."""
 
-from collections.abc import Sequence
-
 from matplotlib.axes import Axes
 
+from edgekd.core.results import Gate
 from edgekd.report.charts.axes import log_axis, text_width
 from edgekd.report.charts.canvas import (
     GRID,
@@ -24,12 +23,14 @@ from edgekd.report.words import clause, label
 _ROW, _HEAD, _FOOT = 62, 40, 46
 _SMOOTH = 100
 """From so many points on, steps cannot be seen and are not drawn."""
+_FAR = 4.0
+"""A limit this many times beyond the slowest p99 is named, not drawn to scale."""
 
 
 def latency(check: Check, target: str, name: str, width: int) -> str:
     """Return the SVG; the axis is the same for all targets of the check."""
     rows = [row for row in check.rows if row.target == target and row.timing.ecdf]
-    span = _span([row for row in check.rows if row.timing.ecdf])
+    span = _span(check)
     narrow = width == NARROW
     left = 10 if narrow else text_width(row.program for row in rows) + 22
     row_high = _ROW + (20 if narrow else 0)
@@ -61,11 +62,21 @@ def latency(check: Check, target: str, name: str, width: int) -> str:
         )
 
 
-def _span(rows: Sequence[Row]) -> tuple[float, float]:
-    """Return the axis from the fastest run to the slowest p99.5, with a margin."""
-    lows = [row.timing.ecdf[0][0] for row in rows]
-    highs = [next(x for x, share in row.timing.ecdf if share >= 0.995) for row in rows]
-    return max(min(lows), 1e-6) / 1.25, max(highs) * 1.25
+def _span(check: Check) -> tuple[float, float]:
+    """Return the axis from the fastest run to the slowest p99, and to limits not far beyond.
+
+    The last hundredth of the runs can be a thousand times slower; the tables have it.
+    """
+    curves = [row.timing.ecdf for row in check.rows if row.timing.ecdf]
+    low = max(min(curve[0][0] for curve in curves), 1e-6)
+    high = max(next(x for x, share in curve if share >= 0.99) for curve in curves)
+    limits = [parts[1] for gate in check.gates if (parts := _limit(gate))]
+    high = max([high, *(limit for limit in limits if limit < _FAR * high)])
+    return low / 1.25, high * 1.25
+
+
+def _limit(gate: Gate) -> tuple[str, float] | None:
+    return clause(gate.limit) if gate.name.startswith("latency_p") else None
 
 
 def _row(axes: Axes, row: Row, place: int, look: Look, *, named: bool) -> None:
@@ -98,20 +109,20 @@ def _row(axes: Axes, row: Row, place: int, look: Look, *, named: bool) -> None:
 def _limits(axes: Axes, check: Check, target: str) -> None:
     """Draw every latency that the gates allow here, with what it bounds."""
     seen = {
-        (gate.name, parts[1])
+        (parts[1], gate.name)
         for gate in check.gates
-        if gate.target == target and gate.name.startswith("latency_p")
-        if (parts := clause(gate.limit))
+        if gate.target == target and (parts := _limit(gate))
     }
     low, high = axes.get_xlim()
-    for place, (name, bound) in enumerate(sorted(seen, key=lambda one: one[1])):
-        if not low < bound < high:
-            continue
-        axes.axvline(bound, color=LIMIT, linewidth=1.5, linestyle=(0, (5, 3)))
-        left_side = bound > (low * high) ** 0.5
+    for place, (bound, name) in enumerate(sorted(seen)):
+        words = f"limit of {label(name).removeprefix('Latency ')}: {bound:g} ms"
+        if bound < high:
+            axes.axvline(bound, color=LIMIT, linewidth=1.5, linestyle=(0, (5, 3)))
+        else:
+            words += ", further right"
+        end = bound > (low * high) ** 0.5
         axes.annotate(
-            f"limit of {label(name).removeprefix('Latency ')}: {bound:g} ms",
-            (bound, 1), xycoords=("data", "axes fraction"), color=INK,
-            xytext=(-4 if left_side else 4, 6 + 15 * (place % 2)), textcoords="offset points",
-            ha="right" if left_side else "left",
+            words, (min(max(bound, low), high), 1), xycoords=("data", "axes fraction"), color=INK,
+            xytext=(-4 if end else 4, 6 + 15 * (place % 2)), textcoords="offset points",
+            ha="right" if end else "left",
         )  # fmt: skip

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 
+from edgekd.ops.statistics import share_interval
 from edgekd.report.charts.canvas import (
     MUTED,
     NARROW,
@@ -41,11 +42,14 @@ def reliability(rows: Sequence[tuple[Row, Look]], target: str, name: str, width:
 
 def _bins(axes: Axes, row: Row, look: Look, *, labelled: bool) -> None:
     axes.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle=(0, (4, 3)))
-    filled = [b for b in row.reliability if b.count]
-    axes.plot(
-        [b.confidence for b in filled], [b.accuracy for b in filled], "-" + look.marker,
-        color=look.colour, linewidth=1.5, markersize=6,
-    )  # fmt: skip
+    for one in row.reliability:
+        if one.count:
+            ends = share_interval(round(one.accuracy * one.count), one.count)
+            axes.plot([one.confidence] * 2, ends, color=look.colour, linewidth=1.2)
+            axes.plot(
+                [one.confidence], [one.accuracy], look.marker, color=look.colour, markersize=6,
+                clip_on=False,
+            )  # fmt: skip
     axes.set(xlim=(0, 1.02), ylim=(0, 1.04), title=printable(row.program))
     axes.set_xticks([0, 0.5, 1], ["", "", ""])
     axes.set_yticks([0, 0.5, 1], ["0", "0.5", "1"])

@@ -1,30 +1,30 @@
 """Quality against latency: every program, the front, and the region that the budget allows."""
 
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from edgekd.report.charts.axes import log_axis, text_width
+from edgekd.core.quantity import significant
+from edgekd.report.charts.axes import log_axis
 from edgekd.report.charts.canvas import (
     BUDGET,
-    INK,
     LIMIT,
     MUTED,
     NARROW,
-    SMALL,
     drawing,
     printable,
     to_svg,
 )
+from edgekd.report.charts.labels import place_labels
 from edgekd.report.charts.roles import looks
 from edgekd.report.schema import Candidate, Check, TradeOff
 from edgekd.report.words import label
 
 Span = tuple[float, float]
-Box = tuple[float, float, float, float]
+_FAR = 4.0
+"""A limit this many times beyond the slowest program is named, not drawn to scale."""
 
 
 def trade_off(check: Check, name: str, width: int) -> str:
@@ -34,7 +34,7 @@ def trade_off(check: Check, name: str, width: int) -> str:
     lines = -(-len(pictures) // columns)
     wide = min(width, 640 * columns)
     cell, tall = wide / columns, 340 if width == NARROW else 420
-    spans = _spans(pictures)
+    across, up = _across(pictures), _up(check)
     with drawing(wide, tall * lines) as figure:
         for index, picture in enumerate(pictures):
             line, column = divmod(index, columns)
@@ -44,7 +44,12 @@ def trade_off(check: Check, name: str, width: int) -> str:
                 (cell - 74) / wide,
                 (tall - 92) / (tall * lines),
             )
-            _panel(figure.add_axes(box), check, picture, spans)
+            axes = figure.add_axes(box)
+            axes.set(xlim=across, ylim=up)
+            _budget(axes, picture)
+            _front(axes, picture)
+            _points(axes, check, picture)
+            _frame(axes, picture)
         return to_svg(
             figure,
             name,
@@ -54,107 +59,108 @@ def trade_off(check: Check, name: str, width: int) -> str:
         )
 
 
-def _spans(pictures: Sequence[TradeOff]) -> tuple[Span, Span]:
-    points = [point for picture in pictures for point in picture.points]
-    times = [p.latency.value for p in points]
-    times += [x for picture in pictures if (x := picture.latency_limit_ms)]
-    scores = [
-        100 * v for p in points for v in (p.quality.low, p.quality.high, p.quality.value) if v
-    ]
-    scores += [100 * y for picture in pictures if (y := picture.quality_floor)]
-    room = (max(scores) - min(scores) or 1) * 0.12
+def _across(pictures: Sequence[TradeOff]) -> Span:
+    """Return the axis of latency: all programs, and the limits that are not far beyond them."""
+    times = [point.latency.value for picture in pictures for point in picture.points]
+    limits = [picture.latency_limit_ms for picture in pictures]
+    times += [limit for limit in limits if limit and limit < _FAR * max(times)]
     stretch = (max(times) / min(times)) ** 0.16 * 1.05
-    return (min(times) / stretch, max(times) * stretch), (min(scores) - room, max(scores) + room)
+    return min(times) / stretch, max(times) * stretch
 
 
-def _panel(axes: Axes, check: Check, picture: TradeOff, spans: tuple[Span, Span]) -> None:
-    across, up = spans
-    axes.set(xlim=across, ylim=up)
-    _budget(axes, picture, across, up)
+def _up(check: Check) -> Span:
+    """Return the axis of quality: what is compared and shipped, and what lies near it.
+
+    A step on the way that is far below, such as a pruned model before it recovers, would press
+    all others together; it is shown at the lower edge, with its number.
+    """
+    middle = {step.program for step in check.steps if step.role == "along"}
+    scores = [
+        100 * value
+        for picture in check.trade_offs
+        for point in picture.points
+        if point.program not in middle
+        for value in (point.quality.value, point.quality.low, point.quality.high)
+        if value is not None
+    ]
+    scores += [100 * floor for p in check.trade_offs if (floor := p.quality_floor) is not None]
+    passed = [
+        100 * p.quality.value for t in check.trade_offs for p in t.points if p.program in middle
+    ]
+    low, high = min(scores or passed), max(scores or passed)
+    reach = 1.5 * max(high - low, 1.0)
+    low = min([low, *(score for score in passed if score > low - reach)])
+    high = max([high, *passed])
+    room = 0.12 * max(high - low, 1.0)
+    return low - room, high + room
+
+
+def _budget(axes: Axes, picture: TradeOff) -> None:
+    """Shade what the gates allow, and draw its borders."""
+    limit, floor = picture.latency_limit_ms, picture.quality_floor
+    if limit is None and floor is None:
+        return
+    (left, end), (low, high) = axes.get_xlim(), axes.get_ylim()
+    right = end if limit is None else min(limit, end)
+    bottom = low if floor is None else 100 * floor
+    axes.fill_between([left, right], bottom, high, color=BUDGET, linewidth=0)
+    edge: dict[str, Any] = {"color": LIMIT, "linewidth": 1.5, "linestyle": (0, (5, 3))}
+    words = "allowed by the gates"
+    if limit is not None and limit < end:
+        axes.plot([limit, limit], [bottom, high], **edge)
+    elif limit is not None:
+        words += f", to the right up to {limit:g} ms"
+    if floor is not None:
+        axes.plot([left, right], [bottom, bottom], **edge)
+    axes.annotate(
+        words, (left, high), xytext=(6, -5), textcoords="offset points", va="top", color=MUTED
+    )
+
+
+def _front(axes: Axes, picture: TradeOff) -> None:
+    """Draw the best quality that can be had within each latency."""
     front = sorted((p.latency.value, 100 * p.quality.value) for p in picture.points if p.on_front)
-    if front:
-        times, scores = [x for x, _ in front], [y for _, y in front]
-        axes.step(
-            [*times, across[1]], [*scores, scores[-1]], where="post", color=MUTED, linewidth=1.2
-        )
+    nexts = [*(x for x, _ in front[1:]), axes.get_xlim()[1]]
+    corners = [
+        corner
+        for (x, y), until in zip(front, nexts, strict=True)
+        for corner in ((x, y), (until, y))
+    ]
+    axes.plot([x for x, _ in corners], [y for _, y in corners], color=MUTED, linewidth=1.2)
+
+
+def _points(axes: Axes, check: Check, picture: TradeOff) -> None:
+    """Draw every program with both intervals; one below the axis at its edge, with its number."""
+    named = []
     for point in picture.points:
-        look = looks(check)[point.program]
+        colour, marker = looks(check)[point.program].colour, looks(check)[point.program].marker
         x, y = point.latency, point.quality
-        if x.low is not None and x.high is not None:
-            axes.plot([x.low, x.high], [100 * y.value] * 2, color=look.colour, linewidth=1.5)
-        if y.low is not None and y.high is not None:
-            axes.plot([x.value] * 2, [100 * y.low, 100 * y.high], color=look.colour, linewidth=1.5)
-        axes.plot([x.value], [100 * y.value], look.marker, color=look.colour, markersize=8)
+        height = max(100 * y.value, axes.get_ylim()[0])
+        below = 100 * y.value < axes.get_ylim()[0]
+        if not below:
+            _intervals(axes, point, colour)
+        axes.plot(
+            [x.value], [height], "v" if below else marker, color=colour, markersize=8, clip_on=False
+        )
+        name = printable(point.program, 16)
+        named.append(
+            (f"{name}: {significant(100 * y.value)} %" if below else name, x.value, height)
+        )
     log_axis(axes, 5)
-    axes.set_xlim(across)
+    place_labels(axes, named)
+
+
+def _intervals(axes: Axes, point: Candidate, colour: str) -> None:
+    x, y = point.latency, point.quality
+    if x.low is not None and x.high is not None:
+        axes.plot([x.low, x.high], [100 * y.value] * 2, color=colour, linewidth=1.5)
+    if y.low is not None and y.high is not None:
+        axes.plot([x.value] * 2, [100 * y.low, 100 * y.high], color=colour, linewidth=1.5)
+
+
+def _frame(axes: Axes, picture: TradeOff) -> None:
     axes.yaxis.set_major_locator(MaxNLocator(6))
     axes.spines["left"].set_visible(False)
     axes.set_title(printable(picture.target, 40))
     axes.set_xlabel(f"{label(picture.latency_name)}, ms, logarithmic")
     axes.set_ylabel(f"{label(picture.quality_name)}, %")
-    _labels(axes, picture.points)
-
-
-def _budget(axes: Axes, picture: TradeOff, across: Span, up: Span) -> None:
-    """Shade what the gates allow, and draw its borders."""
-    limit, floor = picture.latency_limit_ms, picture.quality_floor
-    if limit is None and floor is None:
-        return
-    right = across[1] if limit is None else limit
-    bottom = up[0] if floor is None else 100 * floor
-    axes.fill_between([across[0], right], bottom, up[1], color=BUDGET, linewidth=0)
-    edge: dict[str, Any] = {"color": LIMIT, "linewidth": 1.5, "linestyle": (0, (5, 3))}
-    if limit is not None:
-        axes.plot([limit, limit], [bottom, up[1]], **edge)
-    if floor is not None:
-        axes.plot([across[0], right], [bottom, bottom], **edge)
-    axes.annotate(
-        "allowed by the gates", (across[0], up[1]), xytext=(6, -5), textcoords="offset points",
-        va="top", color=MUTED,
-    )  # fmt: skip
-
-
-def _labels(axes: Axes, points: Sequence[Candidate]) -> None:
-    """Write each name beside its point, on the side where it covers no other name or point."""
-    places = [axes.transData.transform((p.latency.value, 100 * p.quality.value)) for p in points]
-    taken: list[Box] = [(x - 6, y - 6, x + 6, y + 6) for x, y in places] + _strokes(axes)
-    frame = axes.get_window_extent().extents
-    for point, (x, y) in zip(points, places, strict=True):
-        text = printable(point.program, 16)
-        wide = text_width([text], SMALL)
-        ups = (5, -16, 19, -30, 33, -44)
-        sides = [(dx, dy) for dy in ups for dx in (7.0, -7 - wide)]
-        boxes = [(x + dx, y + dy, x + dx + wide, y + dy + 12) for dx, dy in sides]
-        costs = [
-            sum(_overlap(box, other) for other in taken) + _outside(box, frame) for box in boxes
-        ]
-        best = costs.index(min(costs))
-        taken.append(boxes[best])
-        left = sides[best][0] < 0
-        axes.annotate(
-            text, (point.latency.value, 100 * point.quality.value), color=INK,
-            xytext=(-7 if left else 7, sides[best][1]), textcoords="offset points",
-            ha="right" if left else "left",
-        )  # fmt: skip
-
-
-def _strokes(axes: Axes) -> list[Box]:
-    """Return the straight, upright or level lines drawn so far as thin boxes."""
-    boxes: list[Box] = []
-    for line in axes.lines:
-        ends = axes.transData.transform(line.get_xydata())
-        for (x, y), (to_x, to_y) in pairwise(ends):
-            boxes.append((min(x, to_x) - 1, min(y, to_y) - 1, max(x, to_x) + 1, max(y, to_y) + 1))
-    return boxes
-
-
-def _overlap(one: Box, other: Box) -> float:
-    across = min(one[2], other[2]) - max(one[0], other[0])
-    up = min(one[3], other[3]) - max(one[1], other[1])
-    return max(0.0, across) * max(0.0, up)
-
-
-def _outside(box: Box, frame: Sequence[float]) -> float:
-    """Return how far a box leaves the frame, as an area of cost."""
-    over = max(0.0, frame[0] - box[0]) + max(0.0, box[2] - frame[2])
-    return 20 * (over + max(0.0, frame[1] - box[1]) + max(0.0, box[3] - frame[3]))

@@ -76,9 +76,10 @@ def _score(axes: Axes, stage: Training, title: str) -> None:
     kept = dict(points).get(stage.best_epoch)
     if kept is not None:
         axes.plot([stage.best_epoch], [kept], "o", color=COLOURS["step-5"], markersize=7)
+        side = "right" if stage.best_epoch > 0.8 * stage.epochs[-1].epoch else "left"
         axes.annotate(
-            f"kept: {kept:.1f}", (stage.best_epoch, kept), xytext=(2, -18),
-            textcoords="offset points", ha="right", color=INK,
+            f"kept: {kept:.1f}", (stage.best_epoch, kept), xytext=(4, -18),
+            textcoords="offset points", ha=side, color=INK,
         )  # fmt: skip
     axes.set_title(f"{title}: validation {stage.monitor}, %")
 

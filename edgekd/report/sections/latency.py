@@ -12,8 +12,9 @@ from edgekd.report.tables import (
     marks_of,
     quantity_cell,
     row_of,
-    spread_text,
+    spread_cell,
 )
+from edgekd.report.timing import SHARES
 from edgekd.report.words import listed, value_text
 
 
@@ -80,19 +81,18 @@ def latency_table(check: Check, target: str) -> Table:
 
 def distribution_table(check: Check, target: str) -> Table:
     """Return the latencies that given shares of the runs did not exceed."""
-    shares = (0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99, 1.0)
     rows = [
         row_of(
             row.program,
             *(
                 significant(next(x for x, up_to in row.timing.ecdf if up_to >= share))
-                for share in shares
+                for share in SHARES
             ),
         )
         for row in check.rows
         if row.target == target and row.timing.ecdf
     ]
-    head = ("Program", *(f"{share:.0%}".replace("%", " %") for share in shares))
+    head = ("Program", *(f"{100 * share:g} %" for share in SHARES))
     return Table(f"Distribution on {target}, ms", head, rows)
 
 
@@ -108,14 +108,14 @@ def start_table(check: Check, target: str) -> Table:
             rows.append(
                 row_of(
                     row.program,
-                    Cell(spread_text(start.load_ms, " ms"), None, mark),
-                    Cell(spread_text(start.first_ms, " ms"), None, mark),
+                    spread_cell(start.load_ms, " ms", mark=mark),
+                    spread_cell(start.first_ms, " ms", mark=mark),
                     Cell(value_text(steady) if steady else "not measured", None, mark),
-                    Cell(spread_text(start.cpu_ms_per_run, " ms"), None, mark),
-                    spread_text(start.peak_rss_mib, " MiB"),
+                    spread_cell(start.cpu_ms_per_run, " ms", mark=mark),
+                    spread_cell(start.peak_rss_mib, " MiB"),
                     f"{row.timing.samples:,} in {start.restarts}, {settled}",
-                    spread_text(start.load_average),
-                    spread_text(start.drift, " %", 100),
+                    spread_cell(start.load_average),
+                    spread_cell(start.drift, " %", factor=100),
                 )
             )
     head = ("Program", "Load", "First run", "Steady p50", "CPU time a run", "Peak memory")

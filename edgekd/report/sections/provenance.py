@@ -17,7 +17,7 @@ def provenance(report: Report) -> Section:
     of = report.provenance
     parts = [
         Part("Repeat the run", command=of.command),
-        Part("", tables=[stages_table(report)], folded=_configurations(of)),
+        Part("Stages", tables=[stages_table(report)], folded=_configurations(of)),
         *(
             Part(f"Target {machine.name}", facts=_machine_facts(machine))
             for check in report.checks
@@ -49,7 +49,7 @@ def _configurations(of: Provenance) -> dict[str, str]:
 
 def _machine_facts(machine: Machine) -> dict[str, str]:
     """Return what is known of a target, where its numbers were taken and when."""
-    by = ", ".join(machine.measured_by.values())
+    by = ", ".join(machine.measured_by[k] for k in ("cpu", "system") if k in machine.measured_by)
     return {
         "description": machine.description,
         **machine.facts,
@@ -69,9 +69,9 @@ def stages_table(report: Report) -> Table:
             Cell(significant(stage.seconds) + " s", None, "kept" if stage.kept else ""),
             significant(stage.cpu_seconds) + " s",
             ", ".join(stage.inputs) or "none",
-            stage.key,
+            stage.key[:16],
         )
         for stage in report.provenance.stages
     ]
     head = ("Stage", "Kind", "Result", "Time", "CPU time", "Inputs", "Key")
-    return Table("Stages", head, rows, (0, 1, 2, 5, 6))
+    return Table("What it rests on, in order", head, rows, (0, 1, 2, 5, 6))

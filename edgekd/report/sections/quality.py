@@ -47,8 +47,8 @@ def _reliability(check: Check, target: str) -> Iterator[Figure]:
 
     caption = (
         "How often a program is right when it is so sure. On the dashed diagonal its confidence "
-        "can be believed; below it, the program is too sure. Bars: examples in each bin; a bin of "
-        "few examples says little."
+        "can be believed; below it, the program is too sure. Bars: examples in each bin; lines: "
+        "95 % intervals, wide where a bin has few examples."
     )
     yield Figure(draw, caption, [reliability_table(rows)])
 

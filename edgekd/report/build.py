@@ -9,7 +9,7 @@ from typing import Any
 from edgekd.core.artifact import Manifest
 from edgekd.core.quantity import Quantity, significant
 from edgekd.core.results import MeasuredTarget, Measurement
-from edgekd.report.changes import changes
+from edgekd.report.changes import Change, changes
 from edgekd.report.evidence import Evidence, History, Validation
 from edgekd.report.schema import (
     Check,
@@ -80,9 +80,10 @@ def _check(evidence: Evidence, validation: Validation) -> Check:
 
 
 def _row(
-    validation: Validation, measurement: Measurement, said: Mapping[tuple[str, str], str]
+    validation: Validation, measurement: Measurement, said: Mapping[tuple[str, str], Change]
 ) -> Row:
     place = (measurement.program, measurement.target)
+    change = said.get(place)
     found = [q for q in validation.measurements.quality if (q.program, q.target) == place]
     return Row(
         program=measurement.program,
@@ -90,7 +91,8 @@ def _row(
         quantities=measurement.quantities,
         valid=measurement.valid,
         notes=measurement.notes,
-        change=said.get(place, ""),
+        change=change.words if change else "",
+        gained=change is None or change.gained,
         timing=timing(measurement, validation.samples.get(measurement.samples, [])),
         reliability=found[0].reliability if found else [],
         per_class=found[0].per_class if found else {},

@@ -1,6 +1,7 @@
 """What a step made better or worse against the step before it, as far as intervals can tell."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 from edgekd.core.quantity import Quantity
 from edgekd.core.results import MeasuredProgram, Measurements
@@ -9,8 +10,16 @@ from edgekd.report.words import listed
 _LEAST_CHANGE_OF_SIZE = 0.01
 
 
-def changes(found: Measurements) -> dict[tuple[str, str], str]:
-    """Return, by program and target, a phrase on what changed.
+@dataclass(frozen=True)
+class Change:
+    """A step against the one before it."""
+
+    words: str
+    gained: bool
+
+
+def changes(found: Measurements) -> dict[tuple[str, str], Change]:
+    """Return, by program and target, what changed.
 
     A step of the lineage is compared with the one before, a candidate with the lineage's last,
     the first step with the reference.
@@ -22,8 +31,9 @@ def changes(found: Measurements) -> dict[tuple[str, str], str]:
             new, old = (by_place.get((p.name, target.name)) for p in (program, before))
             if new is not None and old is not None:
                 parts = dict(_differences(new, old, timed=not target.emulated))
-                phrase = _phrase(parts | _size(program, before), before.name)
-                said[program.name, target.name] = phrase
+                parts |= _size(program, before)
+                gained = any(parts.values())
+                said[program.name, target.name] = Change(_phrase(parts, before.name), gained)
     return said
 
 

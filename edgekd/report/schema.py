@@ -116,6 +116,8 @@ class Row(Document):
     notes: list[str]
     change: str
     """What became better or worse against the step before; empty where there is none."""
+    gained: bool
+    """Whether anything became better; True where there is no step before."""
     timing: Timing
     reliability: list[Reliability]
     per_class: dict[str, Quantity]

@@ -62,6 +62,12 @@ def interval_text(quantity: Quantity) -> str:
     return str(quantity).removeprefix(value_text(quantity)).strip()
 
 
+def points_text(old: Quantity, new: Quantity) -> str:
+    """Return the change of a share in points with its sign: `-4.2 pt`."""
+    points = round(100 * (new.value - old.value), 1)
+    return f"{points:+.1f} pt" if points else "0 pt"
+
+
 def listed(words: list[str]) -> str:
     """Return `a`, `a and b`, or `a, b and c`."""
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 2 else words)

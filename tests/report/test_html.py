@@ -163,3 +163,14 @@ def test_what_was_not_measured_is_absent_or_said(make):
     assert "No latency was measured here." in page
     assert "emulated" in page
     assert "No contract" in page
+
+
+def test_a_step_that_does_not_pay_is_named_in_sight(pages):
+    shown = re.sub(r"<details>.*?</details>", "", pages["passing"], flags=re.DOTALL)
+    assert "recovered: no gain over pruned that the intervals show" in shown
+
+
+def test_a_limit_far_beyond_all_programs_is_named_and_does_not_stretch_the_axis(make):
+    page = to_html(make(limits={"latency_p90_ms": "<= 50"}))
+    assert "limit of p90: 50 ms, further right" in page
+    assert "allowed by the gates, up to 50 ms" in page

@@ -8,6 +8,7 @@ from edgekd.core.quantity import Quantity
 from edgekd.report.charts.axes import interval, text_width
 from edgekd.report.charts.canvas import GRID, INK, TEXT, WIDE, drawing, printable, to_svg
 from edgekd.report.charts.roles import Look
+from edgekd.report.words import points_text
 
 Change = tuple[str, Quantity, Quantity]
 """A class, its accuracy before and after."""
@@ -27,7 +28,7 @@ def class_dots(changed: Sequence[Change], looks: tuple[Look, Look], name: str, w
             interval(axes, old, place - 0.14, looks[0], 100, width=1)
             interval(axes, new, place + 0.14, looks[1], 100, width=1)
             axes.annotate(
-                f"{100 * (new.value - old.value):+.1f} pt", (1, place),
+                points_text(old, new), (1, place),
                 xycoords=("axes fraction", "data"), xytext=(right - 12, 0),
                 textcoords="offset points", ha="right", va="center", color=INK,
             )  # fmt: skip

@@ -109,7 +109,7 @@ def _budget(axes: Axes, picture: TradeOff) -> None:
     if limit is not None and limit < end:
         axes.plot([limit, limit], [bottom, high], **edge)
     elif limit is not None:
-        words += f", to the right up to {limit:g} ms"
+        words += f", up to {limit:g} ms"
     if floor is not None:
         axes.plot([left, right], [bottom, bottom], **edge)
     axes.annotate(

@@ -11,7 +11,7 @@ from edgekd.report.tables import (
     row_at,
     row_of,
 )
-from edgekd.report.words import label
+from edgekd.report.words import label, points_text
 
 _MOST_CLASSES = 24
 Change = tuple[str, Quantity, Quantity]
@@ -122,8 +122,5 @@ def classes_table(
     changed: Sequence[tuple[str, Quantity, Quantity]], names: tuple[str, str]
 ) -> Table:
     """Return accuracy by class before and after, in the order given."""
-    rows = [
-        row_of(name, str(old), str(new), f"{100 * (new.value - old.value):+.1f} pt")
-        for name, old, new in changed
-    ]
+    rows = [row_of(name, str(old), str(new), points_text(old, new)) for name, old, new in changed]
     return Table("Accuracy by class", ("Class", *names, "Change"), rows)

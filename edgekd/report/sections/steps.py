@@ -37,7 +37,14 @@ def _parts(report: Report) -> Iterator[Part]:
             "Filled latency marks are p50, hollow ones p90. Look for a step that loses quality "
             "without becoming smaller or faster."
         )
-        yield Part(title, figures=[Figure(draw, caption, [steps_table(check, machine.name)])])
+        lines = [
+            f"{row.program}: {row.change}."
+            for row in check.rows
+            if row.target == machine.name and not row.gained
+        ]
+        yield Part(
+            title, lines, figures=[Figure(draw, caption, [steps_table(check, machine.name)])]
+        )
 
 
 def steps_table(check: Check, target: str) -> Table:

@@ -1,11 +1,13 @@
 """Keeping the chatter of third-party code out of ours, for as long as one call lasts."""
 
+import io
 import logging
 import os
 import sys
+import tempfile
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 
 CHATTY_LOGGERS = (
     "torch.onnx",
@@ -24,7 +26,7 @@ def quiet(*, native: bool = False) -> Iterator[None]:
     """Silence deprecations and log lines of the exporters called inside.
 
     Nothing that they say there can be mended by a user of ours. With `native`, what C++ code
-    writes to standard error is dropped too; a Python error still comes through as an exception.
+    writes to standard error is kept back too, unless the call fails.
     """
     loggers = [_logger(name) for name in CHATTY_LOGGERS]
     levels = [logger.level for logger in loggers]
@@ -51,13 +53,22 @@ def _nothing() -> Iterator[None]:
 
 @contextmanager
 def _native_silence() -> Iterator[None]:
-    """Point file descriptor 2 at nothing for a while."""
+    """Turn away file descriptor 2, and Python's own stream, which pybind uses, for a while.
+
+    Where the call fails, what was turned away is written after all: it may say why.
+    """
     sys.stderr.flush()
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
+    text = io.StringIO()
+    with tempfile.TemporaryFile() as elsewhere:
+        kept = os.dup(2)
+        try:
+            os.dup2(elsewhere.fileno(), 2)
+            with redirect_stderr(text):
+                yield
+        except BaseException:
+            elsewhere.seek(0)
+            os.write(kept, elsewhere.read() + text.getvalue().encode())
+            raise
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)

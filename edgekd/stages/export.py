@@ -22,7 +22,6 @@ from edgekd.runtimes.folder import Program, save_program
 from edgekd.runtimes.parity import LABELS, Parity, check_parity
 from edgekd.train.samples import take
 
-
 X86 = ("x86_64", "amd64", "i386", "i686", "x86")
 
 

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int
 from torch import Tensor
 
 
@@ -23,9 +22,7 @@ class Amount:
     """Largest share that may go from one group."""
 
 
-def goes(
-    scores: Sequence[Float[Tensor, "_"]], blocks: Sequence[int], amount: Amount
-) -> list[Int[Tensor, "_"]]:
+def goes(scores: Sequence[Tensor], blocks: Sequence[int], amount: Amount) -> list[Tensor]:
     """Return the channels that go from each group: its least important ones, in order.
 
     A group of `blocks[i]` blocks (as in a grouped convolution) loses the same channels of every

@@ -1,0 +1,110 @@
+import json
+
+import onnx
+import pytest
+
+from edgekd.core import kinds
+from edgekd.core.artifact import digest_file
+from edgekd.core.errors import StageError
+from edgekd.core.refs import Ref, UseTransform
+from edgekd.models.folder import StoredModel, load_model
+from edgekd.runtimes.folder import load_program
+from edgekd.stages.export import activation, export, file_stem
+from edgekd.stages.quantize import quantize
+
+
+def options(model="student", runtime="onnxruntime", **more):
+    config = kinds.stage.get("export").config
+    return config.model_validate({"model": f"${model}", "runtime": runtime, **more})
+
+
+@pytest.fixture
+def int8(bench):
+    config = kinds.stage.get("quantize").config
+    quantize(
+        config.model_validate({"model": "$student", "transform": "int8_static"}),
+        bench.run("int8"),
+    )
+    return bench
+
+
+def test_an_fp32_program_comes_with_its_description_and_its_parity(bench):
+    run = bench.run("student.onnx")
+    facts = export(options(parity={"samples": 20}), run)
+    assert {path.name for path in run.out.iterdir()} == {"student_onnx.onnx", "program.json"}
+    program = load_program(run.out)
+    assert (program.file, program.runtime, program.precision) == (
+        "student_onnx.onnx", "onnxruntime", "fp32",
+    )  # fmt: skip
+    assert program.model == "student"
+    assert program.model_digest == digest_file(bench.folder / "student" / "model.safetensors")
+    assert program.parity["samples"] == 20
+    assert program.parity["outputs"][0]["largest"] < 1e-4
+    assert facts["size_bytes"] == (run.out / program.file).stat().st_size
+    assert program.facts["labels"] == bench.task.facts()["labels"]
+    carried = {p.key: p.value for p in onnx.load(run.out / program.file).metadata_props}
+    assert carried["model_digest"] == program.model_digest
+    assert json.loads(carried["labels"]) == list(program.facts["labels"])
+    assert json.loads(carried["preprocessing"]) == program.facts["preprocessing"]
+    assert {"edgekd_version", "signature", "graph_level"} <= set(carried)
+
+
+@pytest.mark.parametrize("runtime", ["onnxruntime", "executorch"])
+def test_an_int8_model_becomes_an_int8_program_on_either_runtime(int8, runtime):
+    run = int8.run("program")
+    facts = export(options("int8", runtime), run)
+    program = load_program(run.out)
+    assert program.precision == "int8"
+    found = program.parity["outputs"][0]["found"]
+    assert found["agreement"] >= 0.9
+    assert found["accuracy_drop"] <= 0.05
+    assert facts["activation"] == ("uint8" if runtime == "onnxruntime" else "int8")
+    assert json.dumps({key: value for key, value in facts.items() if key != "result"})
+
+
+def test_the_target_decides_the_activation_type(int8):
+    int8.targets["board"] = {"quantization": {"activation": "int8"}}
+    facts = export(options("int8", target="board"), int8.run("program"))
+    assert facts["activation"] == "int8"
+
+
+@pytest.mark.parametrize(
+    ("asked", "target", "expected"),
+    [
+        ("int8", {"quantization": {"activation": "uint8"}}, "int8"),
+        ("auto", {"quantization": {"activation": "int8"}}, "int8"),
+        ("auto", {"hardware": {"arch": "aarch64"}}, "int8"),
+        ("auto", {"hardware": {"arch": "x86_64"}}, "uint8"),
+    ],
+)
+def test_the_specification_comes_before_the_target_and_that_before_the_architecture(
+    asked, target, expected, bench
+):
+    stored = load_model(bench.folder / "student")
+    use = UseTransform.model_validate({"kind": "int8_static", "activation": asked})
+    quantized = StoredModel(stored.module, stored.use, stored.signature, stored.facts, use)
+    assert activation(quantized, target) == expected
+
+
+def test_a_program_that_departs_stops_the_stage_and_leaves_no_description(bench, monkeypatch):
+    runtime = kinds.runtime.get("onnxruntime").target
+    original = runtime.open
+
+    def broken(self, program):
+        call = original(self, program)
+        return lambda inputs: {"logits": call(inputs)["logits"] + 1}
+
+    monkeypatch.setattr(runtime, "open", broken)
+    run = bench.run("bad")
+    with pytest.raises(StageError, match=r"'bad' \(bad\.onnx\) departs .* output 'logits'"):
+        export(options(), run)
+    assert not (run.out / "program.json").exists()
+
+
+def test_file_names_are_safe():
+    assert file_stem("student.onnx") == "student_onnx"
+    assert file_stem("a/b..c") == "a_b__c"
+
+
+def test_a_model_reference_is_not_a_program():
+    assert options("x").model == Ref("x", ("model",))

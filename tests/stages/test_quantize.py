@@ -1,0 +1,40 @@
+import torch
+
+from edgekd.core import kinds
+from edgekd.models.folder import load_model
+from edgekd.stages.quantize import quantize
+
+
+def options(**transform):
+    config = kinds.stage.get("quantize").config
+    return config.model_validate(
+        {"model": "$student", "transform": {"kind": "int8_static", **transform}}
+    )
+
+
+def test_the_stage_keeps_the_weights_the_specification_and_the_samples(bench):
+    run = bench.run("int8")
+    facts = quantize(options(examples=70), run)
+    before, after = load_model(bench.folder / "student"), load_model(run.out)
+    for name, tensor in before.module.state_dict().items():
+        assert torch.equal(after.module.state_dict()[name], tensor)
+    assert after.quantization == options(examples=70).transform
+    assert sum(len(batch["image"]) for batch in after.calibration) == 70
+    assert all(set(batch) == {"image"} for batch in after.calibration)
+    assert facts["calibration_examples"] == 70
+    assert abs(facts["result"].value - facts["fp32"].value) < 0.05
+    assert facts["says"].startswith("int8_static, ")
+
+
+def test_the_samples_are_training_examples_drawn_by_the_seed(bench):
+    train = torch.cat(
+        [b["image"] for b in bench.task.batches("train", 512, device=torch.device("cpu"))]
+    )
+    drawn = []
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        run = bench.run(name, seed=seed)
+        quantize(options(examples=20), run)
+        drawn.append(torch.cat([b["image"] for b in load_model(run.out).calibration]))
+    assert torch.equal(drawn[0], drawn[1])
+    assert not torch.equal(drawn[0], drawn[2])
+    assert all((train == image).flatten(1).all(1).any() for image in drawn[0])

@@ -86,20 +86,18 @@ class Session:
             return found
 
     def time(
-        self, names: Sequence[str], samples: Path, settings: Settings, first: int, restarts: int
-    ) -> dict[str, list[Timing]]:
-        """Return the timings of the named programs, measured in turns, `restarts` each.
+        self, names: Sequence[str], samples: Path, settings: Settings, number: int
+    ) -> dict[str, Timing]:
+        """Return one restart of the named programs, measured in turns.
 
-        `first` is the number of restarts that were taken before: odd ones turn the order round.
+        `number` is how many restarts were taken before: every other one turns the order round.
         """
-        asked = {"first_restart": first, "restarts": restarts, "names": names}
-        with self._job("measure", samples, settings, asked) as (_, document):
-            jobs = [job for job in self.jobs if job.name in names]
-            found: dict[str, list[Timing]] = {job.name: [] for job in jobs}
-            for taken in document["restarts"]:
-                for job, raw in zip(jobs, taken, strict=True):
-                    self._know(job.runtime, raw["version"])
-                    found[job.name].append(_timing(raw))
+        with self._job("measure", samples, settings, {"number": number, "names": names}) as job:
+            found = {}
+            for name, raw in job[1]["measured"].items():
+                runtime = next(job.runtime for job in self.jobs if job.name == name)
+                self._know(runtime, raw["version"])
+                found[name] = _timing(raw)
             return found
 
     def _know(self, runtime: str, version: str) -> None:

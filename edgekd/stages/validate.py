@@ -106,9 +106,8 @@ def _measure(parts: Sequence[OnTarget], run: Run) -> None:
     for index, part in enumerate(parts):
         run.progress(index, len(parts), f"scoring on {part.name}")
         part.score()
-        run.progress(index, len(parts), f"timing on {part.name}")
         if not part.target.emulated:
-            part.time()
+            part.time(run.progress)
     run.progress(len(parts), len(parts), "measured")
 
 
@@ -129,7 +128,7 @@ def _facts(config: Validate, found: Measurements) -> Facts:
     """Return the verdicts for people and for the exit code."""
     failing = {"fail"} if config.allow_inconclusive else {"fail", "inconclusive"}
     failed = sum(gate.verdict in failing for gate in found.gates)
-    result = f"{failed} of {len(found.gates)} gates failed" if failed else "contract kept"
+    result = f"{failed} of {len(found.gates)} gates not kept" if failed else "contract kept"
     return {
         "says": f"{len(found.programs)} programs on {', '.join(config.targets)}",
         "result": result if found.gates else "no gates",

@@ -1,7 +1,7 @@
 """All programs of a comparison on one target."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,9 @@ from edgekd.measures.scorecard import measure_all
 from edgekd.measures.verdict import judge
 from edgekd.trial.entry import Entry
 from edgekd.trial.inputs import Inputs
+
+Progress = Callable[[int, int, str], None]
+"""Takes how much is done, of how much, and what it is."""
 
 
 @dataclass
@@ -72,16 +75,18 @@ class OnTarget:
             evidence |= expected if entry is not reference else {}
             self.found[entry.name] = Found(entry, evidence, quantities=measure_all(evidence))
 
-    def time(self) -> None:
+    def time(self, progress: Progress) -> None:
         """Time all programs in turns; those with a gate still open, and the reference, again."""
         names, taken = list(self.found), 0
         while names and taken < self.settings.max_restarts:
-            count = min(self.settings.restarts, self.settings.max_restarts - taken)
-            timed = self.session.time(names, self.inputs.samples, self.settings, taken, count)
-            taken += count
-            for name, timings in timed.items():
-                self.found[name].timings += timings
-            for name in timed:
+            upto = min(taken + self.settings.restarts, self.settings.max_restarts)
+            for number in range(taken, upto):
+                progress(number, upto, f"timing on {self.name}")
+                timed = self.session.time(names, self.inputs.samples, self.settings, number)
+                for name, timing in timed.items():
+                    self.found[name].timings.append(timing)
+            taken = upto
+            for name in names:
                 self._measure(self.found[name])
             still = {gate.program for gate in self.gates() if self._open(gate)} & {*names}
             names = [self.reference.entry.name, *sorted(still)] if still else []

@@ -94,18 +94,8 @@ class Child:
 
 
 def measure(job):
-    """Return the raw samples of every program: a list by restart, in the order of the job."""
-    restarts = []
-    for number in range(job["first_restart"], job["first_restart"] + job["restarts"]):
-        order = job["programs"] if number % 2 == 0 else job["programs"][::-1]
-        taken = measure_once(job, order)
-        restarts.append([taken[program["name"]] for program in job["programs"]])
-        time.sleep(job["cool_down_s"])
-    return {"restarts": restarts}
-
-
-def measure_once(job, programs):
     """Return one restart's samples by program: start all, warm all, then take turns."""
+    programs = job["programs"] if job["number"] % 2 == 0 else job["programs"][::-1]
     heat = machine.throttle_count()
     with contextlib.ExitStack() as open_children:
         children = [open_children.enter_context(Child(job, program)) for program in programs]
@@ -121,13 +111,15 @@ def measure_once(job, programs):
             for child in children if turn % 2 == 0 else children[::-1]:
                 blocks[child.name].append(child.ask("block", **size))
         throttled = machine.throttle_count() > heat
-        return {
+        measured = {
             child.name: found[child.name]
             | child.ask("end")
             | summary(blocks[child.name])
             | {"throttled": throttled}
             for child in children
         }
+    time.sleep(job["cool_down_s"])
+    return {"measured": measured}
 
 
 def summary(blocks):

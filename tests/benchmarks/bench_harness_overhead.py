@@ -78,7 +78,7 @@ def compare(width: int, layers: int) -> list[float]:
         for restart in range(RESTARTS):
             command = [sys.executable, "-c", BARE, program, samples / "x.npy", str(SECONDS)]
             bare = json.loads(subprocess.check_output(command))
-            timing = session.time(["n"], samples, settings, restart, 1)["n"][0]
+            timing = session.time(["n"], samples, settings, restart)["n"]
             cpu = timing.restart.cpu_s / timing.restart.runs * 1e6
             taken.append((bare, float(np.median(timing.latencies_ms)) * 1e3, cpu))
         return [float(np.median(column)) for column in zip(*taken, strict=True)]

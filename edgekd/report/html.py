@@ -30,8 +30,7 @@ def to_html(report: Report) -> str:
         measured=_measured(report),
         reference=next((check.reference for check in report.checks), ""),
         contracts=[
-            {"stage": check.stage, "table": gates_table(check), "open": open_gates(check)}
-            for check in report.checks
+            {"table": gates_table(check), "open": open_gates(check)} for check in report.checks
         ],
         sections=_drawn(content(report)),
     )

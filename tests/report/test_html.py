@@ -1,5 +1,6 @@
 import re
 from html.parser import HTMLParser
+from itertools import pairwise
 from xml.etree import ElementTree
 
 import pytest
@@ -75,9 +76,42 @@ def test_every_section_is_there_in_order(page):
     assert titles == wanted
 
 
-def test_headings_do_not_skip_a_level(page):
+def levels_are_in_order(page):
     levels = [int(tag[1]) for tag, _ in Page(page).headings if tag != "h1"]
-    assert all(after - before <= 1 for before, after in zip([1, *levels], levels, strict=False))
+    return all(after - before <= 1 for before, after in pairwise([1, *levels]))
+
+
+def test_headings_do_not_skip_a_level(page):
+    assert levels_are_in_order(page)
+
+
+def test_two_checks_stand_side_by_side(passing):
+    (check,) = passing.checks
+    other = check.model_copy(update={"stage": "recheck"})
+    page = to_html(passing.model_copy(update={"checks": [check, other]}))
+    assert levels_are_in_order(page)
+    assert "Contract of recheck" in page
+    ids = re.findall(r'\bid="([^"]+)"', page)
+    assert len(ids) == len(set(ids))
+
+
+def luminance(colour):
+    shares = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [s / 12.92 if s <= 0.03928 else ((s + 0.055) / 1.055) ** 2.4 for s in shares]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@pytest.mark.parametrize("scheme", [0, 1])
+def test_colours_stand_out_from_the_paper_in_both_schemes(pages, scheme):
+    block = pages["passing"].split("prefers-color-scheme: dark")[scheme].split("box-sizing")[0]
+    colours = dict(re.findall(r"--([\w-]+): (#\w{6})", block))
+    paper = luminance(colours.pop("paper"))
+    for name, colour in colours.items():
+        if name in ("grid", "budget"):
+            continue
+        light, dark = sorted((luminance(colour), paper), reverse=True)
+        drawn_only = name.startswith("step-")  # no text has these
+        assert (light + 0.05) / (dark + 0.05) >= (3 if drawn_only else 4.5), name
 
 
 def test_every_drawing_has_a_title_and_a_description(page):

@@ -26,7 +26,7 @@ def gates_table(check: Check) -> Table:
         cells = [_judged(gates.get(place), check) for place in places]
         rows.append(row_of(_against(name, check.reference), shown, *cells))
     heads = [f"{program} on {target}" if several else program for program, target in places]
-    return Table("Contract", ("Gate", "Limit", *heads), rows)
+    return Table(f"Contract of {check.stage}", ("Gate", "Limit", *heads), rows)
 
 
 def open_gates(check: Check) -> list[Cell]:

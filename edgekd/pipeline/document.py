@@ -151,7 +151,11 @@ class _Reader:
             return self._mapping(node, steps)
         if isinstance(node, SequenceNode):
             return tuple(self.read(item, (*steps, i)) for i, item in enumerate(node.value))
-        return _scalar(kind, node.value)
+        text = _joined(node.value)
+        if not _is_text(text):
+            self._problem(node, steps, "the text holds half of a character.", "Retype it.")
+            return None
+        return _scalar(kind, text)
 
     def _line(self, node: Node) -> str:
         return f"{self.origin}:{node.start_mark.line + 1}"
@@ -163,11 +167,13 @@ class _Reader:
             if str(key_node.tag) == "tag:yaml.org,2002:merge":
                 merged = self._merge(value_node, steps) | merged
                 continue
-            key = key_node.value
+            key = _joined(key_node.value)
             if not isinstance(key_node, ScalarNode) or not isinstance(key, str):
                 self._problem(
                     key_node, steps, "a key must be plain text.", "Quote it or rename it."
                 )
+            elif not _is_text(key):
+                self._problem(key_node, steps, "a key holds half of a character.", "Retype it.")
             elif key in own:
                 first = self.places[*steps, key].rpartition(":")[2]
                 self._problem(
@@ -212,6 +218,18 @@ def _scalar(kind: str, text: str) -> Any:
     return text
 
 
+def _joined(text: Any) -> Any:
+    """Return text with pairs of surrogates, as JSON escapes spell them, made characters."""
+    if not isinstance(text, str) or _is_text(text):
+        return text
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
+
+
+def _is_text(text: str) -> bool:
+    """Tell whether a text can be written as UTF-8: half a surrogate pair cannot."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)
+
+
 def _parse_path(path: str, origin: str) -> Steps:
     steps: list[str | int] = []
     for part in path.split("."):
@@ -243,7 +261,7 @@ def _with(value: Any, steps: Steps, new: Any, origin: str, done: Steps = ()) -> 
     if value is not None and not isinstance(value, dict):
         raise _refusal(origin, f"{spell(done)} is not a mapping, so it has no '{step}'.", "")
     inner = (value or {}).get(step)
-    if inner is None and rest and len(done) < 2 and step not in (value or {}):
+    if done == ("stages",) and step not in (value or {}):
         raise _refusal(origin, f"there is no {here} in the file.", nearest(str(step), _keys(value)))
     return (value or {}) | {step: _with(inner, rest, new, origin, (*done, step))}
 

@@ -41,7 +41,9 @@ class Workshop:
         if process is None:
             return
         assert process.stdin is not None
+        assert process.stdout is not None
         process.stdin.close()
+        process.stdout.close()
         try:
             process.wait(0.2)
         except subprocess.TimeoutExpired:
@@ -75,7 +77,7 @@ class Workshop:
             else:
                 raise self._error(answer)
         status = process.wait()
-        self._process = None
+        self.close()
         raise StageError(
             f"the worker process ended with status {status}.",
             f"Its output is in {self.log}. Status -9 is often the system's out-of-memory killer.",

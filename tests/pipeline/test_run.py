@@ -1,0 +1,162 @@
+"""Running pipelines: what is done, kept, explained, and left behind when something breaks."""
+
+import pytest
+
+import edgekd
+from edgekd.core.errors import RequestError, StageError
+from edgekd.pipeline.plan import explain
+
+from .conftest import TINY
+
+
+def weights(folder, stage):
+    manifests = (folder / ".edgekd" / "results").glob("*/manifest.json")
+    (found,) = [m.parent for m in manifests if f'"stage": "{stage}"' in m.read_text()]
+    return (found / "model.safetensors").read_bytes()
+
+
+def test_stages_run_once_and_are_kept(tiny):
+    first = tiny()
+    assert list(first.ran) == ["teacher", "student", "smaller"]
+    assert first.exit_code == 0
+    events = []
+    second = tiny(listener=events.append)
+    assert list(second.ran) == []
+    assert second.folder == first.folder
+    assert [e.event for e in events] == ["run_started", *["stage_kept"] * 3, "run_done"]
+
+
+def test_a_changed_option_reruns_what_rests_on_it_and_why_names_it(tiny):
+    tiny()
+    changed = ["stages.student.objective[0].temperature=2.0"]
+    plan = edgekd.plan("tiny.yaml", sets=changed)
+    assert [step.action for step in plan.steps] == ["keep", "run", "run"]
+    assert explain(plan, "student") == ["student: objective[0].temperature: 4.0 -> 2.0"]
+    assert explain(plan, "smaller") == [
+        "smaller: input student changes",
+        "student: objective[0].temperature: 4.0 -> 2.0",
+    ]
+    assert list(tiny(sets=changed).ran) == ["student", "smaller"]
+    assert list(tiny().ran) == [], "the earlier result is still there"
+
+
+def test_two_stores_hold_the_same_bytes(tiny, tmp_path):
+    tiny(store=tmp_path / "a" / ".edgekd")
+    tiny(store=tmp_path / "b" / ".edgekd")
+    for stage in ("teacher", "student", "smaller"):
+        assert weights(tmp_path / "a", stage) == weights(tmp_path / "b", stage)
+
+
+def test_a_seed_moves_only_its_stage(tiny):
+    tiny()
+    assert list(tiny(sets=["stages.student.seed=1"]).ran) == ["student", "smaller"]
+
+
+def test_until_runs_a_stage_and_what_it_rests_on(tiny):
+    assert list(tiny(until="teacher").ran) == ["teacher"]
+    with pytest.raises(RequestError, match="Did you mean 'teacher'"):
+        tiny(until="techer")
+
+
+def test_a_stage_that_fails_leaves_the_ones_before_it(tiny, tmp_path):
+    with pytest.raises(StageError, match="not finite"):
+        tiny(sets=["stages.student.train.learning_rate=1e30"])
+    assert not list((tmp_path / ".edgekd" / "tmp").iterdir())
+    assert list(tiny().ran) == ["student", "smaller"]
+
+
+def test_a_teacher_can_be_given_as_weights(tiny, tmp_path):
+    tiny(until="teacher")
+    (tmp_path / "given.safetensors").write_bytes(weights(tmp_path, "teacher"))
+    text = TINY.replace("    train: {epochs: 1}\n", "    weights: given.safetensors\n", 1)
+    elsewhere = tmp_path / "elsewhere"
+    result = tiny(text, until="teacher", store=elsewhere / ".edgekd")
+    assert result.facts["teacher"]["result"]["value"] > 0
+    assert weights(elsewhere, "teacher") == weights(tmp_path, "teacher")
+
+
+def test_weights_of_another_model_are_refused(tiny, tmp_path):
+    tiny(until="teacher")
+    (tmp_path / "given.safetensors").write_bytes(weights(tmp_path, "teacher"))
+    text = TINY.replace("    train: {epochs: 1}\n", "    weights: given.safetensors\n", 1)
+    with pytest.raises(StageError, match="does not fit"):
+        tiny(text.replace("blocks: [1]}", "blocks: [1, 1]}", 1), until="teacher")
+
+
+PLUGIN = '''
+"""A method of the user's own."""
+import os
+
+from torch import nn
+
+from edgekd.core.config import Config
+from edgekd.core.kinds import model, objective
+
+
+class Wide(Config):
+    width: int = 4
+    """Hidden units."""
+
+
+@model(config=Wide, name="my_mlp")
+def my_mlp(config, signature):
+    size = signature.inputs[0].concrete()
+    return nn.Sequential(
+        nn.Flatten(), nn.Linear(size[1] * size[2] * size[3], config.width), nn.ReLU(),
+        nn.Linear(config.width, int(signature.outputs[0].shape[-1])),
+    )
+
+
+@objective(name="my_hint")
+def my_hint(config, *, student_feature, teacher_feature):
+    return (student_feature - teacher_feature).square().mean(-1)
+
+
+@objective(name="dies")
+def dies(config, *, student_logits):
+    os._exit(7)
+
+
+@objective(name="raises")
+def raises(config, *, student_logits):
+    raise ArithmeticError("of the plug-in")
+'''
+OWN = TINY.replace("seed: 0\n", "seed: 0\nplugins: [mine.py]\n").replace(
+    "{kind: depthwise, width: 4, blocks: [1]}", "{kind: my_mlp, width: 8}"
+)
+
+
+@pytest.fixture
+def own(tiny, tmp_path):
+    def run(objective, **options):
+        (tmp_path / "mine.py").write_text(PLUGIN)
+        text = OWN.replace("[{kind: kd, temperature: 4.0}, cross_entropy]", objective)
+        return tiny(text, until="student", **options)
+
+    return run
+
+
+def test_a_model_and_a_loss_of_the_users_own_serve_like_ours(own, tmp_path):
+    hint = '[cross_entropy, {kind: my_hint, tap: {student: "1", teacher: stages.0.0.0}}]'
+    with pytest.raises(RequestError, match="the teacher has no module"):
+        own(hint.replace("stages.0.0.0", "stagez.0"))
+    result = own("[cross_entropy, {kind: kd, temperature: 2.0}]")
+    assert list(result.ran) == ["teacher", "student"]
+    (tmp_path / "mine.py").write_text(PLUGIN + "\n# changed\n")
+    plan = edgekd.plan("tiny.yaml")
+    assert "code" in plan.step("student").reasons[0]
+
+
+def test_a_feature_term_learns_from_tapped_modules(own):
+    result = own('[cross_entropy, {kind: my_hint, tap: {student: "3", teacher: head}}]')
+    assert list(result.ran) == ["teacher", "student"]
+
+
+def test_a_plugin_that_raises_is_a_failed_stage_with_its_log(own):
+    with pytest.raises(StageError, match=r"ArithmeticError: of the plug-in(?s:.*)traceback is in"):
+        own("[raises]")
+
+
+def test_a_worker_that_dies_is_a_failed_stage(own):
+    with pytest.raises(StageError, match="ended with status 7"):
+        own("[dies]")

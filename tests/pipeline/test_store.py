@@ -1,0 +1,115 @@
+"""Results are there whole or not at all."""
+
+import dataclasses
+
+import pytest
+
+from edgekd.core.artifact import Manifest
+from edgekd.core.errors import RequestError
+from edgekd.pipeline.store import Digests, Store, list_files
+
+KEY = "ab" * 32
+
+
+@pytest.fixture
+def store(tmp_path):
+    store = Store(tmp_path / "st öre")
+    store.prepare()
+    return store
+
+
+def manifest(out, key=KEY):
+    return Manifest(
+        key=key, stage="s", kind="teacher", makes="model", identity={"seed": 0}, inputs={},
+        facts={}, files=list_files(out), started_at="2026-01-01T00:00:00+00:00", seconds=1.0,
+        cpu_seconds=1.0, host={},
+    )  # fmt: skip
+
+
+def fill(store, key=KEY, content="weights"):
+    with store.filling(key) as out:
+        (out / "inner").mkdir()
+        (out / "inner" / "w").write_text(content)
+        store.commit(manifest(out, key), out)
+
+
+def test_a_committed_result_is_found_with_its_files(store):
+    fill(store)
+    found = store.find(KEY)
+    assert found is not None
+    assert list(found.files) == ["inner/w"]
+    assert (store.folder(KEY) / "inner" / "w").read_text() == "weights"
+
+
+def test_nothing_is_left_of_a_stage_that_failed(store):
+    def fail():
+        with store.filling(KEY) as out:
+            (out / "half").write_text("...")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert store.find(KEY) is None
+    assert not list((store.root / "tmp").iterdir())
+
+
+@pytest.mark.parametrize("harm", ["delete", "shorten", "manifest", "half a manifest"])
+def test_a_harmed_result_is_not_found_and_can_be_made_again(store, harm):
+    fill(store)
+    folder = store.folder(KEY)
+    if harm == "delete":
+        (folder / "inner" / "w").unlink()
+    elif harm == "shorten":
+        (folder / "inner" / "w").write_text("weigh")
+    elif harm == "manifest":
+        (folder / "manifest.json").unlink()
+    else:
+        (folder / "manifest.json").write_text('{"key": "x"')
+    assert store.find(KEY) is None
+    fill(store)
+    assert store.find(KEY) is not None
+
+
+def test_a_result_under_another_key_is_not_taken_for_it(store):
+    fill(store)
+    other = KEY[:20] + "c" * 44
+    assert store.find(other) is None
+
+
+def test_the_newest_result_of_a_stage_is_remembered(store):
+    fill(store)
+    store.remember("p", "s", KEY)
+    assert store.latest("p", "s") == store.find(KEY)
+    assert store.latest("p", "other") is None
+
+
+def test_a_digest_follows_content_and_not_name_or_place(store, tmp_path):
+    digests = Digests(store)
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "x").write_text("same")
+    assert digests.of(tmp_path / "a") == digests.of(tmp_path / "b")
+    (tmp_path / "b" / "x").write_text("other")
+    assert digests.of(tmp_path / "a") != digests.of(tmp_path / "b")
+    digests.save()
+    assert Digests(store).of(tmp_path / "a") == digests.of(tmp_path / "a")
+
+
+def test_a_store_that_cannot_be_written_is_refused(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RequestError, match="cannot be written"):
+        Store(tmp_path / "file" / "store").prepare()
+
+
+def test_a_manifest_with_unknown_fields_is_no_manifest(store):
+    fill(store)
+    path = store.folder(KEY) / "manifest.json"
+    path.write_text(path.read_text().replace('"kind"', '"kynd"'))
+    with pytest.raises(ValueError, match="kynd"):
+        Manifest.read(store.folder(KEY))
+
+
+def test_manifests_are_frozen():
+    manifest = Manifest("", "", "", "", {}, {}, {}, {}, "", 0.0, 0.0, {})
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        manifest.key = "x"

@@ -34,12 +34,12 @@ def _not_a_truth_value(value: object) -> object:
 
 
 _Number = BeforeValidator(_not_a_truth_value)
-Count = Annotated[int, _Number, Field(ge=0)]
-PositiveCount = Annotated[int, _Number, Field(ge=1)]
-Number = Annotated[float, _Number, Field(allow_inf_nan=False)]
-NonNegative = Annotated[float, _Number, Field(ge=0, allow_inf_nan=False)]
-Positive = Annotated[float, _Number, Field(gt=0, allow_inf_nan=False)]
-Share = Annotated[float, _Number, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=0), _Number]
+PositiveCount = Annotated[int, Field(ge=1), _Number]
+Number = Annotated[float, Field(allow_inf_nan=False), _Number]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False), _Number]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False), _Number]
+Share = Annotated[float, Field(ge=0, le=1), _Number]
 """A share of a whole, between 0 and 1."""
 
 

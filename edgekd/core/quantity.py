@@ -38,5 +38,8 @@ def significant(value: float, digits: int = 3) -> str:
         return "not finite"
     if value == 0:
         return "0"
-    places = max(0, digits - 1 - math.floor(math.log10(abs(value))))
+    magnitude = math.floor(math.log10(abs(value)))
+    if round(abs(value) / 10**magnitude, digits - 1) >= 10:  # 9.999 has the digits of 10.0
+        magnitude += 1
+    places = max(0, digits - 1 - magnitude)
     return f"{value:,.{min(places, 12)}f}"

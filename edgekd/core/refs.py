@@ -138,27 +138,8 @@ class Use(Config):
     def __get_pydantic_json_schema__(
         cls, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> dict[str, Any]:
-        """Describe the form that stands in a file: one alternative per plug-in, options inline."""
-        own = dict(handler.resolve_ref_schema(handler(schema))["properties"])
-        del own["options"], own["kind"]
-        choices: list[dict[str, Any]] = []
-        required = []
-        for plugin in cls.registry:
-            options = plugin.config.model_json_schema()
-            choices.append(
-                options
-                | {
-                    "title": f"{cls.registry.kind} {plugin.name}",
-                    "description": plugin.summary,
-                    "properties": {"kind": {"const": plugin.name}}
-                    | own
-                    | options.get("properties", {}),
-                    "required": ["kind", *options.get("required", ())],
-                }
-            )
-            if not options.get("required"):
-                required.append(plugin.name)
-        return {"anyOf": ([{"enum": required}] if required else []) + choices}
+        """Return a mark: what may stand there depends on the plug-ins that are installed."""
+        return {"$comment": cls.__name__}
 
 
 class UseTask(Use):

@@ -79,7 +79,7 @@ def run_pipeline(
     RequestError before anything runs where the request is wrong; StageError where a stage fails;
     RunInterruptedError after Ctrl-C, with every finished stage kept.
     """
-    started = time.monotonic()
+    began, started_at = time.monotonic(), _now()
     store = Store(settings.store)
     store.prepare()
     log = _log(store)
@@ -89,28 +89,18 @@ def run_pipeline(
         listener(
             RunStarted(plan.resolved.name, plan.resolved.device, str(store.root), names, str(log))
         )
-        manifests: dict[str, Manifest] = {}
-        for step in plan.steps:
-            try:
-                manifests[step.stage.name] = _make(step, plan, store, workshop, listener)
-            except KeyboardInterrupt:
-                workshop.close()
-                raise RunInterruptedError(
-                    f"Interrupted in stage {step.stage.name}; the stages before it are kept."
-                ) from None
-            except EdgekdError as error:
-                listener(StageFailed(step.stage.name, str(error)))
-                raise
+        execution = _Execution(plan, store, workshop, listener, _origin(plan, started_at))
+        manifests = {step.stage.name: execution.make(step) for step in plan.steps}
     result = _finish(plan, manifests, store, RunFolders(settings.runs))
     listener(
         RunDone(
-            result.exit_code,
-            str(result.folder),
-            str(result.report) if result.report else None,
-            [str(path) for path in result.artifacts],
-            result.gates,
-            result.ran,
-            time.monotonic() - started,
+            exit_code=result.exit_code,
+            folder=str(result.folder),
+            report=str(result.report) if result.report else None,
+            artifacts=[str(path) for path in result.artifacts],
+            gates=result.gates,
+            ran=result.ran,
+            seconds=time.monotonic() - began,
         )
     )
     return result
@@ -150,76 +140,105 @@ def _log(store: Store) -> Path:
     return store.root / "logs" / f"{stamp}-{os.getpid()}.log"
 
 
-def _make(step: Step, plan: Plan, store: Store, workshop: Workshop, listener: Listener) -> Manifest:
-    """Return the stage's manifest: the kept one, or that of a result made now."""
-    with store.lock(step.key):
-        kept = step.kept or store.find(step.key)  # another run may have made it meanwhile
-        if kept is not None:
-            listener(StageKept(step.stage.name, step.key, kept.facts, kept.started_at))
-            return kept
-        listener(StageStarted(step.stage.name, step.key, step.reasons))
-        manifest = _run_stage(step, plan, store, workshop, listener)
-    store.remember(plan.resolved.name, step.stage.name, step.key)
-    listener(
-        StageDone(step.stage.name, step.key, manifest.seconds, manifest.cpu_seconds, manifest.facts)
-    )
-    return manifest
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def _run_stage(
-    step: Step, plan: Plan, store: Store, workshop: Workshop, listener: Listener
-) -> Manifest:
-    stage, resolved_pipeline = step.stage, plan.resolved
-    keys = {s.stage.name: s.key for s in plan.steps}
-    above = set(ancestors(stage, plan))
-    started_at = datetime.now(UTC).isoformat(timespec="seconds")
-    with store.filling(step.key) as out:
-        answer = workshop.ask(
-            {
-                "do": "stage",
-                "name": stage.name,
-                "kind": stage.kind,
-                "options": stage.options,
-                "out": str(out),
-                "seed": stage.seed,
-                "device": resolved_pipeline.device,
-                "threads": resolved_pipeline.threads,
-                "task": resolved_pipeline.task,
-                "plugins": resolved_pipeline.plugins,
-                "inputs": {name: str(store.folder(keys[name])) for name in stage.inputs},
-                "ancestors": {n: str(store.folder(keys[n])) for n in keys if n in above},
-                "origin": asdict(_origin(resolved_pipeline)),
-                "targets": stage.targets,
-            },
-            lambda p: listener(
-                StageProgress(stage.name, p["done"], p["total"], p["what"], p["numbers"])
-            ),
-        )
-        manifest = Manifest(
-            key=step.key,
-            stage=stage.name,
-            kind=stage.kind,
-            makes=stage.makes,
-            identity=step.identity,
-            inputs={name: keys[name] for name in stage.inputs},
-            facts=answer["facts"],
-            files=list_files(out),
-            started_at=started_at,
-            seconds=round(answer["seconds"], 3),
-            cpu_seconds=round(answer["cpu_seconds"], 3),
-            host=this_machine(),
-        )
-        store.commit(manifest, out)
-    return manifest
+@dataclass(frozen=True)
+class _Execution:
+    """A plan that is being carried out."""
+
+    plan: Plan
+    store: Store
+    workshop: Workshop
+    listener: Listener
+    origin: Origin
+
+    def make(self, step: Step) -> Manifest:
+        """Return the stage's manifest: the kept one, or that of a result made now."""
+        name = step.stage.name
+        try:
+            with self.store.lock(step.key):
+                kept = step.kept or self.store.find(step.key)  # another run may have made it
+                if kept is not None:
+                    self.listener(StageKept(name, step.key, kept.facts, kept.started_at))
+                    return kept
+                self.listener(StageStarted(name, step.key, step.reasons))
+                made = self._run(step)
+        except (KeyboardInterrupt, RunInterruptedError):
+            raise RunInterruptedError(
+                f"Interrupted in stage {name}; the stages before it are kept."
+            ) from None
+        except EdgekdError as error:
+            self.listener(StageFailed(name, str(error)))
+            raise
+        self.store.remember(self.plan.resolved.name, name, step.key)
+        self.listener(StageDone(name, step.key, made.seconds, made.cpu_seconds, made.facts))
+        return made
+
+    def _run(self, step: Step) -> Manifest:
+        """Have the worker make a stage's result, and commit it."""
+        stage, started_at = step.stage, _now()
+        with self.store.filling(step.key) as out:
+            answer = self.workshop.ask(
+                self._request(step, out),
+                lambda p: self.listener(
+                    StageProgress(stage.name, p["done"], p["total"], p["what"], p["numbers"])
+                ),
+            )
+            manifest = Manifest(
+                key=step.key,
+                stage=stage.name,
+                kind=stage.kind,
+                makes=stage.makes,
+                identity=step.identity,
+                inputs={name: self.plan.step(name).key for name in stage.inputs},
+                facts=answer["facts"],
+                files=list_files(out),
+                started_at=started_at,
+                seconds=round(answer["seconds"], 3),
+                cpu_seconds=round(answer["cpu_seconds"], 3),
+                host=this_machine(),
+            )
+            self.store.commit(manifest, out)
+        return manifest
+
+    def _request(self, step: Step, out: Path) -> dict[str, Any]:
+        """Return what the worker must know to make a stage's result."""
+        stage, pipeline = step.stage, self.plan.resolved
+        above = set(ancestors(stage, self.plan))
+        folders = {s.stage.name: str(self.store.folder(s.key)) for s in self.plan.steps}
+        return {
+            "do": "stage",
+            "name": stage.name,
+            "kind": stage.kind,
+            "options": stage.options,
+            "out": str(out),
+            "seed": stage.seed,
+            "device": pipeline.device,
+            "threads": pipeline.threads,
+            "task": pipeline.task,
+            "plugins": pipeline.plugins,
+            "inputs": {name: folders[name] for name in stage.inputs},
+            "ancestors": {name: folder for name, folder in folders.items() if name in above},
+            "origin": asdict(self.origin),
+            "targets": stage.targets,
+        }
 
 
-def _origin(pipeline: Resolved) -> Origin:
-    request = pipeline.request
+def _origin(plan: Plan, started_at: str) -> Origin:
+    """Return what was asked, for the report of the run."""
+    request = plan.resolved.request
     words = ["edgekd", "run", os.path.relpath(request.file)]
     words += [word for assignment in request.sets for word in ("--set", assignment)]
     words += [word for target in request.targets for word in ("--target", target)]
     return Origin(
-        pipeline.name, request.file, pipeline.text, tuple(request.sets), shlex.join(words)
+        name=plan.resolved.name,
+        file=request.file,
+        text=plan.resolved.text,
+        sets=tuple(request.sets),
+        command=shlex.join(words),
+        started_at=started_at,
     )
 
 
@@ -232,8 +251,8 @@ def _finish(
     record = Record(
         name=plan.resolved.name,
         file=plan.resolved.request.file,
-        command=_origin(plan.resolved).command,
-        finished_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        command=_origin(plan, "").command,
+        finished_at=_now(),
         exit_code=1 if failed else 0,
         keys={step.stage.name: step.key for step in plan.steps},
         results={n: _result(m) for n, m in manifests.items()},

@@ -108,7 +108,6 @@ class ExecuTorchRuntime:
 
             loaded = Runtime.get().load_program(program)
             metadata = json.loads(loaded.load_method(METADATA).execute([])[0])
-            method = loaded.load_method("forward")
         signature = Signature.from_dict(json.loads(metadata["signature"]))
         step = int(metadata["max_batch"])
 
@@ -119,7 +118,15 @@ class ExecuTorchRuntime:
                 else torch.from_numpy(inputs[port.name])
                 for port in signature.inputs
             ]
-            return [tensor.numpy().copy() for tensor in method.execute(given)]
+            try:
+                outputs = loaded.load_method("forward").execute(given)
+            except RuntimeError as error:
+                raise StageError(
+                    f"ExecuTorch could not run {program.name}: {error}",
+                    "ExecuTorch's own words are in the log; an input of another shape or type "
+                    "than the signature's is the usual cause.",
+                ) from error
+            return [tensor.numpy().copy() for tensor in outputs]
 
         def call(inputs: Arrays) -> Arrays:
             rows = len(next(inputs[p.name] for p in signature.inputs if p.shape[:1] == ("batch",)))

@@ -62,6 +62,15 @@ def test_an_int8_program_is_near_the_model_and_says_what_was_delegated(tmp_path)
     assert "aten.convolution" not in " ".join(facts["left_out"])
 
 
+def test_an_input_of_another_shape_is_a_stage_error(tmp_path, capfd):
+    case = CASES["pair"]
+    program, _ = export(case, tmp_path / "m.pte")
+    wrong = arrays(case.samples(2)) | {"tokens": np.zeros((2, 9), np.int64)}
+    with pytest.raises(StageError, match=r"could not run m\.pte"):
+        program(wrong)
+    assert "shape" in capfd.readouterr().err
+
+
 def test_metadata_is_a_method_of_the_program(tmp_path):
     from executorch.runtime import Runtime
 

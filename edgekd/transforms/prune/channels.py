@@ -22,10 +22,10 @@ from edgekd.core.registry import Paper
 from edgekd.core.signature import Signature
 from edgekd.ops.cost import cost
 from edgekd.ops.named import call_by_name
-from edgekd.transforms.prune.budget import Budget, within
-from edgekd.transforms.prune.dependencies import cut
-from edgekd.transforms.prune.outputs import output_layers
-from edgekd.transforms.prune.widths import Amount
+from edgekd.transforms.budget import Budget, within
+from edgekd.transforms.dependencies import cut
+from edgekd.transforms.outputs import output_layers
+from edgekd.transforms.widths import Amount
 
 PAPER = Paper("DepGraph: Towards Any Structural Pruning", "2301.12900", "its group importance")
 

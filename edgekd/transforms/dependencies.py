@@ -6,7 +6,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from edgekd.transforms.prune.widths import Amount, goes
+from edgekd.transforms.widths import Amount, goes
 
 
 def cut(

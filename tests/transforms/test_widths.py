@@ -2,7 +2,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgekd.transforms.prune.widths import Amount, goes
+from edgekd.transforms.widths import Amount, goes
 
 WIDTHS = st.lists(st.integers(1, 70), min_size=1, max_size=5)
 

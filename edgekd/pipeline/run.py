@@ -260,17 +260,18 @@ def _finish(
     )
     folder = runs.of(record)
     artifacts, report = [], None
-    for manifest in manifests.values():
+    implied = {step.stage.name for step in plan.steps if step.stage.implied_by}
+    for name, manifest in manifests.items():
         source = store.folder(manifest.key)
-        if manifest.makes == "program":
+        if manifest.makes == "program" and name not in implied:
             artifacts += [
-                _copy(source / name, folder / name, file["sha256"])
-                for name, file in manifest.files.items()
-                if Path(name).suffix in (".onnx", ".pte")
+                _copy(source / file, folder / file, about["sha256"])
+                for file, about in manifest.files.items()
+                if Path(file).suffix in (".onnx", ".pte")
             ]
         elif manifest.makes == "report":
-            for name, file in manifest.files.items():
-                copied = _copy(source / name, folder / name, file["sha256"])
+            for file, about in manifest.files.items():
+                copied = _copy(source / file, folder / file, about["sha256"])
                 report = copied if copied.name == "report.html" else report
     runs.write(record, folder)
     facts = {name: manifest.facts for name, manifest in manifests.items()}

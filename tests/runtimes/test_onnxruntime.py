@@ -39,16 +39,15 @@ def reference(case, batch, seed=0):
 
 
 @pytest.mark.parametrize("name", CASES)
-@pytest.mark.parametrize("rows", [1, 7])
-def test_a_program_computes_what_the_model_computes_for_any_batch(name, rows, tmp_path):
+def test_a_program_computes_what_the_model_computes_for_any_batch(name, tmp_path):
     case = CASES[name]
     program, _ = export(case, tmp_path / "m.onnx")
-    batch = case.samples(rows, seed=5)
-    outputs = program(arrays(batch))
-    expected = reference(case, batch)
-    assert list(outputs) == [port.name for port in case.signature.outputs]
-    for key, value in expected.items():
-        np.testing.assert_allclose(outputs[key], value.numpy(), atol=1e-5, rtol=1e-4)
+    for rows in (1, 7):
+        batch = case.samples(rows, seed=5)
+        outputs = program(arrays(batch))
+        assert list(outputs) == [port.name for port in case.signature.outputs]
+        for key, value in reference(case, batch).items():
+            np.testing.assert_allclose(outputs[key], value.numpy(), atol=1e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize("quantization", [None, INT8])

@@ -63,7 +63,17 @@ def student(digits_task, tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="session")
+def make_bench(digits_task, student):
+    """Return a function from a folder to a bench in it that has the student."""
+
+    def make(folder: Path) -> Bench:
+        (folder / "student").symlink_to(student)
+        return Bench(folder, digits_task)
+
+    return make
+
+
 @pytest.fixture
-def bench(digits_task, student, tmp_path):
-    (tmp_path / "student").symlink_to(student)
-    return Bench(tmp_path, digits_task)
+def bench(make_bench, tmp_path):
+    return make_bench(tmp_path)

@@ -18,13 +18,18 @@ def options(model="student", runtime="onnxruntime", **more):
     return config.model_validate({"model": f"${model}", "runtime": runtime, **more})
 
 
-@pytest.fixture
-def int8(bench):
+@pytest.fixture(scope="module")
+def quantized(make_bench, tmp_path_factory):
+    """Return the folder of the student with its int8 specification."""
     config = kinds.stage.get("quantize").config
-    quantize(
-        config.model_validate({"model": "$student", "transform": "int8_static"}),
-        bench.run("int8"),
-    )
+    run = make_bench(tmp_path_factory.mktemp("quantized")).run("int8")
+    quantize(config.model_validate({"model": "$student", "transform": "int8_static"}), run)
+    return run.out
+
+
+@pytest.fixture
+def int8(bench, quantized):
+    (bench.folder / "int8").symlink_to(quantized)
     return bench
 
 

@@ -26,15 +26,11 @@ def test_the_stage_keeps_the_weights_the_specification_and_the_samples(bench):
     assert facts["says"].startswith("int8_static, ")
 
 
-def test_the_samples_are_training_examples_drawn_by_the_seed(bench):
+def test_the_samples_are_training_examples(bench):
     train = torch.cat(
         [b["image"] for b in bench.task.batches("train", 512, device=torch.device("cpu"))]
     )
-    drawn = []
-    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
-        run = bench.run(name, seed=seed)
-        quantize(options(examples=20), run)
-        drawn.append(torch.cat([b["image"] for b in load_model(run.out).calibration]))
-    assert torch.equal(drawn[0], drawn[1])
-    assert not torch.equal(drawn[0], drawn[2])
-    assert all((train == image).flatten(1).all(1).any() for image in drawn[0])
+    run = bench.run("int8")
+    quantize(options(examples=20), run)
+    drawn = torch.cat([b["image"] for b in load_model(run.out).calibration])
+    assert all((train == image).flatten(1).all(1).any() for image in drawn)

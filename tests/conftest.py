@@ -2,7 +2,18 @@
 
 import jaxtyping
 
-TENSORS = "ops objectives data tasks models transforms measures runtimes train stages".split()
+TENSORS = (
+    "ops",
+    "objectives",
+    "data",
+    "tasks",
+    "models",
+    "transforms",
+    "measures",
+    "runtimes",
+    "train",
+    "stages",
+)
 jaxtyping.install_import_hook([f"edgekd.{room}" for room in TENSORS], "beartype.beartype")
 
 from hypothesis import settings  # noqa: E402

@@ -1,0 +1,78 @@
+"""Every shipped pipeline plans, and the quickstart runs from teacher to report."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+import edgekd
+from edgekd.core.shipped import shipped
+from edgekd.pipeline.resolve import Request, resolve
+
+FILES = sorted(shipped("pipelines").rglob("*.yaml"))
+NEEDS_DATA = {"fashion_mnist": Path("/usr/share/datasets/fashion-mnist")}
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda f: f.stem)
+def test_a_shipped_pipeline_plans(file):
+    data = NEEDS_DATA.get(file.stem)
+    if data is not None and not data.is_dir():
+        pytest.skip(f"its data is not on this machine: {data}")
+    assert resolve(Request(str(file))).stages
+
+
+@pytest.fixture(scope="module")
+def quickstart(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("quick start")
+    file = shipped("pipelines") / "quickstart.yaml"
+    result = edgekd.run(file, store=folder / "store", runs=folder / "runs")
+    return result, folder
+
+
+@pytest.mark.xdist_group("quickstart")
+def test_the_quickstart_keeps_its_contract(quickstart):
+    result, _ = quickstart
+    assert result.exit_code == 0, result.gates
+    assert {Path(a).suffix for a in result.artifacts} == {".onnx", ".pte"}
+    assert result.report.is_file()
+    assert {row["verdict"] for row in result.gates} == {"pass"}
+
+
+@pytest.mark.xdist_group("quickstart")
+def test_int8_costs_at_most_half_a_point_on_both_back_ends(quickstart):
+    result, _ = quickstart
+    report = json.loads((result.folder / "report.json").read_text())
+    shown = json.dumps(report)
+    assert "student_int8_xnnpack" in shown
+    drops = _accuracies(result.folder)
+    for program in ("student_int8", "student_int8_xnnpack"):
+        assert drops["recovered"] - drops[program] <= 0.005 + 1e-9
+
+
+def _accuracies(folder):
+    store = folder.parent.parent / "store" / "results"
+    (path,) = store.glob("*/measurements.json")
+    measured = json.loads(path.read_text())["measurements"]
+    return {m["program"]: m["quantities"]["accuracy"]["value"] for m in measured}
+
+
+@pytest.mark.xdist_group("quickstart")
+def test_a_second_run_does_nothing(quickstart):
+    first, folder = quickstart
+    again = edgekd.run(first_file(), store=folder / "store", runs=folder / "runs")
+    assert list(again.ran) == []
+    assert again.folder == first.folder
+
+
+def first_file():
+    return shipped("pipelines") / "quickstart.yaml"
+
+
+@pytest.mark.xdist_group("quickstart")
+def test_a_changed_quantization_keeps_all_training(quickstart):
+    _, folder = quickstart
+    plan = edgekd.plan(
+        first_file(), sets=["stages.int8.transform.examples=64"], store=folder / "store"
+    )
+    runs = [step.stage.name for step in plan.to_run]
+    assert runs == ["int8", "student_int8", "student_int8_xnnpack", "check", "report"]

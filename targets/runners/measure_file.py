@@ -156,6 +156,8 @@ def arguments():
 def work(given, folder):
     """Do what the command line asks; yield lines to print."""
     programs = [program(path, given.scores and given.scores.resolve()) for path in given.files]
+    if len({each["name"] for each in programs}) < len(programs):
+        raise UsageError("two of the files share the name by which results are told apart.")
     inputs = given.inputs.resolve() if given.inputs else folder
     if given.inputs:
         check_inputs(programs, inputs)

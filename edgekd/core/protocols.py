@@ -117,6 +117,9 @@ class Runtime(Protocol):
 class Transport(Protocol):
     """The way to a device."""
 
+    python: str
+    """The Python interpreter there."""
+
     def push(self, local: Path) -> str:
         """Copy a file to the device's working folder; return its path there."""
 
@@ -157,8 +160,14 @@ class Preview(Protocol):
 
     task: Task
 
+    targets: Mapping[str, Mapping[str, Any]]
+    """The target files that stages name, as read."""
+
     def model(self, ref: Ref) -> UseModel | None:
         """Return the definition of the model that a stage will make, where it is known."""
+
+    def runtime(self, ref: Ref) -> str:
+        """Return the runtime of the program that a reference leads to."""
 
 
 @runtime_checkable

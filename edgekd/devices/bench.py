@@ -32,6 +32,8 @@ class Job:
     """The program; its external data lies beside it."""
     runtime: str
     signature: Signature
+    graph_level: str = "all"
+    """How far ONNX Runtime may rewrite its graph, where the target does not say."""
 
 
 @dataclass(frozen=True)
@@ -114,10 +116,14 @@ class Session:
             caches = shutil.ignore_patterns("__pycache__")
             shutil.copytree(shipped("targets") / "runners", here, ignore=caches)
             shutil.copytree(inputs, here / "inputs")
-            programs = [_brought(job, here) for job in self.jobs if job.name in names]
+            programs = [
+                _brought(job, here) | {"graph_level": self.target.graph_level or job.graph_level}
+                for job in self.jobs
+                if job.name in names
+            ]
             values = {name: value for name, value in vars(settings).items() if name != "mode"}
             values |= {"limit_s": settings.warmup_limit_s, "threads": self.target.threads}
-            values |= {"graph_level": self.target.graph_level, "programs": programs, "do": do}
+            values |= {"programs": programs, "do": do}
             (here / "job.json").write_text(json.dumps(values | dict(more)), "utf-8")
             there = self._transport.push(here)
         command = [self._transport.python, "-s", "-E", f"{there}/bench.py", f"{there}/job.json"]

@@ -69,8 +69,8 @@ class Target(Config):
     """Runtimes that are installed there."""
     threads: PositiveCount = 1
     """Threads that a program may use."""
-    graph_level: Literal["all", "extended", "basic", "off"] = "all"
-    """How far ONNX Runtime may rewrite a graph."""
+    graph_level: Literal["all", "extended", "basic", "off"] | None = None
+    """How far ONNX Runtime may rewrite graphs here; else what each was exported for."""
     hardware: Hardware = Hardware()
     """What is known of it."""
     quantization: Quantization = Quantization()

@@ -8,6 +8,9 @@ from edgekd.core.errors import Problem, nearest
 from edgekd.core.refs import UseRuntime, UseStage, refs_of
 from edgekd.pipeline.document import Document, Steps, spell
 
+IMPLIED_RUNTIME = "onnxruntime"
+"""What a model is exported to where a program is wanted."""
+
 
 @dataclass(frozen=True)
 class Node:
@@ -87,7 +90,7 @@ def _place(node: Node, nodes: Mapping[str, Node], ordered: dict[str, Node]) -> N
 
 
 def _export(model: str, asked_by: str) -> Node:
-    runtime = UseRuntime.model_validate("onnxruntime")
+    runtime = UseRuntime.model_validate(IMPLIED_RUNTIME)
     use = UseStage.model_validate({"kind": "export", "model": f"${model}", "runtime": runtime})
     return Node(implied_export(model), use, (model,), asked_by)
 

@@ -14,11 +14,11 @@ from typing import Any
 from edgekd.core.artifact import digest_file
 from edgekd.core.errors import Problem, RequestError
 from edgekd.core.protocols import Task
-from edgekd.core.refs import Ref, UseModel, UseStage, as_written, paths_of, uses_of
+from edgekd.core.refs import Ref, UseModel, UseRuntime, UseStage, as_written, paths_of, uses_of
 from edgekd.core.registry import load_user_module
 from edgekd.pipeline.code import closure_digest
 from edgekd.pipeline.document import Document, override, parse_document, read_text
-from edgekd.pipeline.graph import Node, check_edges, make_nodes
+from edgekd.pipeline.graph import IMPLIED_RUNTIME, Node, check_edges, make_nodes
 from edgekd.pipeline.spec import Pipeline, validate
 from edgekd.pipeline.targets import find_targets, read_target
 
@@ -111,7 +111,7 @@ def resolve(request: Request) -> Resolved:
     task = _build_task(pipeline, document)
     targets, target_files, found = _read_targets(nodes, path.parent, document)
     problems += found
-    problems += _check_stages(pipeline, task, document)
+    problems += _check_stages(pipeline, task, targets, document)
     if problems:
         raise RequestError(problems)
     data = [str(file) for file in task.files()]
@@ -200,6 +200,7 @@ class _Preview:
 
     pipeline: Pipeline
     task: Task
+    targets: Mapping[str, Mapping[str, Any]]
 
     def model(self, ref: Ref) -> UseModel | None:
         options = self.pipeline.stages[ref.stage].options
@@ -208,9 +209,19 @@ class _Preview:
             return self.model(source)
         return source if isinstance(source, UseModel) else None
 
+    def runtime(self, ref: Ref) -> str:
+        options = self.pipeline.stages[ref.stage].options
+        use = getattr(options, "runtime", None)
+        return use.kind if isinstance(use, UseRuntime) else IMPLIED_RUNTIME
 
-def _check_stages(pipeline: Pipeline, task: Task, document: Document) -> Iterator[Problem]:
-    preview = _Preview(pipeline, task)
+
+def _check_stages(
+    pipeline: Pipeline,
+    task: Task,
+    targets: Mapping[str, Mapping[str, Any]],
+    document: Document,
+) -> Iterator[Problem]:
+    preview = _Preview(pipeline, task, targets)
     for name, use in pipeline.stages.items():
         check = use.plugin.traits.get("check")
         for problem in check(use.options, preview) if check else ():

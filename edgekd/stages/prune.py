@@ -1,14 +1,18 @@
 """Remove weights physically; training the accuracy back is a later stage's work."""
 
+from collections.abc import Iterator
+
 import torch
 
 from edgekd.core.config import Config, PositiveCount
+from edgekd.core.errors import Problem
 from edgekd.core.kinds import stage
-from edgekd.core.protocols import Facts, Run
+from edgekd.core.protocols import Facts, Preview, Run
 from edgekd.core.refs import ModelRef, UseTransform
 from edgekd.core.seeds import sub_seed
 from edgekd.models.folder import StoredModel, load_model, save_model
 from edgekd.ops.cost import cost
+from edgekd.train.check import check_paths
 from edgekd.train.evaluate import evaluate
 from edgekd.train.samples import take
 
@@ -24,7 +28,14 @@ class Prune(Config):
     """Training examples that the transform may look at."""
 
 
-@stage(config=Prune, makes="model")
+def check(config: Prune, preview: Preview) -> Iterator[Problem]:
+    """Yield the excluded modules that the model does not have."""
+    exclude = getattr(config.transform.options, "exclude", ())
+    model = preview.model(config.model)
+    yield from check_paths(exclude, model, preview.task, "transform.exclude")
+
+
+@stage(config=Prune, makes="model", check=check)
 def prune(config: Prune, run: Run) -> Facts:
     """Return the size and the work before and after, and how good the model still is."""
     stored = load_model(run.input(config.model))

@@ -1,15 +1,19 @@
 """Prepare a model for 8 bits: fix what is quantized and on which samples, and say what it costs."""
 
+from collections.abc import Iterator
+
 import torch
 
 from edgekd.core.config import Config
+from edgekd.core.errors import Problem
 from edgekd.core.kinds import stage
-from edgekd.core.protocols import Facts, Run
+from edgekd.core.protocols import Facts, Preview, Run
 from edgekd.core.quantity import Quantity
 from edgekd.core.quantization import Int8Static
 from edgekd.core.refs import ModelRef, UseTransform
 from edgekd.core.seeds import sub_seed
 from edgekd.models.folder import StoredModel, load_model, save_model
+from edgekd.train.check import check_paths
 from edgekd.train.evaluate import evaluate
 from edgekd.train.samples import take
 
@@ -25,7 +29,14 @@ class Quantize(Config):
     """How to quantize it, as `int8_static`."""
 
 
-@stage(config=Quantize, makes="model")
+def check(config: Quantize, preview: Preview) -> Iterator[Problem]:
+    """Yield the excluded modules that the model does not have."""
+    exclude = getattr(config.transform.options, "exclude", ())
+    model = preview.model(config.model)
+    yield from check_paths(exclude, model, preview.task, "transform.exclude")
+
+
+@stage(config=Quantize, makes="model", check=check)
 def quantize(config: Quantize, run: Run) -> Facts:
     """Return the validation score of the simulated int8 model beside the fp32 one's.
 

@@ -8,8 +8,9 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from edgekd.core.config import Config
+from edgekd.core.errors import Problem
 from edgekd.core.kinds import stage
-from edgekd.core.protocols import Facts, Run
+from edgekd.core.protocols import Facts, Preview, Run
 from edgekd.core.refs import ProgramRef
 from edgekd.core.results import Measurements, Role
 from edgekd.devices.settings import settle
@@ -60,7 +61,23 @@ class Validate(Config):
         return self
 
 
-@stage(config=Validate, makes="measurements")
+def check(config: Validate, preview: Preview) -> Iterator[Problem]:
+    """Yield the programs that a target cannot run."""
+    for index, ref in enumerate(config.programs):
+        runtime = preview.runtime(ref)
+        for name in sorted(
+            {*config.targets} & {*preview.targets}
+        ):  # an unknown one is reported elsewhere
+            has = preview.targets[name]["runtimes"]
+            if runtime not in has:
+                yield Problem(
+                    f"programs[{index}]",
+                    f"{ref} needs {runtime}, which target '{name}' lacks; it has {', '.join(has)}.",
+                    "Install it there and list it under runtimes, or export for another runtime.",
+                )
+
+
+@stage(config=Validate, makes="measurements", check=check)
 def validate(config: Validate, run: Run) -> Facts:
     """Return the verdicts; a gate that fails is a result and no error."""
     entries = list(_entries(config, run))

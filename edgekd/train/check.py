@@ -26,6 +26,18 @@ def outline(use: UseModel, task: Task) -> nn.Module:
     return module
 
 
+def check_paths(
+    paths: Sequence[str], use: UseModel | None, task: Task, path: str
+) -> Iterator[Problem]:
+    """Yield the module paths that a model does not have, where its definition is known."""
+    known = [name for name, _ in outline(use, task).named_modules() if name] if use else []
+    for index, wanted in enumerate(paths if use else ()):
+        if wanted not in known:
+            yield Problem(
+                f"{path}[{index}]", f"the model has no module '{wanted}'.", nearest(wanted, known)
+            )
+
+
 def check_terms(
     uses: Sequence[UseObjective],
     task: Task,

@@ -21,7 +21,13 @@ class Entry:
     @property
     def job(self) -> Job:
         """What the target must be told."""
-        return Job(self.name, self.file, self.program.runtime, self.program.signature)
+        return Job(
+            self.name,
+            self.file,
+            self.program.runtime,
+            self.program.signature,
+            self.program.facts.get("program", {}).get("graph_level", "all"),
+        )
 
     @property
     def size_bytes(self) -> int:

@@ -167,9 +167,10 @@ def work(given, folder):
         write_noise(programs, folder)
     job = FIXED | {
         "do": "score" if given.scores else "measure",
-        "programs": [each | {"samples": str(inputs)} for each in programs],
+        "programs": [
+            each | {"samples": str(inputs), "graph_level": given.graph_level} for each in programs
+        ],
         "threads": given.threads,
-        "graph_level": given.graph_level,
         "warmup_s": given.seconds,
         "limit_s": 10 * given.seconds,
         "min_s": given.seconds,

@@ -38,7 +38,7 @@ class Worker:
             inputs=[port["name"] for port in ports],
             outputs=[port["name"] for port in self.about["outputs"]],
             threads=self.job["threads"],
-            graph_level=self.job["graph_level"],
+            graph_level=self.about["graph_level"],
         )
         loaded = clock()
         columns = {

@@ -161,6 +161,18 @@ EDITS = {
     ),
     "plug-ins that are no list": ("seed: 0", "plugins: mine.py", "plugins", "found 'mine.py'"),
     "two kinds of prune budget": ("ratio: 0.3", "ratio: 0.3, macs: 1000", "channels", "one"),
+    "runtime that a target lacks": (
+        "targets: [cpu]",
+        "targets: [bare]",
+        "programs",
+        "target 'bare' lacks",
+    ),
+    "excluded module that is not there": (
+        "transform: int8_static",
+        "transform: {kind: int8_static, exclude: [hed]}",
+        "hed",
+        "Did you mean 'head'",
+    ),
     "duplicate key": ("seed: 0", "seed: 0\nseed: 1", "seed: 1", "already given in line 2"),
     "duplicate stage": ("  int8:", "  pruned:", "int8_static", "already given"),
     "tab": ("    kind: teacher", "\tkind: teacher", "\t", "tab"),
@@ -171,7 +183,16 @@ EDITS = {
 }
 
 
+BARE = """\
+description: has ExecuTorch only
+transport: {kind: local}
+runtimes: [executorch]
+"""
+
+
 def problems_of(text, tmp_path):
+    (tmp_path / "targets").mkdir()
+    (tmp_path / "targets" / "bare.yaml").write_text(BARE)
     file = tmp_path / "pipeline.yaml"
     file.write_text(text)
     with pytest.raises(RequestError) as caught:

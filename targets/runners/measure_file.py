@@ -153,6 +153,19 @@ def arguments():
     return parser.parse_args()
 
 
+def asked(given, programs, inputs):
+    """Return the job that the command line stands for."""
+    also = {"samples": str(inputs), "graph_level": given.graph_level}
+    return FIXED | {
+        "do": "score" if given.scores else "measure",
+        "programs": [each | also for each in programs],
+        "threads": given.threads,
+        "warmup_s": given.seconds,
+        "limit_s": 10 * given.seconds,
+        "min_s": given.seconds,
+    }
+
+
 def work(given, folder):
     """Do what the command line asks; yield lines to print."""
     programs = [program(path, given.scores and given.scores.resolve()) for path in given.files]
@@ -165,16 +178,7 @@ def work(given, folder):
         raise UsageError("--scores needs --inputs: outputs for noise say nothing.")
     else:
         write_noise(programs, folder)
-    job = FIXED | {
-        "do": "score" if given.scores else "measure",
-        "programs": [
-            each | {"samples": str(inputs), "graph_level": given.graph_level} for each in programs
-        ],
-        "threads": given.threads,
-        "warmup_s": given.seconds,
-        "limit_s": 10 * given.seconds,
-        "min_s": given.seconds,
-    }
+    job = asked(given, programs, inputs)
     repeats = 1 if given.scores else given.restarts
     documents = [run(job | {"number": number}, folder) for number in range(repeats)]
     if given.json:

@@ -61,8 +61,9 @@ def check_parity(
     """Return the comparison of every output as JSON values; StageError where a limit is broken.
 
     `samples` has the inputs and, where there are some, `labels`; `reference` is what the PyTorch
-    model gave for them.
+    model gave for them: with NaN in it nothing can be proved, which is a StageError too.
     """
+    _check_reference(name, reference)
     outputs = program(samples)
     labels = samples.get(LABELS)
     compared = [
@@ -77,6 +78,17 @@ def check_parity(
         "reference": "PyTorch, fp32",
         "outputs": [asdict(result) for result in compared],
     }
+
+
+def _check_reference(name: str, reference: Arrays) -> None:
+    """Raise StageError where the PyTorch model gives NaN."""
+    for output, value in reference.items():
+        if np.issubdtype(value.dtype, np.floating) and np.isnan(value).any():
+            raise StageError(
+                f"{name} cannot be compared: the PyTorch model gives NaN in output '{output}' for "
+                f"validation sample {int(np.argwhere(np.isnan(value))[0][0])}.",
+                "Look at the stage that made the model: its training diverged, or it divides by 0.",
+            )
 
 
 def _compare(
@@ -98,10 +110,11 @@ def _compare(
 def _compare_fp32(
     output: str, given: NDArray[Any], expected: NDArray[Any], limits: Parity
 ) -> Compared:
-    """Compare value by value; integers must be equal."""
+    """Compare value by value; integers must be equal, infinities must stand at the same places."""
     largest, sample = _largest(given, expected)
     exact = not np.issubdtype(expected.dtype, np.floating)
-    scale = 0.0 if exact or not expected.size else float(np.abs(expected).max())
+    finite = np.abs(expected[np.isfinite(expected)])
+    scale = 0.0 if exact or not finite.size else float(finite.max())
     allowed = 0.0 if exact else limits.atol + limits.rtol * scale
     rule = "every value equal" if exact else f"every difference <= {allowed:.3g}"
     return Compared(output, rule, largest, sample, {"difference": largest}, largest <= allowed)
@@ -127,7 +140,7 @@ def _compare_int8(
             output, rule, largest, sample, {"agreement": same}, same >= limits.agreement
         )
     ours, theirs = given.argmax(-1), expected.argmax(-1)
-    same = float((ours == theirs).mean()) if np.isfinite(given).all() else 0.0
+    same = float((ours == theirs).mean()) if _same_infinities(given, expected) else 0.0
     drop = float((theirs == labels).mean() - (ours == labels).mean())
     found = {"agreement": same, "accuracy_drop": drop}
     rule = f"agreement >= {limits.agreement:g}, accuracy_drop <= {limits.accuracy_drop:g}"
@@ -136,21 +149,32 @@ def _compare_int8(
 
 
 def _largest(given: NDArray[Any], expected: NDArray[Any]) -> tuple[float, int]:
-    """Return the largest difference and its sample; infinite where only one is not a number."""
+    """Return the largest difference and its sample; infinite where only one is finite."""
     if not expected.size:
         return 0.0, 0
-    gap = np.abs(given.astype(np.float64) - expected.astype(np.float64))
-    gap = np.where(np.isnan(gap) & ~(np.isnan(given) & np.isnan(expected)), np.inf, gap)
-    by_sample = np.nan_to_num(gap, nan=0.0, posinf=np.inf).reshape(len(expected), -1).max(1)
+    with np.errstate(invalid="ignore"):  # infinity less infinity, which counts as equal below
+        gap = np.abs(given.astype(np.float64) - expected.astype(np.float64))
+    gap = np.where(given == expected, 0.0, np.where(np.isnan(gap), np.inf, gap))
+    by_sample = gap.reshape(len(expected), -1).max(1)
     sample = int(by_sample.argmax())
     return float(by_sample[sample]), sample
 
 
+def _same_infinities(given: NDArray[Any], expected: NDArray[Any]) -> bool:
+    """Tell whether `given` has infinities just where `expected` has them, and no NaN."""
+    infinite = ~np.isfinite(given) | ~np.isfinite(expected)
+    return bool((given[infinite] == expected[infinite]).all())
+
+
 def _relative_error(given: NDArray[Any], expected: NDArray[Any]) -> float:
-    if not np.isfinite(given).all():
+    if not _same_infinities(given, expected):
         return float("inf")
-    size = float(np.sqrt(np.mean(np.square(expected, dtype=np.float64))))
-    error = float(np.sqrt(np.mean(np.square(given.astype(np.float64) - expected))))
+    finite = np.isfinite(expected)
+    found, wanted = given[finite].astype(np.float64), expected[finite].astype(np.float64)
+    if not wanted.size:
+        return 0.0
+    size = float(np.sqrt(np.mean(np.square(wanted))))
+    error = float(np.sqrt(np.mean(np.square(found - wanted))))
     return error / size if size else error
 
 

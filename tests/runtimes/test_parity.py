@@ -69,6 +69,35 @@ def test_numbers_that_are_none_never_pass(bad, quantized):
 
 
 @pytest.mark.parametrize("quantized", [True, False])
+@pytest.mark.parametrize("labels", [None, np.zeros(ROWS, np.int64)], ids=["alone", "labelled"])
+def test_an_infinity_of_the_model_must_be_the_programs_too_and_hides_nothing(quantized, labels):
+    expected = logits()
+    expected[3, 1] = -np.inf
+
+    def judge(given_logits):
+        check({"logits": given_logits}, {"logits": expected}, labels=labels, quantized=quantized,
+              accuracy_drop=1.0)  # fmt: skip
+
+    judge(expected.copy())
+    for place, value in (((3, 1), 0.0), ((3, 1), np.inf), ((5, 2), -np.inf)):
+        other = expected.copy()
+        other[place] = value
+        with pytest.raises(StageError, match=f"validation sample {place[0]}"):
+            judge(other)
+    with pytest.raises(StageError):
+        judge(np.where(np.isfinite(expected), -expected, expected))
+
+
+@pytest.mark.parametrize("quantized", [True, False])
+def test_a_model_that_gives_no_numbers_proves_nothing(quantized):
+    expected = logits()
+    expected[6, 0] = np.nan
+    for reference in (expected, np.full_like(expected, np.nan)):
+        with pytest.raises(StageError, match="the PyTorch model gives NaN in output 'logits'"):
+            check({"logits": reference.copy()}, {"logits": reference}, quantized=quantized)
+
+
+@pytest.mark.parametrize("quantized", [True, False])
 def test_another_shape_or_type_never_passes(quantized):
     for other in (logits()[:, :4], logits().astype(np.float64), logits()[:5]):
         with pytest.raises(StageError, match="departs"):

@@ -13,7 +13,8 @@ class Int8Static(Config):
     activation: Literal["auto", "uint8", "int8"] = "auto"
     """Type of activations in ONNX Runtime (XNNPACK has int8 only); `auto` asks the target."""
     calibration: Literal["minmax", "percentile", "entropy"] = "minmax"
-    """How ONNX Runtime turns observed activations into ranges; XNNPACK takes min-max."""
+    """How observed activations become ranges: their extremes, or ONNX Runtime's percentile or
+    entropy, for either of which XNNPACK takes its own histogram observer."""
     examples: PositiveCount = 256
     """How many training examples the ranges are taken from; both back-ends see the same ones."""
     exclude: tuple[str, ...] = ()

@@ -6,21 +6,28 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from edgekd.core.errors import nearest
+from edgekd.core.errors import StageError, nearest
 
 
 @contextmanager
 def tapped(model: nn.Module, paths: Iterable[str]) -> Iterator[dict[str, Tensor]]:
-    """Yield a mapping from module path to that module's latest output.
+    """Yield a mapping from module path to that module's latest output, the first of several.
 
-    The hooks are gone when the context ends. KeyError where a path names no module.
+    The hooks are gone when the context ends. KeyError where a path names no module, StageError
+    where a module gives something else than tensors.
     """
     modules = dict(model.named_modules())
     outputs: dict[str, Tensor] = {}
 
     def keeper(path: str) -> Any:
         def keep(_module: nn.Module, _inputs: object, output: Any) -> None:
-            outputs[path] = output[0] if isinstance(output, tuple) else output
+            first = output[0] if isinstance(output, tuple | list) and output else output
+            if not isinstance(first, Tensor):
+                raise StageError(
+                    f"the tapped module '{path}' gives a {type(first).__name__} and no tensor.",
+                    f"Tap a module inside it: {nearest('', _inside(modules, path))}",
+                )
+            outputs[path] = first.clone()  # a ReLU(inplace=True) behind it would overwrite it
 
         return keep
 
@@ -34,3 +41,7 @@ def tapped(model: nn.Module, paths: Iterable[str]) -> Iterator[dict[str, Tensor]
     finally:
         for hook in hooks:
             hook.remove()
+
+
+def _inside(modules: Iterable[str], path: str) -> list[str]:
+    return [name for name in modules if name.startswith(f"{path}.")]

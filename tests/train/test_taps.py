@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from edgekd.core.errors import StageError
 from edgekd.train.taps import tapped
 
 
@@ -42,3 +43,31 @@ def test_gradients_flow_through_a_tap():
         model(torch.randn(4, 3))
         seen["0"].sum().backward()
     assert model[0].weight.grad is not None
+
+
+def test_what_comes_behind_in_place_does_not_change_a_tap():
+    model = nn.Sequential(nn.Linear(3, 5), nn.ReLU(inplace=True), nn.Linear(5, 2))
+    x = torch.randn(16, 3)
+    with tapped(model, ["0"]) as seen:
+        model(x)
+    assert torch.equal(seen["0"], model[0](x))
+    assert (seen["0"] < 0).any()
+
+
+class Told(nn.Module):
+    """Gives a mapping, as whole networks of some libraries do."""
+
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Linear(3, 5)
+
+    def forward(self, x):
+        return {"features": self.body(x)}
+
+
+def test_a_module_that_gives_no_tensor_is_refused_with_what_is_inside_it():
+    model = nn.Sequential(Told())
+    says = r"'0' gives a dict and no tensor.\n.*Known: 0\.body"
+    with pytest.raises(StageError, match=says), tapped(model, ["0"]):
+        model(torch.randn(4, 3))
+    assert not any(module._forward_hooks for module in model.modules())

@@ -32,7 +32,7 @@ def run(
     `sets` are overrides such as `stages.student.train.epochs=3`; `listener` is called with every
     event. Raises an `edgekd.core.errors.EdgekdError` where the command would end with a message.
     """
-    from edgekd.pipeline.resolve import Request
+    from edgekd.pipeline.resolved import Request
     from edgekd.pipeline.run import run_pipeline
 
     request = Request(str(Path(file).absolute()), tuple(sets), tuple(targets))
@@ -48,7 +48,7 @@ def plan(
     store: str | Path = ".edgekd",
 ) -> Plan:
     """Return what running a pipeline file would do, and why; RequestError has all its problems."""
-    from edgekd.pipeline.resolve import Request
+    from edgekd.pipeline.resolved import Request
     from edgekd.pipeline.run import plan_pipeline
 
     request = Request(str(Path(file).absolute()), tuple(sets), tuple(targets))

@@ -1,6 +1,7 @@
 """A run as it happens: bars on a terminal, plain lines elsewhere, JSON lines on request."""
 
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -23,6 +24,7 @@ from edgekd.pipeline.events import (
     StageStarted,
 )
 
+SECONDS_BETWEEN_LINES = 10
 VERDICT_COLOURS = {"pass": "green", "fail": "red", "inconclusive": "yellow"}
 
 
@@ -55,6 +57,7 @@ class _Lines:
     def __init__(self, console: Console, progress: Progress):
         self.console, self.progress = console, progress
         self.width = 0
+        self.printed = time.monotonic()
         self.task: TaskID | None = None
 
     def __call__(self, event: Event) -> None:
@@ -88,6 +91,9 @@ class _Lines:
     def _advance(self, event: StageProgress) -> None:
         if self.task is None:
             return
+        if not self.console.is_terminal:
+            self._plain_progress(event)
+            return
         numbers = "  ".join(f"{name} {value:.4g}" for name, value in event.numbers.items())
         self.progress.update(
             self.task,
@@ -95,6 +101,16 @@ class _Lines:
             total=event.total,
             description=f"{event.what} {event.done} of {event.total}  {numbers}",
         )
+
+    def _plain_progress(self, event: StageProgress) -> None:
+        """Print how far a long stage is, every now and then."""
+        now = time.monotonic()
+        if now - self.printed >= SECONDS_BETWEEN_LINES:
+            self.printed = now
+            numbers = "".join(f", {name} {value:.4g}" for name, value in event.numbers.items())
+            self.console.print(
+                f"    {event.stage}: {event.what} {event.done} of {event.total}{numbers}"
+            )
 
     def _line(
         self, sign: str, colour: str, stage: str, time: str, facts: Mapping[str, Any]
@@ -118,8 +134,7 @@ class _Lines:
                 self.console.print(line)
         failed = sum(row["verdict"] != "pass" for row in event.gates)
         if event.gates:
-            kept = "All gates kept." if event.exit_code == 0 else f"{failed} of the gates not kept."
-            self.console.print(kept)
+            self.console.print(_sentence(event, failed))
         if not event.ran:
             self.console.print("\nNothing to do: every stage is kept.")
         self.console.print()
@@ -151,6 +166,13 @@ def shown(value: Any) -> str:
     if isinstance(value, Mapping) and {"value", "unit"} <= set(value):
         return str(Quantity(**value))
     return "" if value is None else str(value)
+
+
+def _sentence(event: RunDone, unproven: int) -> str:
+    if event.exit_code != 0:
+        return f"{unproven} of {len(event.gates)} gates not kept."
+    allowed = f" {unproven} of {len(event.gates)} inconclusive, which the file allows."
+    return f"No gate failed.{allowed}" if unproven else "All gates kept."
 
 
 def _duration(seconds: float) -> str:

@@ -166,8 +166,11 @@ class Preview(Protocol):
     def model(self, ref: Ref) -> UseModel | None:
         """Return the definition of the model that a stage will make, where it is known."""
 
-    def runtime(self, ref: Ref) -> str:
-        """Return the runtime of the program that a reference leads to."""
+    def runtime(self, ref: Ref) -> str | None:
+        """Return the runtime of the program that a reference leads to, where it is known."""
+
+    def kind(self, ref: Ref) -> str | None:
+        """Return the kind of the stage that a reference leads to, where it is known."""
 
 
 @runtime_checkable

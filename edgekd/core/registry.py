@@ -174,8 +174,8 @@ def _import_file(path: Path) -> ModuleType:
     return importlib.import_module(".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts))
 
 
-def load_user_module(reference: str, beside: Path) -> Path:
-    """Import what a pipeline lists under `plugins:` and return its file.
+def load_user_module(reference: str, beside: Path) -> list[Path]:
+    """Import what a pipeline lists under `plugins:` and return its source files.
 
     `reference` is a `.py` file, relative to the pipeline's folder, or the name of an installed
     module. This is the only place where a pipeline can name code.
@@ -183,9 +183,10 @@ def load_user_module(reference: str, beside: Path) -> Path:
     if not reference.endswith(".py"):
         try:
             module = importlib.import_module(reference)
-        except ImportError as error:
+        except Exception as error:  # the module's code may raise anything
             raise ValueError(f"module '{reference}' cannot be imported: {error}") from error
-        return Path(module.__file__ or "")
+        file = Path(module.__file__ or "")
+        return sorted(file.parent.rglob("*.py")) if file.name == "__init__.py" else [file]
     path = (beside / reference).resolve()
     if not path.is_file():
         raise ValueError(f"there is no file {path}")
@@ -199,4 +200,4 @@ def load_user_module(reference: str, beside: Path) -> Path:
     except Exception as error:  # the user's code may raise anything
         del sys.modules[spec.name]
         raise ValueError(f"{path} raised {type(error).__name__}: {error}") from error
-    return path
+    return [path]

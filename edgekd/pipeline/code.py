@@ -7,29 +7,40 @@ from pathlib import Path
 
 from edgekd.core.artifact import digest_file, digest_json
 from edgekd.core.registry import PACKAGE
+from edgekd.core.shipped import shipped
 
 
 def package_digest() -> str:
     """Return one digest of all of edgekd's source."""
-    return digest_json({str(p.relative_to(PACKAGE)): digest_file(p) for p in _all_files()})
+    digests = {str(path.relative_to(PACKAGE)): digest_file(path) for path in _all_files()}
+    return digest_json(digests | {p.name: digest_file(p) for p in files_of("targets/runners")})
 
 
 def closure_digest(files: Iterable[Path]) -> str:
     """Return one digest of some files and of everything of edgekd that they import."""
-    reached: dict[str, str] = {}
+    reached: dict[Path, list[str]] = {}
     waiting = list(files)
     while waiting:
         path = waiting.pop()
-        name = str(path.relative_to(PACKAGE)) if path.is_relative_to(PACKAGE) else path.name
-        if name not in reached:
-            reached[name] = digest_file(path)
-            waiting += _imports(path)
-    return digest_json(reached)
+        if path not in reached:
+            own = path.is_relative_to(PACKAGE)
+            name = str(path.relative_to(PACKAGE)) if own else path.name
+            reached[path] = [name, digest_file(path)]
+            waiting += _imports(path) if path.suffix == ".py" else ()
+    return digest_json(sorted(reached.values()))
+
+
+def files_of(room: str) -> list[Path]:
+    """Return all files of a room, `measures`, or of a shipped folder, `targets/runners`."""
+    own = PACKAGE / room
+    top, _, inner = room.partition("/")
+    folder = own if own.is_dir() else shipped(top) / inner
+    return sorted(p for p in folder.rglob("*") if p.is_file() and "__pycache__" not in p.parts)
 
 
 @cache
 def _all_files() -> tuple[Path, ...]:
-    return tuple(sorted(PACKAGE.rglob("*.py")))
+    return tuple(p for p in sorted(PACKAGE.rglob("*")) if p.suffix in (".py", ".j2", ".css"))
 
 
 @cache

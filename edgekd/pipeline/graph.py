@@ -35,14 +35,18 @@ def implied_export(name: str) -> str:
 
 def check_edges(stages: Mapping[str, UseStage], document: Document) -> Iterator[Problem]:
     """Yield every reference that leads nowhere or to the wrong kind of result, and cycles."""
+    named = document.value.get("stages")
+    named = named if isinstance(named, dict) else {}
     for name, use in stages.items():
         for path, ref in refs_of(use.options):
             at: Steps = ("stages", name, *path)
+            if ref.stage in named and ref.stage not in stages:
+                continue  # that stage has problems of its own
             if ref.stage not in stages:
                 yield Problem(
                     spell(at),
                     f"no stage is named '{ref.stage}'.",
-                    nearest(ref.stage, stages),
+                    nearest(ref.stage, named),
                     document.place(at),
                 )
             elif (makes := stages[ref.stage].plugin.traits["makes"]) not in ref.makes:
@@ -84,9 +88,11 @@ def make_nodes(stages: Mapping[str, UseStage]) -> list[Node]:
 
 def _place(node: Node, nodes: Mapping[str, Node], ordered: dict[str, Node]) -> None:
     """Add a node to the order, after all that it reads; there are no cycles any more."""
+    if node.name in ordered:
+        return
     for name in node.inputs:
         _place(nodes[name], nodes, ordered)
-    ordered.setdefault(node.name, node)
+    ordered[node.name] = node
 
 
 def _export(model: str, asked_by: str) -> Node:
@@ -96,7 +102,10 @@ def _export(model: str, asked_by: str) -> Node:
 
 
 def _check_cycle(stages: Mapping[str, UseStage], document: Document) -> Iterator[Problem]:
-    edges = {name: {ref.stage for _, ref in refs_of(use.options)} for name, use in stages.items()}
+    edges = {
+        name: {ref.stage for _, ref in refs_of(use.options)} & {*stages}
+        for name, use in stages.items()
+    }
     try:
         TopologicalSorter(edges).prepare()
     except CycleError as error:

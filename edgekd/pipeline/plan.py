@@ -7,7 +7,7 @@ from typing import Any, Literal
 from edgekd.core.artifact import Manifest, digest_json
 from edgekd.core.errors import Problem, RequestError, nearest
 from edgekd.pipeline.machine import this_machine
-from edgekd.pipeline.resolve import Resolved, ResolvedStage
+from edgekd.pipeline.resolved import Resolved, ResolvedStage
 from edgekd.pipeline.store import Digests, Store
 
 
@@ -60,27 +60,35 @@ def make_plan(resolved: Resolved, store: Store, until: str | None = None) -> Pla
     plan = Plan(resolved, tuple(steps.values()))
     if until is None:
         return plan
-    wanted = {until} | set(ancestors(plan.step(until).stage, plan))
+    wanted = {until} | ancestors(plan.step(until).stage, plan)
     return Plan(resolved, tuple(s for s in plan.steps if s.stage.name in wanted))
 
 
-def ancestors(stage: ResolvedStage, plan: Plan) -> Iterator[str]:
-    """Yield the names of all stages that a stage rests on."""
-    for name in stage.inputs:
-        yield name
-        yield from ancestors(plan.step(name).stage, plan)
+def ancestors(stage: ResolvedStage, plan: Plan) -> set[str]:
+    """Return the names of all stages that a stage rests on."""
+    found: set[str] = set()
+    waiting = list(stage.inputs)
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found.add(name)
+            waiting += plan.step(name).stage.inputs
+    return found
 
 
 def explain(plan: Plan, name: str) -> list[str]:
     """Return why a stage runs, following changed inputs back to what changed first."""
-    step = plan.step(name)
-    lines = []
-    for reason in step.reasons:
-        lines.append(f"{name}: {reason}")
-        source = reason.removeprefix("input ").partition(" ")[0]
-        if reason.startswith("input "):
-            lines += explain(plan, source)
-    return list(dict.fromkeys(lines))
+    lines: list[str] = []
+    waiting, seen = [name], {name}
+    while waiting:
+        stage = waiting.pop(0)
+        for reason in plan.step(stage).reasons:
+            lines.append(f"{stage}: {reason}")
+            source = reason.removeprefix("input ").partition(" ")[0]
+            if reason.startswith("input ") and source not in seen:
+                seen.add(source)
+                waiting.append(source)
+    return lines
 
 
 def _identity(
@@ -111,6 +119,14 @@ def _identity(
     if stage.reads_data:
         identity["threads"] = resolved.threads
         identity["task"] = _without_paths(resolved.task, stage.paths)
+    if stage.makes == "report":  # it shows the request that it answers
+        request = resolved.request
+        identity["request"] = {
+            "name": resolved.name,
+            "text": resolved.text,
+            "sets": list(request.sets),
+            "targets": list(request.targets),
+        }
     if stage.makes == "measurements":
         identity["machine"] = this_machine()
     return identity
@@ -145,6 +161,8 @@ def _worded(path: str, old: object, new: object) -> str:
     if path == "code":
         return "the code of the stage or of a plug-in changed"
     head, _, rest = path.partition(".")
+    if head == "request":
+        return f"the report shows another {rest.replace('sets', 'set of overrides')}"
     if head == "inputs":
         return f"input {rest} changes"
     if head == "files":

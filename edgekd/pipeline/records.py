@@ -1,10 +1,13 @@
 """The folders of runs: what people open, and a record of what each run came to."""
 
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
+from itertools import count
 from pathlib import Path
 from typing import Any
 
+from edgekd.core.errors import Problem, RequestError
 from edgekd.pipeline.kept import read_json, write_json
 
 RECORD = "run.json"
@@ -26,18 +29,32 @@ class Record:
     gates: Sequence[Mapping[str, Any]]
 
 
+FIELDS = {field.name for field in fields(Record)}
+
+
 @dataclass(frozen=True)
 class RunFolders:
     """A folder with one folder per run."""
 
     root: Path
 
+    def prepare(self) -> None:
+        """Make the folder of runs; RequestError where that is not possible."""
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.root):
+                pass
+        except OSError as error:
+            message = f"{self.root} cannot be written: {error.strerror}."
+            step = "Give another folder with --runs."
+            raise RequestError(Problem("", message, step, "--runs")) from error
+
     def records(self) -> Iterator[tuple[Path, Record]]:
         """Yield every run, the oldest first."""
         found = []
         for file in self.root.glob(f"*/{RECORD}"):
             data = read_json(file)
-            if isinstance(data, dict):
+            if isinstance(data, dict) and {*data} == FIELDS:  # else it is not ours, or older
                 found.append((file.parent, Record(**data)))
         yield from sorted(found, key=lambda pair: pair[1].finished_at)
 
@@ -47,10 +64,13 @@ class RunFolders:
             if earlier.keys == record.keys and earlier.name == record.name:
                 return folder
         base = f"{record.finished_at[:10]}-{record.name}"
-        number, folder = 1, self.root / base
-        while folder.exists():
-            number += 1
-            folder = self.root / f"{base}-{number}"
+        for number in count(1):
+            folder = self.root / (base if number == 1 else f"{base}-{number}")
+            try:
+                folder.mkdir(parents=True)  # making it is the claim: another run may end just now
+            except FileExistsError:
+                continue
+            break
         return folder
 
     def write(self, record: Record, folder: Path) -> None:

@@ -30,10 +30,12 @@ from edgekd.pipeline.kept import read_json, write_json
 from edgekd.pipeline.machine import this_machine
 from edgekd.pipeline.plan import Plan, Step, ancestors, make_plan
 from edgekd.pipeline.records import Record, RunFolders
-from edgekd.pipeline.resolve import Request, Resolved
+from edgekd.pipeline.resolved import Request, Resolved
 from edgekd.pipeline.store import Store, list_files
+from edgekd.pipeline.targets import find_targets
 from edgekd.pipeline.workshop import Workshop
 
+PROGRAM_DESCRIPTION = "program.json"
 SHAPING = ("torch", "numpy", "onnx", "onnxruntime", "executorch", "torchao", "transformers")
 
 
@@ -80,8 +82,9 @@ def run_pipeline(
     RunInterruptedError after Ctrl-C, with every finished stage kept.
     """
     began, started_at = time.monotonic(), _now()
-    store = Store(settings.store)
+    store, runs = Store(settings.store), RunFolders(settings.runs)
     store.prepare()
+    runs.prepare()
     log = _log(store)
     with Workshop(log) as workshop:
         plan = make_plan(resolved(request, store, workshop), store, until)
@@ -91,7 +94,7 @@ def run_pipeline(
         )
         execution = _Execution(plan, store, workshop, listener, _origin(plan, started_at))
         manifests = {step.stage.name: execution.make(step) for step in plan.steps}
-    result = _finish(plan, manifests, store, RunFolders(settings.runs))
+    result = _finish(plan, manifests, store, runs)
     listener(
         RunDone(
             exit_code=result.exit_code,
@@ -114,18 +117,29 @@ def resolved(request: Request, store: Store, workshop: Workshop) -> Resolved:
             "text": read_text(Path(request.file)),
             "package": package_digest(),
             "libraries": {name: importlib.metadata.version(name) for name in SHAPING},
-            "gpu": Path("/dev/nvidiactl").exists(),
+            "plug-ins": _entry_points(),
+            "gpu": [Path("/dev/nvidiactl").exists(), os.environ.get("CUDA_VISIBLE_DEVICES", "")],
         }
     )
     file = store.root / "plans" / f"{key[:20]}.json"
     kept = read_json(file)
     if kept is not None:
         found = Resolved.from_dict(kept)
-        if all(_is(path, digest) for path, digest in found.depends.items()):
+        nearest_targets = find_targets(Path(request.file).parent)
+        moved = [n for n, at in found.target_files.items() if str(nearest_targets.get(n)) != at]
+        if not moved and all(_is(path, digest) for path, digest in found.depends.items()):
             return found
     fresh = workshop.resolve(request)
     write_json(file, fresh.as_dict())
     return fresh
+
+
+def _entry_points() -> list[list[str]]:
+    """Return the plug-ins of other packages: a new one can change what a name means."""
+    points = importlib.metadata.entry_points()
+    groups = sorted(group for group in points.groups if group.startswith("edgekd."))
+    found = [point for group in groups for point in points.select(group=group)]
+    return [[p.group, p.name, p.value, p.dist.version if p.dist else ""] for p in found]
 
 
 def _is(path: str, digest: str) -> bool:
@@ -206,7 +220,7 @@ class _Execution:
     def _request(self, step: Step, out: Path) -> dict[str, Any]:
         """Return what the worker must know to make a stage's result."""
         stage, pipeline = step.stage, self.plan.resolved
-        above = set(ancestors(stage, self.plan))
+        above = ancestors(stage, self.plan)
         folders = {s.stage.name: str(self.store.folder(s.key)) for s in self.plan.steps}
         return {
             "do": "stage",
@@ -219,6 +233,7 @@ class _Execution:
             "threads": pipeline.threads,
             "task": pipeline.task,
             "plugins": pipeline.plugins,
+            "beside": str(Path(pipeline.request.file).parent),
             "inputs": {name: folders[name] for name in stage.inputs},
             "ancestors": {name: folder for name, folder in folders.items() if name in above},
             "origin": asdict(self.origin),
@@ -259,20 +274,20 @@ def _finish(
         gates=gates,
     )
     folder = runs.of(record)
-    artifacts, report = [], None
     implied = {step.stage.name for step in plan.steps if step.stage.implied_by}
+    reports = [name for name, manifest in manifests.items() if manifest.makes == "report"]
+    left: list[Path] = []
     for name, manifest in manifests.items():
-        source = store.folder(manifest.key)
-        if manifest.makes == "program" and name not in implied:
-            artifacts += [
-                _copy(source / file, folder / file, about["sha256"])
-                for file, about in manifest.files.items()
-                if Path(file).suffix in (".onnx", ".pte")
-            ]
-        elif manifest.makes == "report":
-            for file, about in manifest.files.items():
-                copied = _copy(source / file, folder / file, about["sha256"])
-                report = copied if copied.name == "report.html" else report
+        if manifest.makes not in ("program", "report") or name in implied:
+            continue
+        inner = name if manifest.makes == "report" and len(reports) > 1 else "."
+        left += [
+            _copy(store.folder(manifest.key) / file, folder / inner / file, about["sha256"])
+            for file, about in manifest.files.items()
+            if file != PROGRAM_DESCRIPTION
+        ]
+    artifacts = [path for path in left if path.suffix in (".onnx", ".pte")]
+    report = next((path for path in left if path.name == "report.html"), None)
     runs.write(record, folder)
     facts = {name: manifest.facts for name, manifest in manifests.items()}
     ran = [step.stage.name for step in plan.to_run]

@@ -3,9 +3,10 @@
 import re
 import types
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, Field, StringConstraints, ValidationError
 from pydantic_core import ErrorDetails
@@ -15,6 +16,7 @@ from edgekd.core.errors import Problem, nearest
 from edgekd.core.refs import Use, UseStage, UseTask
 from edgekd.pipeline.document import Document, Steps, spell
 
+U = TypeVar("U", bound=Use)
 StageName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$", max_length=60)]
 
 
@@ -42,12 +44,44 @@ class Pipeline(Config):
     """The stages by name; `$name` refers to another stage's result."""
 
 
-def validate(document: Document, beside: Path) -> tuple[Pipeline | None, list[Problem]]:
-    """Return the typed pipeline, or every problem of the file; paths are relative to `beside`."""
+@dataclass(frozen=True)
+class Reading:
+    """A pipeline file as far as it could be typed."""
+
+    pipeline: Pipeline | None
+    task: UseTask | None
+    stages: Mapping[str, UseStage]
+    """The stages without problems of their own."""
+    problems: Sequence[Problem]
+
+
+def validate(document: Document, beside: Path) -> Reading:
+    """Return the typed pipeline, and every problem of the file; paths are relative to `beside`."""
+    context = {"beside": beside}
     try:
-        return Pipeline.model_validate(document.value, context={"beside": beside}), []
+        pipeline = Pipeline.model_validate(document.value, context=context)
     except ValidationError as error:
-        return None, [_problem(details, document) for details in error.errors()]
+        problems = [_problem(details, document) for details in error.errors()]
+        stages = document.value.get("stages")
+        parts = {
+            name: _typed(UseStage, value, context)
+            for name, value in (stages if isinstance(stages, dict) else {}).items()
+        }
+        return Reading(
+            None,
+            _typed(UseTask, document.value.get("task"), context),
+            {name: part for name, part in parts.items() if part is not None},
+            problems,
+        )
+    return Reading(pipeline, pipeline.task, pipeline.stages, ())
+
+
+def _typed(kind: type[U], value: object, context: dict[str, Path]) -> U | None:
+    """Return a part of a file that is right by itself, else None."""
+    try:
+        return kind.model_validate(value, context=context)
+    except ValidationError:
+        return None
 
 
 def _problem(details: ErrorDetails, document: Document) -> Problem:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 from filelock import FileLock
 
 from edgekd.core.artifact import MANIFEST, Manifest, digest_file, digest_json
@@ -27,6 +28,7 @@ class Store:
             for name in ("results", "tmp", "locks", "plans", "latest", "logs"):
                 (self.root / name).mkdir(parents=True, exist_ok=True)
             (self.root / ".gitignore").write_text("*\n")
+            self._sweep()
         except OSError as error:
             raise RequestError(
                 Problem(
@@ -36,6 +38,13 @@ class Store:
                     "--store",
                 )
             ) from error
+
+    def _sweep(self) -> None:
+        """Remove what runs left that were killed: half-filled folders of processes that ended."""
+        for path in (self.root / "tmp").iterdir():
+            owner = path.name.rpartition("-")[2]
+            if owner.isdigit() and not psutil.pid_exists(int(owner)):
+                shutil.rmtree(path, ignore_errors=True)
 
     def folder(self, key: str) -> Path:
         """Return where the result of a key lies, or would lie."""

@@ -23,7 +23,8 @@ from edgekd.core.quantity import Quantity
 from edgekd.core.refs import Ref, UseTask, as_read
 from edgekd.core.registry import load_user_module
 from edgekd.pipeline.graph import implied_export
-from edgekd.pipeline.resolve import Request, resolve
+from edgekd.pipeline.resolve import resolve
+from edgekd.pipeline.resolved import Request
 
 SECONDS_BETWEEN_PROGRESS = 0.1
 
@@ -74,10 +75,11 @@ def main() -> None:
     channel = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # what anything prints from here on goes to the log, not between the answers
     tasks: dict[str, Task] = {}
+    loaded: set[tuple[str, str]] = set()
     for line in sys.stdin:
         request = json.loads(line)
         try:
-            _say(channel, {"answer": "done"} | _answer(request, channel, tasks))
+            _say(channel, {"answer": "done"} | _answer(request, channel, tasks, loaded))
         except EdgekdError as error:
             _say(channel, {"answer": "refused"} | _described(error))
         except Exception as error:  # any fault of a plug-in ends its stage, not the worker
@@ -90,13 +92,22 @@ def plain(facts: Facts) -> dict[str, Any]:
     return {k: v.as_dict() if isinstance(v, Quantity) else v for k, v in facts.items()}
 
 
-def _answer(request: dict[str, Any], channel: IO[str], tasks: dict[str, Task]) -> dict[str, Any]:
+def _answer(
+    request: dict[str, Any],
+    channel: IO[str],
+    tasks: dict[str, Task],
+    loaded: set[tuple[str, str]],
+) -> dict[str, Any]:
+    """Return what was asked for; `loaded` holds the plug-in modules that are imported."""
     if request["do"] == "resolve":
-        asked = Request(**request["request"])
-        return {"resolved": resolve(asked).as_dict()}
-    for path in request["plugins"]:
-        if not any(getattr(m, "__file__", None) == path for m in list(sys.modules.values())):
-            load_user_module(path, Path("/"))
+        resolved = resolve(Request(**request["request"]))
+        beside = str(Path(resolved.request.file).parent)
+        loaded |= {(reference, beside) for reference in resolved.plugins}
+        return {"resolved": resolved.as_dict()}
+    for reference in request["plugins"]:
+        if (reference, request["beside"]) not in loaded:
+            load_user_module(reference, Path(request["beside"]))
+            loaded.add((reference, request["beside"]))
     run = StageRun(
         name=request["name"],
         out=Path(request["out"]),

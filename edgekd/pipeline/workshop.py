@@ -12,7 +12,7 @@ from typing import Any
 
 from edgekd.core import errors
 from edgekd.core.errors import EdgekdError, Problem, RequestError, StageError
-from edgekd.pipeline.resolve import Request, Resolved
+from edgekd.pipeline.resolved import Request, Resolved
 
 SECONDS_TO_END = 5
 

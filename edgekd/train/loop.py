@@ -102,8 +102,12 @@ def _one_epoch(
     if lesson.teacher is not None:
         lesson.teacher.eval()
     batches = lesson.task.batches("train", options.batch_size, device=lesson.device, rng=order)
+    taken = 0
     for step, given in enumerate(batches):
         batch = given
+        if step and len(batch["ids"]) == 1:  # batch norm needs two; the example comes again
+            continue
+        taken += 1
         for augment in augments:
             batch = augment(batch, chance)
         loss, parts = _losses(lesson, _channels_last(batch))
@@ -117,7 +121,7 @@ def _one_epoch(
             sums[name] = sums.get(name, torch.zeros_like(value)) + value.detach()
         if step % 20 == 0:
             lesson.progress((epoch - 1) * per_epoch + step, options.epochs * per_epoch, "training")
-    return {name: value.item() / per_epoch for name, value in sums.items()}
+    return {name: value.item() / taken for name, value in sums.items()}
 
 
 def write_history(folder: Path, history: dict[str, Any]) -> None:

@@ -40,7 +40,7 @@ SIGNATURE = Signature(
 
 def test_it_is_named_after_its_file_and_built_like_any_other(tmp_path):
     (tmp_path / "my_network.py").write_text(FILE.replace("NAME", "build"))
-    path = load_user_module("my_network.py", tmp_path)
+    (path,) = load_user_module("my_network.py", tmp_path)
     use = UseModel.model_validate({"kind": "my_network", "hidden": 5})
     assert use.build()(SIGNATURE)(torch.rand(2, 1, 4, 4)).shape == (2, 3)
     assert kinds.model.get("my_network").source == path

@@ -3,7 +3,8 @@
 import pytest
 
 from edgekd.core.errors import RequestError
-from edgekd.pipeline.resolve import Request, resolve
+from edgekd.pipeline.resolve import resolve
+from edgekd.pipeline.resolved import Request
 
 GOOD = """\
 name: good

@@ -160,3 +160,84 @@ def test_a_plugin_that_raises_is_a_failed_stage_with_its_log(own):
 def test_a_worker_that_dies_is_a_failed_stage(own):
     with pytest.raises(StageError, match="ended with status 7"):
         own("[dies]")
+
+
+def test_a_plugin_package_serves_a_run_after_a_plan_and_its_modules_count(
+    tiny, tmp_path, monkeypatch
+):
+    package = tmp_path / "site" / "mypkg"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("from mypkg import hint\n")
+    source = (
+        '"""A loss."""\nfrom edgekd.core.kinds import objective\n\n'
+        '@objective(name="own_hint")\ndef own_hint(config, *, student_logits):\n'
+        "    return student_logits.square().mean(-1)\n"
+    )
+    (package / "hint.py").write_text(source)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site"))
+    text = TINY.replace("seed: 0\n", "seed: 0\nplugins: [mypkg]\n").replace(
+        "cross_entropy]", "cross_entropy, own_hint]"
+    )
+    (tmp_path / "tiny.yaml").write_text(text)
+    edgekd.plan("tiny.yaml")
+    assert list(tiny(text, until="student").ran) == ["teacher", "student"]
+    (package / "hint.py").write_text(source + "# changed\n")
+    assert "code" in edgekd.plan("tiny.yaml").step("student").reasons[0]
+
+
+def test_a_nearer_target_file_is_found_by_the_next_plan(tiny, tmp_path):
+    text = TINY + "  onnx: {kind: export, model: $student, runtime: onnxruntime}\n"
+    (tmp_path / "tiny.yaml").write_text(text)
+    before = edgekd.plan("tiny.yaml").step("onnx").key
+    (tmp_path / "targets").mkdir()
+    (tmp_path / "targets" / "cpu.yaml").write_text(
+        "description: mine\ntransport: {kind: local}\nruntimes: [onnxruntime]\nthreads: 2\n"
+    )
+    assert edgekd.plan("tiny.yaml").step("onnx").key != before
+
+
+def test_an_unwritable_folder_for_runs_is_refused_before_anything_runs(tiny, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RequestError, match="--runs"):
+        tiny(runs=tmp_path / "file" / "runs")
+    assert not list((tmp_path / ".edgekd" / "results").iterdir())
+
+
+def test_a_damaged_record_of_another_run_disturbs_no_run(tiny, tmp_path):
+    (tmp_path / "runs" / "old").mkdir(parents=True)
+    (tmp_path / "runs" / "old" / "run.json").write_text('{"name": "old"}')
+    (tmp_path / "runs" / "older").mkdir()
+    (tmp_path / "runs" / "older" / "run.json").write_text("{")
+    assert tiny(until="teacher").exit_code == 0
+
+
+def test_a_last_batch_of_one_example_is_no_trouble(tiny):
+    assert tiny(sets=["task.train_examples=65"], until="teacher").exit_code == 0
+
+
+def test_what_a_killed_run_left_is_swept(tiny, tmp_path):
+    tiny(until="teacher")
+    left = tmp_path / ".edgekd" / "tmp" / "0123-99999999"
+    left.mkdir()
+    tiny(until="teacher")
+    assert not left.exists()
+
+
+def test_typing_mistakes_and_dangling_references_come_together(tiny):
+    text = TINY.replace("epochs: 2", "epochs: two").replace("model: $student", "model: $studnt")
+    with pytest.raises(RequestError) as caught:
+        tiny(text.replace("data: digits", "data: digitz"))
+    found = str(caught.value)
+    for words in ("found 'two'", "Did you mean 'student'", "Did you mean 'digits'"):
+        assert words in found
+
+
+def test_a_long_chain_of_teachers_plans_at_once(tiny, tmp_path):
+    stages = "".join(
+        f"  s{i}:\n    kind: distill\n    teacher: $s{i - 1}\n    model: $s{i - 1}\n"
+        "    objective: [kd]\n"
+        for i in range(1, 60)
+    )
+    text = TINY[: TINY.index("  student:")].replace("  teacher:", "  s0:") + stages
+    (tmp_path / "tiny.yaml").write_text(text)
+    assert len(edgekd.plan("tiny.yaml").steps) == 60

@@ -5,11 +5,16 @@ import torch
 
 from edgekd.core import kinds
 from edgekd.core.config import Config
-from edgekd.core.registry import Plugin
+from edgekd.core.registry import PACKAGE, Plugin
 from edgekd.core.signals import SIGNALS
 from edgekd.testing.conformance import EVERY_OBJECTIVE, EVERY_PLUGIN, teaches_the_student
 
-ALL = [(kind, name) for kind, registry in kinds.KINDS.items() for name in registry.names()]
+ALL = [
+    (kind, plugin.name)
+    for kind, registry in kinds.KINDS.items()
+    for plugin in registry
+    if plugin.source.is_relative_to(PACKAGE)  # another test's plug-ins are not ours
+]
 
 
 @pytest.mark.parametrize("promise", EVERY_PLUGIN, ids=lambda p: p.__name__)

@@ -59,11 +59,11 @@ class ImageFolder:
         return _classes(self.root / "train")
 
     def files(self) -> Sequence[Path]:
-        """Return the folder of each split; RequestError with all that is wrong with them."""
+        """Return the folder of all splits; RequestError with all that is wrong with them."""
         problems = list(self._problems())
         if problems:
             raise RequestError(problems)
-        return tuple(self._folders.values())
+        return (Path(self.options.root),)
 
     def load(self, split: Split) -> Arrays:
         """Return `image` uint8 [n, height, width, channels] and `label` int64 [n]."""

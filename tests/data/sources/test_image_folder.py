@@ -65,7 +65,7 @@ def test_a_folder_for_validation_is_used_under_either_name(root, name):
     for label, color in COLORS.items():
         paint(root / name, label, color, 3)
     source = build(root)
-    assert root / name in source.files()
+    assert source.files() == (root,)
     assert [len(source.load(s)["label"]) for s in ("train", "validation", "test")] == [40, 6, 10]
 
 

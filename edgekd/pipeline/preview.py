@@ -1,0 +1,66 @@
+"""What stages can say is wrong before anything runs."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from edgekd.core.errors import Problem
+from edgekd.core.protocols import Task
+from edgekd.core.refs import Ref, UseModel, UseRuntime, UseStage
+from edgekd.pipeline.document import Document, Steps
+from edgekd.pipeline.graph import IMPLIED_RUNTIME
+
+
+@dataclass(frozen=True)
+class StagePreview:
+    """What a stage's check may look at: see `core.protocols.Preview`.
+
+    A stage that could not be read itself is None to the others: its own problems are reported.
+    """
+
+    stages: Mapping[str, UseStage]
+    task: Task
+    targets: Mapping[str, Mapping[str, Any]]
+
+    def model(self, ref: Ref) -> UseModel | None:
+        """Return the definition of the model that a stage will make, where it is known."""
+        source = self._option(ref, "model")
+        if isinstance(source, Ref):
+            return self.model(source)
+        return source if isinstance(source, UseModel) else None
+
+    def runtime(self, ref: Ref) -> str | None:
+        """Return the runtime of the program that a reference leads to, where it is known."""
+        if ref.stage not in self.stages:
+            return None
+        use = self._option(ref, "runtime")
+        return use.kind if isinstance(use, UseRuntime) else IMPLIED_RUNTIME
+
+    def kind(self, ref: Ref) -> str | None:
+        """Return the kind of the stage that a reference leads to, where it is known."""
+        return self.stages[ref.stage].kind if ref.stage in self.stages else None
+
+    def _option(self, ref: Ref, name: str) -> object:
+        stage = self.stages.get(ref.stage)
+        return getattr(stage.options, name, None) if stage else None
+
+
+def check_stages(
+    stages: Mapping[str, UseStage],
+    task: Task,
+    targets: Mapping[str, Mapping[str, Any]],
+    document: Document,
+) -> Iterator[Problem]:
+    """Yield every problem that a stage's own check finds, at its place in the file."""
+    preview = StagePreview(stages, task, targets)
+    for name, use in stages.items():
+        check = use.plugin.traits.get("check")
+        for problem in check(use.options, preview) if check else ():
+            path = ".".join(part for part in ("stages", name, problem.path) if part)
+            place = document.place(_steps(path))
+            yield Problem(path, problem.message, problem.next_step, place)
+
+
+def _steps(path: str) -> Steps:
+    flat = path.replace("[", ".").replace("]", "")
+    return tuple(int(part) if part.isdigit() else part for part in flat.split("."))

@@ -1,0 +1,68 @@
+"""A request and the pipeline that it resolves to, as JSON values that the parent plans with."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asked for."""
+
+    file: str
+    """Absolute path of the pipeline file."""
+    sets: Sequence[str] = ()
+    """Overrides, `path=value`."""
+    targets: Sequence[str] = ()
+    """Devices to measure on instead of the file's."""
+
+
+@dataclass(frozen=True)
+class ResolvedStage:
+    """A stage with all that its result depends on, except what is only known when it runs."""
+
+    name: str
+    kind: str
+    makes: str
+    options: Mapping[str, Any]
+    inputs: Sequence[str]
+    seed: int
+    implied_by: str
+    reads_data: bool
+    code: str
+    """Digest of the source of the stage, of its plug-ins and of what they import."""
+    libraries: Mapping[str, str]
+    files: Sequence[str]
+    """Paths whose content the result depends on."""
+    paths: Sequence[str]
+    """Options that are paths: what lies there counts, not where."""
+    targets: Mapping[str, Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """A pipeline, ready to be planned."""
+
+    name: str
+    request: Request
+    text: str
+    device: str
+    threads: int
+    plugins: Sequence[str]
+    """Modules to import first, as the file names them."""
+    task: Mapping[str, Any]
+    stages: Sequence[ResolvedStage]
+    depends: Mapping[str, str] = field(default_factory=dict)
+    """Files that this was read from besides the pipeline file, with their SHA-256."""
+    target_files: Mapping[str, str] = field(default_factory=dict)
+    """Where each target was found: another file may be nearer the next time."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return asdict(self)
+
+    @staticmethod
+    def from_dict(data: Mapping[str, Any]) -> "Resolved":
+        """Return what `as_dict` described."""
+        stages = tuple(ResolvedStage(**stage) for stage in data["stages"])
+        return Resolved(**{**data, "request": Request(**data["request"]), "stages": stages})

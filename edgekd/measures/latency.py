@@ -1,7 +1,7 @@
 """How long a program takes: to load, for its first answer, and for each one after.
 
 Percentiles are over all measured runs; one that the number of runs does not support is left out.
-Intervals resample restarts.
+Intervals rest on whole restarts.
 """
 
 from collections.abc import Mapping, Sequence

@@ -17,6 +17,7 @@ from edgekd.core.errors import nearest
 from edgekd.core.quantity import Quantity
 from edgekd.core.registry import Plugin
 from edgekd.core.results import Verdict
+from edgekd.core.signals import EVIDENCE
 
 LIMIT = re.compile(r"\s*(<=|>=|<|>)\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*")
 EXPECTED = 'expected <=, <, >= or > and a number, in quotes, as in "<= 5"'
@@ -36,6 +37,8 @@ class Term:
     """Whether it rests on running the program against a clock."""
     compares: bool
     """Whether it rests on timing the reference too."""
+    estimated: bool
+    """Whether it is a mean over examples, whose interval reaches inside the bounds."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,7 @@ def terms() -> dict[str, Term]:
             plugin.traits["bounds"],
             bool({"restarts", "latencies_ms"} & set(plugin.needs)),
             "reference_latencies_ms" in plugin.needs,
+            not set(plugin.needs) & set(EVIDENCE),
         )
         for plugin in kinds.measure
         for name in gate_names(plugin)
@@ -110,6 +114,11 @@ def check_gate(name: str, text: object) -> Limit:
         )
     if not _reachable(term, limit):
         raise ValueError(f"'{limit.text}' cannot be met: {_range(term)}. {_legal(term, limit)}")
+    if term.estimated and limit.value == term.bounds[0 if upper else 1]:
+        raise ValueError(
+            f"'{limit.text}' cannot be met: {name} is estimated from examples, and its interval "
+            f"always reaches beyond {limit.value:g}. {_legal(term, limit)}"
+        )
     return limit
 
 
@@ -130,15 +139,13 @@ def _range(term: Term) -> str:
 
 
 def _legal(term: Term, limit: Limit) -> str:
-    """Return the nearest limit that could be met."""
+    """Return what limit could be met."""
     least, most = term.bounds
-    if most is not None and most < limit.value <= 100 * most:
+    if most is not None and most < limit.value < 100 * most:
         return f'As a share that may be "{limit.relation} {limit.value / 100:g}".'
-    end = least if limit.relation.startswith("<") else most
-    relation = ">" if term.bounds[1] is None else limit.relation[0] + "="
-    if relation == ">":
-        return f"Give a number above {end:g}."
-    return f'The strictest limit is "{relation} {end:g}".'
+    if limit.relation.startswith("<"):
+        return f"Give a number above {least:g}."
+    return f"Give a number below {most:g}."
 
 
 def read_gates(value: object) -> object:

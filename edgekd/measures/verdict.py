@@ -1,5 +1,6 @@
 """Whether a program keeps its gates, and why that is said."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,6 +9,9 @@ from edgekd.core.quantity import Quantity
 from edgekd.core.results import Gate, Verdict
 from edgekd.measures.contract import Limit, gate_names, read_limit, terms
 from edgekd.ops.statistics import least_n
+
+TIMED = ("latencies_ms", "reference_latencies_ms")
+PERCENTILE = re.compile(r"latency_p(\d+)_ms")
 
 
 def limits_on(
@@ -73,8 +77,9 @@ def _missing(name: str, evidence: Mapping[str, Any]) -> str:
     absent = [need for need in needs if need not in evidence]
     if absent:
         return f"nothing to measure it by: no {', '.join(absent)}"
-    runs = sum(map(len, evidence["latencies_ms"]))
-    percentile = int(name.removeprefix("latency_p").removesuffix("_ms"))
+    runs = min(sum(map(len, evidence[need])) for need in needs if need in TIMED)
+    match = PERCENTILE.fullmatch(name)
+    percentile = int(match[1]) if match else 50  # a speedup is of medians
     return (
         f"the {percentile}th percentile needs {least_n(percentile)} runs and rests on {runs}; "
         "raise bench.min_runs or bench.restarts"

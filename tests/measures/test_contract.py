@@ -47,13 +47,18 @@ def test_anything_else_is_no_limit(text: object) -> None:
     ("name", "text", "said"),
     [
         ("agreement", ">= 1.5", "between 0 and 1"),
-        ("agreement", "> 1", '">= 1"'),
+        ("agreement", "> 1", "a number below 1."),
+        ("agreement", ">= 1", "its interval always reaches beyond 1. Give a number below 1."),
+        ("accuracy", ">= 1.0", "estimated from examples"),
+        ("accuracy", ">= 100", "a number below 1."),
+        ("accuracy_drop", "<= -1", "Give a number above -1."),
+        ("ece", "<= 0", "Give a number above 0."),
         ("accuracy", ">= 95", '">= 0.95"'),
         ("accuracy", "<= 0.5", "refuse a program for being good"),
-        ("accuracy_drop", "<= -2", '"<= -1"'),
+        ("accuracy_drop", "<= -2", "a number above -1."),
         ("latency_p50_ms", "<= 0", "above 0"),
         ("latency_p50_ms", ">= 5", '"<= 5"'),
-        ("ece", "< 0", '"<= 0"'),
+        ("ece", "< 0", "a number above 0."),
         ("speedup", "<= 2", '">= 2"'),
         ("latncy_p50_ms", "<= 5", "Did you mean 'latency_p50_ms'"),
     ],
@@ -69,12 +74,13 @@ def test_a_limit_that_nothing_could_keep_is_refused_with_the_nearest_that_can(
 @pytest.mark.parametrize(
     ("name", "text"),
     [
-        ("accuracy", ">= 1"),
+        ("accuracy", ">= 0.999"),
         ("accuracy_drop", "<= -0.5"),
-        ("accuracy_drop", "<= -1"),
+        ("accuracy_drop", "<= 0"),
+        ("accuracy_drop", "<= 1"),
         ("latency_p99_ms", "< 0.001"),
         ("speedup", ">= 4"),
-        ("ece", "<= 0"),
+        ("ece", "<= 0.001"),
     ],
 )
 def test_a_strict_limit_is_a_limit(name: str, text: str) -> None:
@@ -117,6 +123,15 @@ def verdict(name: str, quantities: dict[str, Quantity], objection: str = "") -> 
 def test_a_percentile_that_was_refused_says_how_many_runs_it_needs() -> None:
     assert verdict("latency_p99_ms", {})[0] == "inconclusive"
     assert "needs 662 runs and rests on 20" in verdict("latency_p99_ms", {})[1]
+
+
+def test_a_speedup_over_too_few_runs_says_how_many_it_needs() -> None:
+    evidence = {"latencies_ms": [[1.0] * 5] * 2, "reference_latencies_ms": [[1.0] * 5] * 2}
+    gate = judge(
+        "speedup", read_limit(">= 2"), program="p", target="t", quantities={}, evidence=evidence
+    )
+    assert gate.verdict == "inconclusive"
+    assert "the 50th percentile needs 11 runs and rests on 10" in gate.reason
 
 
 def test_an_objection_keeps_timed_gates_open_and_no_others() -> None:

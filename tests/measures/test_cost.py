@@ -32,7 +32,8 @@ def test_load_first_and_steady_are_three_numbers() -> None:
     starts = [restart(load_ms=value, first_ms=value / 10) for value in (10.0, 20.0, 60.0)]
     found = latency(Latency(), latencies_ms=[np.full(20, 0.5)] * 3, restarts=starts)
     assert found["load_ms"].value == 20
-    assert (found["load_ms"].low, found["load_ms"].high) == (10, 60)
+    assert found["load_ms"].low < 10
+    assert found["load_ms"].high > 60
     assert found["first_ms"].value == 2
     assert found["latency_p50_ms"].value == 0.5
 
@@ -40,7 +41,10 @@ def test_load_first_and_steady_are_three_numbers() -> None:
 def test_memory_is_the_median_peak_of_the_processes() -> None:
     peaks = [restart(peak_rss_mib=value) for value in (50.0, 51.0, 70.0)]
     found = memory(Memory(), restarts=peaks)["peak_rss_mib"]
-    assert (found.value, found.low, found.high, found.unit) == (51, 50, 70, "MiB")
+    assert (found.value, found.unit) == (51, "MiB")
+    assert found.low is not None
+    assert found.high is not None
+    assert found.low < 50 < 70 < found.high
 
 
 def test_a_size_is_exact() -> None:

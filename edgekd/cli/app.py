@@ -108,13 +108,16 @@ def why(
     file: File,
     stage: Annotated[str, typer.Argument(metavar="STAGE", help="A stage of the file.")],
     sets: Sets = None,
+    target: Targets = None,
     store: StoreFolder = STORE,
+    as_json: AsJson = False,
 ) -> None:
     """Say why a stage would run, or that it is kept."""
     import edgekd
     from edgekd.cli.plans import print_why
 
-    print_why(edgekd.plan(file, sets=sets or (), store=store), stage)
+    planned = edgekd.plan(file, sets=sets or (), targets=target or (), store=store)
+    print_why(planned, stage, as_json)
 
 
 @app.command()
@@ -147,14 +150,15 @@ def list_kind(
     kind: Annotated[
         str | None, typer.Argument(metavar="KIND", help="objective, model, stage, ...")
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """List the plug-ins of a kind, or the kinds."""
     from edgekd.cli.plugins import print_kinds, print_plugins
 
     if kind is None:
-        print_kinds()
+        print_kinds(as_json)
     else:
-        print_plugins(kind)
+        print_plugins(kind, as_json)
 
 
 @app.command()

@@ -35,9 +35,13 @@ def plan_as_json(plan: Plan) -> str:
     return json.dumps({"name": plan.resolved.name, "steps": steps}, indent=1)
 
 
-def print_why(plan: Plan, name: str) -> None:
+def print_why(plan: Plan, name: str, as_json: bool) -> None:
     """Print why a stage runs, down to what changed first."""
     step = plan.step(name)
+    if as_json:
+        found = {"stage": name, "action": step.action, "reasons": explain(plan, name)}
+        typer.echo(json.dumps(found, indent=1))
+        return
     if step.kept is not None:
         typer.echo(
             f"{name} is kept: made {step.kept.started_at}, nothing that it rests on changed."

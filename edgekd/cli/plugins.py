@@ -12,16 +12,22 @@ from edgekd.core.registry import Plugin, Registry
 from edgekd.core.signals import SIGNALS
 
 
-def print_kinds() -> None:
+def print_kinds(as_json: bool) -> None:
     """Print the kinds with their counts."""
+    if as_json:
+        typer.echo(json.dumps({kind: r.names() for kind, r in KINDS.items()}, indent=1))
+        return
     for kind, registry in KINDS.items():
         typer.echo(f"  {kind:<10} {len(registry.names()):>3}  edgekd list {kind}")
 
 
-def print_plugins(kind: str) -> None:
+def print_plugins(kind: str, as_json: bool) -> None:
     """Print the names of a kind with one line each; imports none of them."""
     registry = _registry(kind)
     names = registry.names()
+    if as_json:
+        typer.echo(json.dumps({name: registry.summary(name) for name in names}, indent=1))
+        return
     width = max(map(len, names), default=0)
     for name in names:
         typer.echo(f"  {name:<{width}}  {registry.summary(name)}")

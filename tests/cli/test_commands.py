@@ -55,6 +55,9 @@ def test_what_answers_at_once_loads_no_torch(arguments, tmp_path):
 
 def test_list_and_show_say_what_a_plugin_is(tmp_path):
     assert "kd " in edgekd("list", "objective", cwd=tmp_path).stdout
+    listed = json.loads(edgekd("list", "objective", "--json", cwd=tmp_path).stdout)
+    assert "kd" in listed
+    assert "kd" in json.loads(edgekd("list", "--json", cwd=tmp_path).stdout)["objective"]
     shown = edgekd("show", "objective", "kd", cwd=tmp_path).stdout
     for word in ("1503.02531", "temperature (default 4.0)", "teacher_logits", "{kind: kd"):
         assert word in shown
@@ -93,6 +96,8 @@ def test_a_run_without_a_terminal_prints_plain_lines_and_records_itself(file):
     assert "Nothing to do" in again.stdout
     why = edgekd("why", "tiny.yaml", "teacher", "--set", "seed=3", cwd=file.parent)
     assert why.stdout.strip() == "teacher: seed: 0 -> 3"
+    kept = edgekd("why", "tiny.yaml", "teacher", "--json", cwd=file.parent)
+    assert json.loads(kept.stdout) == {"stage": "teacher", "action": "keep", "reasons": []}
     planned = edgekd("plan", "tiny.yaml", cwd=file.parent).stdout
     assert "2 of 3 stages would run" in planned
 

@@ -1,24 +1,19 @@
 """Make the report document of a run's evidence."""
 
-import platform
-from collections.abc import Mapping, Sequence
-from datetime import datetime
-from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from collections.abc import Mapping
 
-from edgekd.core.artifact import Manifest
-from edgekd.core.quantity import Quantity, significant
-from edgekd.core.results import MeasuredTarget, Measurement
+from edgekd.core.results import MeasuredProgram, MeasuredTarget, Measurement
 from edgekd.report.changes import Change, changes
 from edgekd.report.evidence import Evidence, History, Validation
+from edgekd.report.lineage import Lineage, lineage
+from edgekd.report.provenance import kept, provenance
+from edgekd.report.quantized import quantized
 from edgekd.report.schema import (
     Check,
     Epoch,
     Machine,
-    Provenance,
     Report,
     Row,
-    StageRecord,
     Step,
     Training,
 )
@@ -33,10 +28,12 @@ def build_report(evidence: Evidence) -> Report:
     marks = {machine.name: machine.marks for check in checks for machine in check.machines}
     return Report(
         name=evidence.origin.name,
-        headline=summarise([v.measurements for v in evidence.validations], marks),
+        headline=summarise(
+            [(v.measurements, allows_inconclusive(v)) for v in evidence.validations], marks
+        ),
         checks=checks,
         training=[_training(name, history) for name, history in evidence.histories.items()],
-        provenance=_provenance(evidence),
+        provenance=provenance(evidence),
     )
 
 
@@ -52,7 +49,10 @@ def _check(evidence: Evidence, validation: Validation) -> Check:
         trade_off(name, of, [g for g in found.gates if g.target == name], found.reference)
         for name, of in measured.items()
     ]
-    said = changes(found)
+    descent = lineage(found, validation.manifest, evidence.stages)
+    said = changes(found, descent.before)
+    shown = sorted(found.programs, key=lambda program: program.name in descent.controls)
+    order = [program.name for program in shown]
     return Check(
         stage=validation.stage,
         reference=found.reference,
@@ -60,22 +60,37 @@ def _check(evidence: Evidence, validation: Validation) -> Check:
         examples=found.examples,
         quality_name=QUALITY,
         machines=[_machine(evidence, validation, target) for target in found.targets],
-        steps=[
-            Step(
-                program=p.name,
-                role=p.role,
-                runtime=p.runtime,
-                precision=p.precision,
-                parameters=p.parameters,
-                file=p.file,
-                digest=p.digest,
-                size=size_of(p),
-            )
-            for p in found.programs
+        steps=[_step(program, descent) for program in shown],
+        rows=[
+            _row(validation, m, said)
+            for m in sorted(found.measurements, key=lambda m: order.index(m.program))
         ],
-        rows=[_row(validation, m, said) for m in found.measurements],
+        quantized=list(quantized(validation, descent.parents, evidence.stages)),
         gates=found.gates,
+        inconclusive_allowed=allows_inconclusive(validation),
         trade_offs=[picture for picture in pictures if picture],
+    )
+
+
+def allows_inconclusive(validation: Validation) -> bool:
+    """Tell whether the stage counted only failed gates against the contract."""
+    verdicts = [gate.verdict for gate in validation.measurements.gates]
+    counted = validation.manifest.facts.get("gates_failed")
+    return "inconclusive" in verdicts and counted == verdicts.count("fail")
+
+
+def _step(program: MeasuredProgram, descent: Lineage) -> Step:
+    return Step(
+        program=program.name,
+        role=program.role,
+        control=program.name in descent.controls,
+        before=None if program.role == "reference" else descent.before[program.name],
+        runtime=program.runtime,
+        precision=program.precision,
+        parameters=program.parameters,
+        file=program.file,
+        digest=program.digest,
+        size=size_of(program),
     )
 
 
@@ -102,7 +117,7 @@ def _row(
 def _machine(evidence: Evidence, validation: Validation, target: MeasuredTarget) -> Machine:
     host = dict(validation.manifest.host)
     marks = ["emulated"] if target.emulated else []
-    if _kept(validation.manifest, evidence.origin.started_at):
+    if kept(validation.manifest, evidence.origin.started_at):
         marks.append("kept from an earlier run")
     if any(host.get(name, here) != here for name, here in evidence.host.items()):
         marks.append("taken from another machine")
@@ -117,13 +132,6 @@ def _machine(evidence: Evidence, validation: Validation, target: MeasuredTarget)
     )
 
 
-def _kept(manifest: Manifest, run_started_at: str) -> bool:
-    """Tell whether a stage began before the run did, so that its result was kept."""
-    if not run_started_at:
-        return False
-    return datetime.fromisoformat(manifest.started_at) < datetime.fromisoformat(run_started_at)
-
-
 def _training(stage: str, history: History) -> Training:
     return Training(
         stage=stage,
@@ -131,51 +139,3 @@ def _training(stage: str, history: History) -> Training:
         best_epoch=history.best_epoch,
         epochs=[Epoch(**epoch.model_dump()) for epoch in history.epochs],
     )
-
-
-def _provenance(evidence: Evidence) -> Provenance:
-    origin = evidence.origin
-    return Provenance(
-        pipeline=origin.text,
-        file=origin.file,
-        sets=list(origin.sets),
-        command=origin.command,
-        versions=_versions(("edgekd", "numpy", "matplotlib", "jinja2")),
-        stages=[_stage(manifest, origin.started_at) for manifest in evidence.stages.values()],
-    )
-
-
-def _stage(manifest: Manifest, run_started_at: str) -> StageRecord:
-    seed = manifest.identity.get("seed")
-    return StageRecord(
-        name=manifest.stage,
-        kind=manifest.kind,
-        key=manifest.key,
-        inputs=dict(manifest.inputs),
-        says=str(manifest.facts.get("says", "")),
-        result=_result(manifest.facts.get("result", "")),
-        seconds=manifest.seconds,
-        cpu_seconds=manifest.cpu_seconds,
-        started_at=manifest.started_at,
-        host=dict(manifest.host),
-        kept=_kept(manifest, run_started_at),
-        seed=seed if isinstance(seed, int) else None,
-        identity=dict(manifest.identity),
-    )
-
-
-def _result(fact: Any) -> str:
-    """Return a stage's one number that matters as text."""
-    if isinstance(fact, Mapping) and {"value", "unit"} <= {*fact}:
-        return str(Quantity(**fact))
-    return significant(fact) if isinstance(fact, float) else str(fact)
-
-
-def _versions(distributions: Sequence[str]) -> dict[str, str]:
-    found = {"python": platform.python_version()}
-    for name in distributions:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:  # run from a checkout that is not installed
-            continue
-    return found

@@ -18,33 +18,28 @@ class Change:
     gained: bool
 
 
-def changes(found: Measurements) -> dict[tuple[str, str], Change]:
-    """Return, by program and target, what changed.
-
-    A step of the lineage is compared with the one before, a candidate with the lineage's last,
-    the first step with the reference.
-    """
+def changes(found: Measurements, before: Mapping[str, str]) -> dict[tuple[str, str], Change]:
+    """Return, by program and target, what changed; `before` names what each is compared with."""
     said = {}
     by_place = {(m.program, m.target): m.quantities for m in found.measurements}
-    for program, before in _pairs(found):
+    for program, old_one in _pairs(found, before):
         for target in found.targets:
-            new, old = (by_place.get((p.name, target.name)) for p in (program, before))
+            new, old = (by_place.get((p.name, target.name)) for p in (program, old_one))
             if new is not None and old is not None:
                 parts = dict(_differences(new, old, timed=not target.emulated))
-                parts |= _size(program, before)
+                parts |= _size(program, old_one)
                 gained = any(parts.values())
-                said[program.name, target.name] = Change(_phrase(parts, before.name), gained)
+                said[program.name, target.name] = Change(_phrase(parts, old_one.name), gained)
     return said
 
 
-def _pairs(found: Measurements) -> Iterator[tuple[MeasuredProgram, MeasuredProgram]]:
-    before = next((p for p in found.programs if p.name == found.reference), None)
+def _pairs(
+    found: Measurements, before: Mapping[str, str]
+) -> Iterator[tuple[MeasuredProgram, MeasuredProgram]]:
+    named = {program.name: program for program in found.programs}
     for program in found.programs:
-        if program.role == "reference" or before is None:
-            continue
-        yield program, before
-        if program.role == "along":
-            before = program
+        if program.role != "reference":
+            yield program, named[before[program.name]]
 
 
 def _differences(

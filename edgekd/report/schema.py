@@ -63,6 +63,10 @@ class Step(Document):
 
     program: str
     role: Role
+    control: bool
+    """Whether it was measured beside the way: no candidate was made from it."""
+    before: str | None
+    """The measured program that it is compared with; None for the reference."""
     runtime: str
     precision: str
     parameters: int | None
@@ -123,6 +127,29 @@ class Row(Document):
     per_class: dict[str, Quantity]
 
 
+class Quantized(Document):
+    """What quantization cost and gained: a candidate against the same model in fp32."""
+
+    program: str
+    target: str
+    stage: str
+    """The stage whose model was quantized."""
+    parent: str | None
+    """The program of that model in fp32; None, and nothing else, where it was not measured."""
+    form: str
+    """Precision and runtime of the parent."""
+    accuracy: Quantity | None
+    """The candidate's minus the parent's, on the split of the check."""
+    paired: bool
+    """Whether the interval compares the answers to each example, and not two scores."""
+    size: Quantity | None
+    """The candidate's size over the parent's."""
+    latency: Quantity | None
+    """Its median latency over the parent's, restarts paired; None where not taken in turns."""
+    simulated: Quantity | None
+    """The change on the validation split that the stage which quantized found by simulation."""
+
+
 class Candidate(Document):
     """A point of the trade-off."""
 
@@ -157,9 +184,12 @@ class Check(Document):
     quality_name: str
     machines: list[Machine]
     steps: list[Step]
-    """In the order of the pipeline."""
+    """The reference, the way, the candidates; controls last."""
     rows: list[Row]
+    quantized: list[Quantized]
     gates: list[Gate]
+    inconclusive_allowed: bool
+    """Whether a gate that is inconclusive does not break the contract."""
     trade_offs: list[TradeOff]
 
 

@@ -18,14 +18,18 @@ _WORST_LAST = ("pass", "not_judged", "inconclusive", "fail")
 
 
 def summarise(
-    found: Sequence[Measurements], marks: Mapping[str, list[str]] | None = None
+    found: Sequence[tuple[Measurements, bool]], marks: Mapping[str, list[str]] | None = None
 ) -> Headline:
     """Return the verdict over all gates, and the chosen candidate of the first that has one.
 
-    `marks` says by target why its latencies need care.
+    With each check comes whether it allows gates to be inconclusive; `marks` says by target why
+    its latencies need care.
     """
-    verdict, words = verdict_of([gate for one in found for gate in one.gates])
-    for one in found:
+    verdict, words = verdict_of(
+        [gate for one, _ in found for gate in one.gates],
+        [gate for one, allows in found if allows for gate in one.gates],
+    )
+    for one, _ in found:
         if chosen := choose(one):
             program, target = chosen
             return Headline(
@@ -46,15 +50,18 @@ def summarise(
     )
 
 
-def verdict_of(gates: Sequence[Gate]) -> tuple[Outcome, str]:
-    """Return the contract's verdict and how to say it."""
+def verdict_of(gates: Sequence[Gate], lenient: Sequence[Gate] = ()) -> tuple[Outcome, str]:
+    """Return the contract's verdict and how to say it; `lenient` gates may be inconclusive."""
     count = Counter(gate.verdict for gate in gates)
+    allowed = Counter(gate.verdict for gate in lenient)["inconclusive"]
     whole = plural(len(gates), "gate")
     if not gates:
         return "not_judged", "No contract: the pipeline sets no gates"
     if count["fail"]:
         open_too = f", {count['inconclusive']} inconclusive" if count["inconclusive"] else ""
         return "fail", f"Contract not kept: {count['fail']} of {whole} failed{open_too}"
+    if allowed and allowed == count["inconclusive"]:
+        return "pass", f"Contract kept, {plural(allowed, 'gate')} inconclusive and allowed"
     if count["inconclusive"]:
         return (
             "inconclusive",

@@ -44,13 +44,26 @@ def quantity_cell(quantities: Mapping[str, Quantity], name: str, mark: str = "")
     return Cell(str(quantities[name]), None, mark) if name in quantities else Cell("—")
 
 
-def spread_cell(spread: Spread, unit: str = "", *, factor: float = 1.0, mark: str = "") -> Cell:
-    """Return the median, and beside it the ends where they differ."""
+def number_cell(quantities: Mapping[str, Quantity], name: str, mark: str = "") -> Cell:
+    """Return a quantity without its unit, which stands in the head of its column."""
+    cell = quantity_cell(quantities, name, mark)
+    unit = quantities[name].unit if name in quantities else ""
+    return Cell(cell.text.replace(f" {unit}", "", 1) if unit else cell.text, None, cell.mark)
+
+
+def program_cell(check: Check, program: str) -> Cell:
+    """Return a program's name, with a mark where it is no step on the way."""
+    control = any(step.control for step in check.steps if step.program == program)
+    return Cell(program, None, "control" if control else "")
+
+
+def spread_cell(spread: Spread, *, factor: float = 1.0, mark: str = "") -> Cell:
+    """Return the median without its unit, and beside it the ends where they differ."""
     low, middle, high = (
         significant(value * factor) for value in (spread.lowest, spread.median, spread.highest)
     )
     ends = "" if low == high else f"{low} to {high}"
-    return Cell(f"{middle}{unit}", None, "; ".join(filter(None, (ends, mark))))
+    return Cell(middle, None, "; ".join(filter(None, (ends, mark))))
 
 
 def machine_of(check: Check, target: str) -> Machine | None:

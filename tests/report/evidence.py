@@ -29,6 +29,15 @@ PROGRAMS = [
     ("onnx", "candidate", "onnxruntime", "int8", 21_844, 6_102, 0.9611, 0.9639, 0.0188),
     ("pte", "candidate", "executorch", "int8", 18_320, 6_102, 0.9583, 0.9611, 0.0171),
 ]
+CONTROL = ("labels_only", "along", "onnxruntime", "fp32", 46_233, 9_034, 0.9411, 0.945, 0.0403)
+# name, kind, what it was made from
+MODELS = [
+    ("teacher", "teacher", ()),
+    ("student", "distill", ("teacher",)),
+    ("pruned", "prune", ("student",)),
+    ("recovered", "distill", ("teacher", "pruned")),
+    ("int8", "quantize", ("recovered",)),
+]
 LIMITS = {"accuracy_drop": "<= 0.05", "latency_p90_ms": "<= 0.05", "size_mib": "<= 0.1"}
 PIPELINE = """name: quickstart
 seed: 0
@@ -60,37 +69,60 @@ def write_run(
     names: dict[str, str] | None = None,
     trained: bool = True,
     spread: bool = True,
+    control: bool = False,
+    along: tuple[str, ...] = ("student", "pruned", "recovered"),
+    facts: dict[str, object] | None = None,
 ) -> dict[str, Ancestor]:
     """Write a run's folders below `root`; return its ancestors as a report stage sees them.
 
-    `names` renames programs; `spread=False` leaves out reliability and per-class results.
+    `names` renames programs; `spread=False` leaves out reliability and per-class results;
+    `control` measures a student taught by labels alone, named first along the way; `facts` are
+    those of the check.
     """
     chance = random.Random(7)
-    programs = [((names or {}).get(p[0], p[0]), *p[1:]) for p in PROGRAMS]
+    chosen = [p for p in PROGRAMS if p[1] != "along" or p[0] in along]
+    chosen[1:1] = [CONTROL] if control else []
+    programs = [((names or {}).get(p[0], p[0]), *p[1:]) for p in chosen]
     ancestors: dict[str, Ancestor] = {}
-    for index, (name, role, *_) in enumerate(programs):
-        folder = root / f"stage-{index}"
+
+    def add(name: str, kind: str, inputs: tuple[str, ...], facts: dict[str, object]) -> Path:
+        folder = root / f"stage-{len(ancestors)}"
         folder.mkdir(parents=True)
-        kind = {"reference": "teacher", "candidate": "export"}.get(role, "distill")
-        if trained and index in (0, 1, 3):
-            (folder / "history.json").write_text(json.dumps(history(chance, teaching=index > 0)))
-        before = [] if index == 0 else [programs[min(index, 4) - 1][0]]
-        ancestors[name] = _ancestor(folder, name, kind, index, before)
-    folder = root / "check"
-    (folder / "samples").mkdir(parents=True)
+        keys = {one: ancestors[one].manifest.key for one in inputs}
+        ancestors[name] = _ancestor(folder, name, kind, len(ancestors), keys, facts)
+        return folder
+
+    called = dict(zip((p[0] for p in chosen), (p[0] for p in programs), strict=True))
+    models = [*MODELS, *([("labels_only", "distill", ())] if control else [])]
+    for model, kind, inputs in models:
+        named = tuple(called.get(one, one) for one in inputs)
+        folder = add(called.get(model, model), kind, named, _scored(model))
+        if trained and kind in ("teacher", "distill"):
+            (folder / "history.json").write_text(
+                json.dumps(history(chance, teaching="teacher" in inputs))
+            )
+    exports = []
+    for name, role, *_ in programs:
+        exports.append(name if role == "candidate" else f"{name}.onnx")
+        add(exports[-1], "export", ("int8" if role == "candidate" else name,), {})
+    folder = add("check", "validate", tuple(exports), facts or {})
+    (folder / "samples").mkdir()
     found = measure(folder, chance, programs, targets, emulated, limits, labels, spread)
     (folder / "measurements.json").write_text(found.model_dump_json(indent=1))
-    ancestors["check"] = _ancestor(folder, "check", "validate", 7, [p[0] for p in programs])
     return ancestors
 
 
-def _ancestor(folder: Path, name: str, kind: str, index: int, inputs: list[str]) -> Ancestor:
-    key = f"{index + 1:x}8f3a20c1d9e04b7a"[:16]
-    facts = {"says": f"{kind} of {name}", "result": Quantity(0.96 - index / 100, "share").as_dict()}
+def _scored(model: str) -> dict[str, object]:
+    """Return the facts of a stage that scored its model on the validation split."""
+    facts: dict[str, object] = {"measure": "accuracy", "result": Quantity(0.96, "share").as_dict()}
+    return facts | ({"fp32": Quantity(0.961, "share").as_dict()} if model == "int8" else {})
+
+
+def _ancestor(folder, name, kind, index, inputs, facts) -> Ancestor:
     manifest = Manifest(
-        key, name, kind, "model", {"seed": 0, "options": {"kind": kind}},
-        {one: f"{i:x}8f3a20c1d9e04b7a"[:16] for i, one in enumerate(inputs)}, facts, {},
-        f"2026-11-23T09:0{index}:00+00:00", 12.3 * (index + 1), 20.1 * (index + 1), HOST,
+        f"{index + 1:02x}8f3a20c1d9e04b7a"[:16], name, kind, "model",
+        {"seed": 0, "options": {"kind": kind}}, inputs, {"says": f"{kind} of {name}", **facts}, {},
+        f"2026-11-23T09:{index:02}:00+00:00", 12.3 * (index + 1), 20.1 * (index + 1), HOST,
     )  # fmt: skip
     manifest.write(folder)
     return Ancestor(folder, manifest)
@@ -157,7 +189,7 @@ def _measurement(folder, chance, program, target, slow) -> Measurement:
          for _ in range(400)]
         for _ in range(3)
     ]  # fmt: skip
-    file = f"samples/{target}-{next(p[0] for p in PROGRAMS if p[-1] == p50)}.json"
+    file = f"samples/{target}-{next(p[0] for p in (*PROGRAMS, CONTROL) if p[-1] == p50)}.json"
     (folder / file).write_text(json.dumps(restarts))
     values = sorted(x for one in restarts for x in one)
 

@@ -34,11 +34,26 @@ def test_the_same_folders_give_the_same_bytes(tmp_path):
 def test_stages_stand_in_the_order_of_the_pipeline_with_key_time_and_inputs(passing):
     stages = passing.provenance.stages
     assert [s.name for s in stages] == [
-        "teacher", "student", "pruned", "recovered", "onnx", "pte", "check",
+        "teacher", "student", "pruned", "recovered", "int8", "teacher.onnx", "student.onnx",
+        "pruned.onnx", "recovered.onnx", "onnx", "pte", "check",
     ]  # fmt: skip
     assert all(stage.key and stage.seconds > 0 and stage.seed == 0 for stage in stages)
     assert set(stages[1].inputs) == {"teacher"}
-    assert stages[0].result == "96.0 %"
+    assert stages[0].result == "96.0 % accuracy on validation"
+
+
+def test_a_result_that_is_no_score_names_no_split(make):
+    report = make(facts={"result": "contract kept"})
+    assert report.provenance.stages[-1].result == "contract kept"
+
+
+def test_a_stage_kept_from_another_pipeline_has_its_name_in_this_one(tmp_path):
+    ancestors = write_run(tmp_path)
+    old = ancestors["student"]
+    ancestors["student"] = replace(old, manifest=replace(old.manifest, stage="pupil"))
+    report = build_report(read_evidence(ORIGIN, ancestors, ("check",), HOST))
+    assert report.provenance.stages[1].name == "student"
+    assert next(s for s in report.checks[0].steps if s.program == "pruned").before == "student"
 
 
 def test_only_trained_stages_have_curves(passing):

@@ -48,11 +48,11 @@ BEFORE = ((0.8, 0.9), (1.0, 1.1), 1000)
     ],
 )
 def test_only_intervals_that_do_not_touch_are_a_change(after, said):
-    change = changes(found(BEFORE, after))["b", "cpu"]
+    change = changes(found(BEFORE, after), {"b": "a"})["b", "cpu"]
     assert change.words == said
     assert change.gained is not said.startswith("no gain")
 
 
 def test_an_emulated_target_is_neither_faster_nor_slower():
-    said = changes(found(BEFORE, ((0.8, 0.9), (0.1, 0.2), 1000), emulated=True))
+    said = changes(found(BEFORE, ((0.8, 0.9), (0.1, 0.2), 1000), emulated=True), {"b": "a"})
     assert said["b", "cpu"].words == "no gain over a that the intervals show"

@@ -13,7 +13,7 @@ def test_raw_samples_are_read_by_restart(tmp_path):
 @pytest.mark.parametrize("broken", ["", "{", '{"schema_version": 99}', "[]"])
 def test_a_file_that_cannot_be_read_is_named_with_what_to_do(tmp_path, broken):
     ancestors = write_run(tmp_path)
-    (tmp_path / "check" / "measurements.json").write_text(broken)
+    (ancestors["check"].folder / "measurements.json").write_text(broken)
     (tmp_path / "stage-1" / "history.json").write_text(broken)
     with pytest.raises(RequestError) as caught:
         read_evidence(ORIGIN, ancestors, ("check",), HOST)

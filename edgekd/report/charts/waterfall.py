@@ -13,6 +13,8 @@ from edgekd.report.schema import Check
 from edgekd.report.words import label
 
 _ROW, _LONGEST = 34, 16
+_APART = 0.7
+"""How many rows lie between the way and the controls."""
 _SHARES = {"share": 100.0, "share_difference": 100.0}
 """What a panel shows: title, and the quantities in it (two where a second is drawn hollow)."""
 Panel = tuple[str, tuple[str, ...]]
@@ -26,19 +28,27 @@ def waterfall(check: Check, target: str, name: str, width: int) -> str:
     panels = _panels(check.quality_name, measured)
     columns = 1 if width == NARROW else len(panels)
     lines = -(-len(panels) // columns)
-    high = _ROW * len(measured) + 74
-    left = text_width(printable(n, _LONGEST) for n in measured) + 14
+    controls = [step.program for step in check.steps if step.control and step.program in measured]
+    rows_high = _ROW * (len(measured) + (_APART if controls else 0))
+    places = {n: i + _APART * (n in controls) for i, n in enumerate(measured)}
+    names = [printable(n, _LONGEST) for n in measured]
+    high = rows_high + 74
+    left = text_width(names) + 14
     with drawing(width, high * lines) as figure:
         across = (width - left) / columns
         for index, panel in enumerate(panels):
             row, column = divmod(index, columns)
             box = (
                 (left + column * across + 8) / width,
-                1 - (row * high + 36 + _ROW * len(measured)) / (high * lines),
+                1 - (row * high + 36 + rows_high) / (high * lines),
                 (across - 26) / width,
-                _ROW * len(measured) / (high * lines),
+                rows_high / (high * lines),
             )
-            _panel(figure.add_axes(box), panel, measured, looks(check), names=column == 0)
+            axes = figure.add_axes(box)
+            _panel(axes, panel, measured, places, looks(check))
+            if controls:
+                axes.axhline(len(measured) - len(controls) + _APART / 2 - 0.5, color=GRID)
+            axes.set_yticks([*places.values()], names if column == 0 else [""] * len(names))
         return to_svg(
             figure,
             name,
@@ -63,13 +73,13 @@ def _panel(
     axes: Axes,
     panel: Panel,
     measured: Mapping[str, Mapping[str, Quantity]],
+    places: Mapping[str, float],
     look: Mapping[str, Look],
-    *,
-    names: bool,
 ) -> None:
     title, quantities = panel
     unit = ""
-    for place, (program, values) in enumerate(measured.items()):
+    for program, values in measured.items():
+        place = places[program]
         for number, name in enumerate(quantities):
             if name in values:
                 unit = values[name].unit
@@ -84,10 +94,7 @@ def _panel(
             )  # fmt: skip
     unit = {"share": "%", "share_difference": "pt"}.get(unit, unit)
     axes.set_title(f"{title}, {unit}")
-    axes.set_ylim(len(measured) - 0.5, -0.7)
-    axes.set_yticks(
-        range(len(measured)), [printable(n, _LONGEST) if names else "" for n in measured]
-    )
+    axes.set_ylim(max(places.values()) + 0.5, -0.7)
     axes.tick_params(axis="y", labelsize=TEXT, labelcolor=INK)
     axes.grid(visible=False, axis="x")
     axes.spines["left"].set_visible(False)

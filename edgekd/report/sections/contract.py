@@ -37,7 +37,11 @@ def open_gates(check: Check) -> list[Cell]:
             place = reasons.setdefault((gate.verdict, gate.name, gate.reason), [])
             place.append(f"{gate.program} on {gate.target}")
     return [
-        Cell(f"{label(name)} of {listed(places)}{f': {reason}' if reason else ''}", verdict)
+        Cell(
+            f"{label(name)} of {listed(places)}{f': {reason}' if reason else ''}",
+            verdict,
+            "allowed" if verdict == "inconclusive" and check.inconclusive_allowed else "",
+        )
         for (verdict, name, reason), places in reasons.items()
     ]
 

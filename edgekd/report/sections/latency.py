@@ -10,12 +10,13 @@ from edgekd.report.tables import (
     Table,
     machine_of,
     marks_of,
-    quantity_cell,
+    number_cell,
+    program_cell,
     row_of,
     spread_cell,
 )
 from edgekd.report.timing import SHARES
-from edgekd.report.words import listed, value_text
+from edgekd.report.words import listed
 
 
 def latency(report: Report) -> Section:
@@ -66,9 +67,9 @@ def latency_table(check: Check, target: str) -> Table:
     mark = marks_of(machine_of(check, target))
     rows = [
         row_of(
-            row.program,
+            program_cell(check, row.program),
             *(
-                quantity_cell(row.quantities, name, "; ".join(filter(None, (mark, _invalid(row)))))
+                number_cell(row.quantities, name, "; ".join(filter(None, (mark, _invalid(row)))))
                 for name in names
             ),
         )
@@ -76,14 +77,14 @@ def latency_table(check: Check, target: str) -> Table:
         if row.target == target
     ]
     head = ("Program", "p50", "p90", "p95", "p99", f"Speed-up on {check.reference}")
-    return Table(f"Latency on {target}", head, rows)
+    return Table(f"Latency on {target}, ms", head, rows)
 
 
 def distribution_table(check: Check, target: str) -> Table:
     """Return the latencies that given shares of the runs did not exceed."""
     rows = [
         row_of(
-            row.program,
+            program_cell(check, row.program),
             *(
                 significant(next(x for x, up_to in row.timing.ecdf if up_to >= share))
                 for share in SHARES
@@ -107,21 +108,20 @@ def start_table(check: Check, target: str) -> Table:
             settled = "settled" if start.settled else "not all settled"
             rows.append(
                 row_of(
-                    row.program,
-                    spread_cell(start.load_ms, " ms", mark=mark),
-                    spread_cell(start.first_ms, " ms", mark=mark),
-                    Cell(value_text(steady) if steady else "not measured", None, mark),
-                    spread_cell(start.cpu_ms_per_run, " ms", mark=mark),
-                    spread_cell(start.peak_rss_mib, " MiB"),
-                    f"{row.timing.samples:,} in {start.restarts}, {settled}",
+                    program_cell(check, row.program),
+                    spread_cell(start.load_ms, mark=mark),
+                    spread_cell(start.first_ms, mark=mark),
+                    Cell(significant(steady.value) if steady else "not measured", None, mark),
+                    spread_cell(start.cpu_ms_per_run, mark=mark),
+                    spread_cell(start.peak_rss_mib),
+                    Cell(f"{row.timing.samples:,} in {start.restarts}", None, settled),
                     spread_cell(start.load_average),
-                    spread_cell(start.drift, " %", factor=100),
+                    spread_cell(start.drift, factor=100),
                 )
             )
-    head = ("Program", "Load", "First run", "Steady p50", "CPU time a run", "Peak memory")
-    return Table(
-        f"Start and memory on {target}", (*head, "Runs in processes", "Load average", "Drift"), rows
-    )
+    head = ["Program", "Load, ms", "First run, ms", "Steady p50, ms", "CPU time a run, ms"]
+    head += ["Peak memory, MiB", "Runs in processes", "Load average", "Drift, %"]
+    return Table(f"Start and memory on {target}", head, rows)
 
 
 def _invalid(row: Row) -> str:

@@ -7,6 +7,7 @@ from edgekd.report.schema import Check, Report, Row
 from edgekd.report.sections.parts import Figure, Part, Section, titled
 from edgekd.report.tables import (
     Table,
+    program_cell,
     quantity_cell,
     row_at,
     row_of,
@@ -101,7 +102,10 @@ def quality_table(check: Check, target: str) -> Table:
     """Return quality, agreement and calibration of every program."""
     names = (check.quality_name, f"{check.quality_name}_drop", "agreement", "ece")
     rows = [
-        row_of(row.program, *(quantity_cell(row.quantities, name) for name in names))
+        row_of(
+            program_cell(check, row.program),
+            *(quantity_cell(row.quantities, name) for name in names),
+        )
         for row in check.rows
         if row.target == target
     ]

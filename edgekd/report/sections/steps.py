@@ -4,10 +4,13 @@ from collections.abc import Iterator
 
 from edgekd.report.schema import Check, Report
 from edgekd.report.sections.parts import Figure, Part, Section, titled
+from edgekd.report.sections.quantized import quantized_lines, quantized_table
 from edgekd.report.tables import (
     Table,
     machine_of,
     marks_of,
+    number_cell,
+    program_cell,
     quantity_cell,
     row_at,
     row_of,
@@ -37,13 +40,23 @@ def _parts(report: Report) -> Iterator[Part]:
             "Filled latency marks are p50, hollow ones p90. Look for a step that loses quality "
             "without becoming smaller or faster."
         )
+        controls = {step.program for step in check.steps if step.control}
+        if controls:
+            caption += (
+                " Below the line, in grey: controls, measured beside; nothing that is shipped was "
+                "made from them."
+            )
         lines = [
             f"{row.program}: {row.change}."
             for row in check.rows
-            if row.target == machine.name and not row.gained
+            if row.target == machine.name and not row.gained and row.program not in controls
         ]
+        cost = quantized_table(check, machine.name)
         yield Part(
-            title, lines, figures=[Figure(draw, caption, [steps_table(check, machine.name)])]
+            title,
+            lines + quantized_lines(check, machine.name),
+            figures=[Figure(draw, caption, [steps_table(check, machine.name)])],
+            tables=[cost] if cost.rows else [],
         )
 
 
@@ -57,17 +70,23 @@ def steps_table(check: Check, target: str) -> Table:
             count = f"{step.parameters:,}" if step.parameters is not None else "not known"
             rows.append(
                 row_of(
-                    step.program,
+                    program_cell(check, step.program),
                     f"{step.precision}, {step.runtime}",
                     row.change or "what the others are compared with",
                     count,
                     quantity_cell(of, check.quality_name),
                     quantity_cell(of, "agreement"),
-                    str(step.size),
-                    quantity_cell(of, "latency_p50_ms", mark),
-                    quantity_cell(of, "latency_p90_ms", mark),
+                    number_cell({"size": step.size}, "size"),
+                    number_cell(of, "latency_p50_ms", mark),
+                    number_cell(of, "latency_p90_ms", mark),
                 )
             )
-    head = ["Step", "Form", "Against the step before", "Parameters", label(check.quality_name)]
-    head += ["Agreement", "Size", "Latency p50", "Latency p90"]
+    head = [
+        "Step",
+        "Form",
+        "Against what it was made from",
+        "Parameters",
+        label(check.quality_name),
+    ]
+    head += ["Agreement", "Size, MiB", "Latency p50, ms", "Latency p90, ms"]
     return Table(f"Steps on {target}", head, rows, (0, 1, 2))

@@ -4,6 +4,7 @@ from edgekd.report.schema import Check, Report, TradeOff
 from edgekd.report.sections.parts import Figure, Part, Section
 from edgekd.report.tables import (
     Table,
+    program_cell,
     row_of,
 )
 from edgekd.report.words import label
@@ -24,15 +25,20 @@ def _part(check: Check, several: bool) -> Part:
     caption = (
         "Further left is faster, further up is better; lines are 95 % intervals. No program beats "
         "those on the stepped line in both. Shaded: what the gates allow."
-    )
-    tables = [trade_off_table(picture) for picture in check.trade_offs]
+    ) + (" Grey: controls." if any(step.control for step in check.steps) else "")
+    tables = [trade_off_table(check, picture) for picture in check.trade_offs]
     return Part(check.stage if several else "", figures=[Figure(draw, caption, tables)])
 
 
-def trade_off_table(picture: TradeOff) -> Table:
+def trade_off_table(check: Check, picture: TradeOff) -> Table:
     """Return the points of a trade-off."""
     rows = [
-        row_of(p.program, str(p.latency), str(p.quality), "yes" if p.on_front else "no")
+        row_of(
+            program_cell(check, p.program),
+            str(p.latency),
+            str(p.quality),
+            "yes" if p.on_front else "no",
+        )
         for p in picture.points
     ]
     head = ("Program", label(picture.latency_name), label(picture.quality_name), "On the front")

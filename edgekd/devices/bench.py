@@ -172,8 +172,11 @@ def _timing(raw: Mapping[str, Any]) -> Timing:
 def _failure(failed: Mapping[str, Any], target: Target) -> StageError:
     """Return the error of a program whose process did not answer."""
     last = "\n".join(failed["lines"])
+    steps = [f"It wrote last:\n{last}" if last else "It wrote nothing before."]
+    if failed.get("late"):
+        steps.append("If it is only slow, give it longer: set bench.timeout_s.")
     return StageError(
         f"program '{failed['program']}' on {target.description}: its process {failed['how']} "
         f"(at '{failed['doing']}').",
-        f"It wrote last:\n{last}" if last else "It wrote nothing before.",
+        "\n".join(steps),
     )

@@ -62,22 +62,29 @@ class Validate(Config):
 
 
 def check(config: Validate, preview: Preview) -> Iterator[Problem]:
-    """Yield the programs that a target cannot run."""
-    for index, ref in enumerate(config.programs):
+    """Yield the programs that a target cannot run: the candidates and what they stand beside."""
+    places = [("reference", config.reference)]
+    for part in ("along", "programs"):
+        refs: tuple[ProgramRef, ...] = getattr(config, part)
+        places += [(f"{part}[{index}]", ref) for index, ref in enumerate(refs)]
+    known = sorted({*config.targets} & {*preview.targets})  # an unknown one is reported elsewhere
+    for place, ref in places:
         runtime = preview.runtime(ref)
-        for name in sorted(
-            {*config.targets} & {*preview.targets}
-        ):  # an unknown one is reported elsewhere
+        for name in known:
             has = preview.targets[name]["runtimes"]
-            if runtime not in has:
+            if runtime and runtime not in has:
                 yield Problem(
-                    f"programs[{index}]",
+                    place,
                     f"{ref} needs {runtime}, which target '{name}' lacks; it has {', '.join(has)}.",
                     "Install it there and list it under runtimes, or export for another runtime.",
                 )
 
 
-@stage(config=Validate, makes="measurements", check=check)
+CODE = ("measures", "devices", "trial", "targets/runners")
+"""What makes the numbers without being imported here: plug-ins, and what runs on the device."""
+
+
+@stage(config=Validate, makes="measurements", check=check, code=CODE)
 def validate(config: Validate, run: Run) -> Facts:
     """Return the verdicts; a gate that fails is a result and no error."""
     entries = list(_entries(config, run))

@@ -90,7 +90,9 @@ class Child:
             how = f"did not answer within {self.timeout_s:g} s"
         elif status < 0:
             how = f"was killed by {signal.Signals(-status).name}"
-        return FailedError(program=self.name, doing=self.doing, how=how, lines=lines[-8:])
+        return FailedError(
+            program=self.name, doing=self.doing, how=how, late=not in_time, lines=lines[-8:]
+        )
 
 
 def measure(job):

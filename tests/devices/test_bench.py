@@ -117,8 +117,11 @@ def test_a_program_with_state_gets_back_what_it_gave(tmp_path: Path, rows: Path)
 
 
 def test_a_program_that_ends_its_process_is_named(relu: Job, rows: Path, tmp_path: Path) -> None:
-    with pytest.raises(StageError, match=r"program 'relu' on here.*did not answer within 0.01 s"):
+    with pytest.raises(
+        StageError, match=r"program 'relu' on here.*did not answer within 0.01 s"
+    ) as late:
         timed([relu], rows, settle(Bench(), Bench(mode="quick", timeout_s=0.01)))
+    assert "set bench.timeout_s" in str(late.value)
 
 
 def test_a_process_killed_from_outside_says_by_what(relu: Job) -> None:

@@ -16,7 +16,7 @@ from edgekd.core.refs import Ref
 from edgekd.core.results import Measurements
 from edgekd.core.signature import Port, Signature
 from edgekd.runtimes.folder import Program, save_program
-from edgekd.stages.validate import Validate, validate
+from edgekd.stages.validate import Validate, check, validate
 
 CLASSES = ["cat", "dog", "fox"]
 QUICK = {"mode": "quick", "restarts": 2, "max_restarts": 2, "warmup_s": 0.02, "min_s": 0.02}
@@ -192,6 +192,36 @@ def test_a_program_is_compared_with_the_reference_in_turns(run: FakeRun) -> None
     facts = validate(options(programs=("$copy",), gates={"speedup": ">= 0.01"}), run)
     assert facts["gates"][0]["verdict"] == "pass"
     assert "[" in facts["gates"][0]["measured"]
+
+
+@dataclass
+class FakePreview:
+    """Knows the runtime of each program, and one target."""
+
+    runtimes: Mapping[str, str]
+    task: Any = None
+    targets: Mapping[str, Any] = field(
+        default_factory=lambda: {"pi": CPU | {"runtimes": ("executorch",)}}
+    )
+
+    def model(self, ref: Ref) -> None:
+        return None
+
+    def runtime(self, ref: Ref) -> str | None:
+        return self.runtimes.get(ref.stage)
+
+    def kind(self, ref: Ref) -> None:
+        return None
+
+
+def test_a_plan_tells_every_program_that_a_target_cannot_run() -> None:
+    runtimes = {"teacher": "onnxruntime", "pruned": "onnxruntime", "copy": "executorch"}
+    config = options(programs=("$copy",), along=("$pruned",), targets=("pi", "elsewhere"))
+    found = list(check(config, FakePreview(runtimes)))
+    assert [problem.path for problem in found] == ["reference", "along[0]"]
+    assert "$teacher needs onnxruntime, which target 'pi' lacks" in found[0].message
+    assert not list(check(config, FakePreview(dict.fromkeys(runtimes, "executorch"))))
+    assert not list(check(config, FakePreview({})))  # what is unknown is reported elsewhere
 
 
 def test_a_target_without_the_runtime_is_refused_before_anything_is_measured(run: FakeRun) -> None:

@@ -12,7 +12,7 @@ from edgekd.core.protocols import Facts, Preview, Run
 from edgekd.core.refs import ModelOrRef, ModelRef, Ref, UseModel, UseObjective
 from edgekd.core.seeds import sub_seed
 from edgekd.models.folder import StoredModel, load_model, save_model
-from edgekd.train.check import check_model, check_terms
+from edgekd.train.check import check_full_precision, check_model, check_terms
 from edgekd.train.evaluate import evaluate
 from edgekd.train.loop import Lesson, train, write_history
 from edgekd.train.optim import Train
@@ -39,9 +39,11 @@ def check(config: Distill, preview: Preview) -> Iterator[Problem]:
         yield from problems
         student = None if problems else config.model
     else:
+        yield from check_full_precision(config.model, preview, "model")
         student = preview.model(config.model)
     models = {"student": student}
     if config.teacher is not None:
+        yield from check_full_precision(config.teacher, preview, "teacher")
         models["teacher"] = preview.model(config.teacher)
     yield from check_terms(config.objective, preview.task, models)
 

@@ -12,7 +12,7 @@ from edgekd.core.refs import ModelRef, UseTransform
 from edgekd.core.seeds import sub_seed
 from edgekd.models.folder import StoredModel, load_model, save_model
 from edgekd.ops.cost import cost
-from edgekd.train.check import check_paths
+from edgekd.train.check import check_full_precision, check_paths, check_transform
 from edgekd.train.evaluate import evaluate
 from edgekd.train.samples import take
 
@@ -29,7 +29,9 @@ class Prune(Config):
 
 
 def check(config: Prune, preview: Preview) -> Iterator[Problem]:
-    """Yield the excluded modules that the model does not have."""
+    """Yield that model and transform do not fit the stage, and excluded modules that are not."""
+    yield from check_full_precision(config.model, preview, "model")
+    yield from check_transform(config.transform, "prune", "transform")
     exclude = getattr(config.transform.options, "exclude", ())
     model = preview.model(config.model)
     yield from check_paths(exclude, model, preview.task, "transform.exclude")

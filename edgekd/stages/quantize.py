@@ -13,7 +13,7 @@ from edgekd.core.quantization import Int8Static
 from edgekd.core.refs import ModelRef, UseTransform
 from edgekd.core.seeds import sub_seed
 from edgekd.models.folder import StoredModel, load_model, save_model
-from edgekd.train.check import check_paths
+from edgekd.train.check import check_full_precision, check_paths, check_transform
 from edgekd.train.evaluate import evaluate
 from edgekd.train.samples import take
 
@@ -30,7 +30,9 @@ class Quantize(Config):
 
 
 def check(config: Quantize, preview: Preview) -> Iterator[Problem]:
-    """Yield the excluded modules that the model does not have."""
+    """Yield that model and transform do not fit the stage, and excluded modules that are not."""
+    yield from check_full_precision(config.model, preview, "model")
+    yield from check_transform(config.transform, "quantize", "transform")
     exclude = getattr(config.transform.options, "exclude", ())
     model = preview.model(config.model)
     yield from check_paths(exclude, model, preview.task, "transform.exclude")

@@ -5,18 +5,28 @@ from collections.abc import Iterator, Mapping, Sequence
 import torch
 from torch import nn
 
-from edgekd.core.errors import Problem, nearest
-from edgekd.core.protocols import Task
-from edgekd.core.refs import UseModel, UseObjective
+from edgekd.core.errors import EdgekdError, Problem, nearest
+from edgekd.core.protocols import Preview, Task
+from edgekd.core.refs import Ref, UseModel, UseObjective, UseTransform
 from edgekd.core.signals import TAPPED
 
 
-def check_model(use: UseModel, task: Task, path: str) -> Iterator[Problem]:
-    """Yield why a model cannot be built for the task; nothing is allocated."""
+def check_model(use: UseModel, task: Task, path: str, *, taught: bool = True) -> Iterator[Problem]:
+    """Yield why a model cannot be built for the task or does not suit it; nothing is allocated.
+
+    A model may register a `check(options, task, *, taught)` of its own; `taught` says whether the
+    stage changes the weights that the model comes with.
+    """
     try:
         outline(use, task)
-    except (ValueError, TypeError) as error:
-        yield Problem(path, f"{use.kind} cannot be built: {error}", "Change its options.")
+    except Exception as error:  # the user's own model may raise anything
+        reason = f"{error}" if isinstance(error, ValueError | EdgekdError) else repr(error)
+        yield Problem(path, f"{use.kind} cannot be built: {reason}", "Change its options.")
+        return
+    check = use.plugin.traits.get("check")
+    for problem in check(use.options, task, taught=taught) if check else ():
+        place = ".".join(part for part in (path, problem.path) if part)
+        yield Problem(place, problem.message, problem.next_step)
 
 
 def outline(use: UseModel, task: Task) -> nn.Module:
@@ -30,12 +40,47 @@ def check_paths(
     paths: Sequence[str], use: UseModel | None, task: Task, path: str
 ) -> Iterator[Problem]:
     """Yield the module paths that a model does not have, where its definition is known."""
-    known = [name for name, _ in outline(use, task).named_modules() if name] if use else []
-    for index, wanted in enumerate(paths if use else ()):
-        if wanted not in known:
+    known = _modules(use, task) if paths and use else None
+    for index, wanted in enumerate(paths if known is not None else ()):
+        if wanted not in (known or ()):
             yield Problem(
-                f"{path}[{index}]", f"the model has no module '{wanted}'.", nearest(wanted, known)
+                f"{path}[{index}]",
+                f"the model has no module '{wanted}'.",
+                nearest(wanted, known or ()),
             )
+
+
+def check_transform(use: UseTransform, purpose: str, path: str) -> Iterator[Problem]:
+    """Yield that a transform is for something else: `@transform(..., purpose="prune")` says it."""
+    found = use.plugin.traits.get("purpose")
+    if found != purpose:
+        registry = use.registry
+        fitting = [n for n in registry.names() if registry.get(n).traits.get("purpose") == purpose]
+        what = f"is for {found} stages" if found else "does not say what it is for"
+        yield Problem(
+            path,
+            f"the transform '{use.kind}' {what}, and this is a {purpose} stage.",
+            f"Transforms for {purpose}: {', '.join(fitting)}. A transform of your own says "
+            f'@transform(..., purpose="{purpose}").',
+        )
+
+
+def check_full_precision(ref: Ref, preview: Preview, path: str) -> Iterator[Problem]:
+    """Yield that the model of a `quantize` stage is named, which would be read as fp32."""
+    if preview.kind(ref) == "quantize":
+        yield Problem(
+            path,
+            f"{ref} is quantized, and going on from it would silently drop that.",
+            "Name the stage that it quantizes, and quantize as the last step before export.",
+        )
+
+
+def _modules(use: UseModel, task: Task) -> list[str] | None:
+    """Return the model's module paths; None where it cannot be built, which its stage reports."""
+    try:
+        return [name for name, _ in outline(use, task).named_modules() if name]
+    except Exception:  # the user's own model may raise anything
+        return None
 
 
 def check_terms(
@@ -94,8 +139,8 @@ def _check_tap(
             "Add tap: {student: <module>, teacher: <module>}.",
         )
     elif (definition := models[who]) is not None:
-        known = [name for name, _ in outline(definition, task).named_modules() if name]
-        if module_path not in known:
+        known = _modules(definition, task)
+        if known is not None and module_path not in known:
             yield Problem(
                 f"{here}.tap.{who}",
                 f"the {who} has no module '{module_path}'.",

@@ -1,0 +1,130 @@
+"""What is told before a stage runs."""
+
+from dataclasses import dataclass, field
+
+import pytest
+
+from edgekd.core import kinds
+from edgekd.core.config import Config
+from edgekd.core.refs import Ref, UseModel, UseObjective, UseTask, UseTransform
+from edgekd.stages import distill, prune, quantize
+from edgekd.train.check import check_model, check_paths, check_terms, check_transform
+
+TASK = UseTask.model_validate({"kind": "image_classification", "data": "digits"}).build()
+GOOD = UseModel.model_validate({"kind": "depthwise", "width": 4})
+NOPE = UseModel.model_validate({"kind": "pretrained", "config": {"model_type": "nope"}})
+
+
+@pytest.fixture(autouse=True)
+def own_plugins():
+    """Register some plug-ins for as long as a test lasts."""
+
+    @kinds.model(config=Config, name="raises")
+    def raises(config, signature):
+        raise LookupError("no such layer")
+
+    @kinds.objective(config=Config, name="tapped")
+    def tapped(config, *, student_feature):
+        return student_feature.mean(1)
+
+    @kinds.transform(config=Config, name="purposeless")
+    def purposeless(config, model, *, signature, batches):
+        return model
+
+    yield
+    del kinds.model._loaded["raises"]
+    del kinds.objective._loaded["tapped"]
+    del kinds.transform._loaded["purposeless"]
+
+
+@dataclass
+class Preview:
+    """A pipeline in which `$it` is of one kind."""
+
+    of: str = "teacher"
+    definition: UseModel | None = GOOD
+    task: object = TASK
+    targets: dict = field(default_factory=dict)
+
+    def model(self, ref):
+        return self.definition
+
+    def runtime(self, ref):
+        return None
+
+    def kind(self, ref):
+        return self.of
+
+
+def transform(kind, **options):
+    return UseTransform.model_validate({"kind": kind, **options})
+
+
+def problems(stage, preview, **options):
+    config = kinds.stage.get(stage).config
+    module = {"prune": prune, "quantize": quantize, "distill": distill}[stage]
+    return list(module.check(config.model_validate(options), preview))
+
+
+def test_a_model_that_raises_anything_is_a_problem_with_its_reason():
+    use = UseModel.model_validate("raises")
+    (problem,) = check_model(use, TASK, "model")
+    assert "LookupError('no such layer')" in problem.message
+    assert list(check_paths(["x"], use, TASK, "exclude")) == []
+
+
+@pytest.mark.parametrize("paths", [[], ["head"]])
+def test_a_bad_model_is_reported_by_its_own_stage_alone(paths):
+    assert list(check_paths(paths, NOPE, TASK, "exclude")) == []
+    (problem,) = check_model(NOPE, TASK, "model")
+    assert "no model_type is 'nope'" in problem.message
+    tap = {"student": "x", "teacher": "x"}
+    term = [UseObjective.model_validate({"kind": "tapped", "tap": tap})]
+    assert list(check_terms(term, TASK, {"student": NOPE, "teacher": NOPE})) == []
+
+
+def test_a_path_that_is_not_there_is_named_with_the_nearest():
+    (problem,) = check_paths(["head", "hed"], GOOD, TASK, "exclude")
+    assert problem.path == "exclude[1]"
+    assert "Did you mean 'head'" in problem.next_step
+
+
+@pytest.mark.parametrize(
+    ("stage", "kind", "options"),
+    [("prune", "int8_static", {}), ("quantize", "channels", {"ratio": 0.5})],
+)
+def test_a_transform_for_something_else_is_refused_with_those_that_fit(stage, kind, options):
+    other = {"kind": kind, **options}
+    (problem,) = problems(stage, Preview(), model="$it", transform=other)
+    assert problem.path == "transform"
+    assert kind in problem.message
+    fitting = {"prune": "channels", "quantize": "int8_static"}[stage]
+    assert f"Transforms for {stage}: {fitting}." in problem.next_step
+
+
+def test_a_transform_that_does_not_say_what_it_is_for_is_refused():
+    (problem,) = check_transform(transform("purposeless"), "prune", "transform")
+    assert "does not say what it is for" in problem.message
+    assert 'purpose="prune"' in problem.next_step
+
+
+PRUNE = {"model": "$it", "transform": {"kind": "channels", "ratio": 0.5}}
+QUANTIZE = {"model": "$it", "transform": "int8_static"}
+GO_ON = {"model": "$it", "objective": ("cross_entropy",)}
+LEARN = {"model": GOOD, "teacher": "$it", "objective": ("cross_entropy",)}
+
+
+@pytest.mark.parametrize(
+    ("stage", "options", "path"),
+    [
+        ("prune", PRUNE, "model"),
+        ("quantize", QUANTIZE, "model"),
+        ("distill", GO_ON, "model"),
+        ("distill", LEARN, "teacher"),
+    ],
+)
+def test_going_on_from_a_quantized_model_is_refused(stage, options, path):
+    (problem,) = problems(stage, Preview(of="quantize"), **options)
+    assert problem.path == path
+    assert f"{Ref('it', ())} is quantized" in problem.message
+    assert problems(stage, Preview(), **options) == []

@@ -11,9 +11,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from edgekd.core.artifact import digest_file
+from edgekd.core.errors import StageError
 from edgekd.core.protocols import Batch
 from edgekd.core.refs import UseModel, UseTransform, as_read, as_written
 from edgekd.core.signature import Signature
+from edgekd.models.weights import load_resized
 
 WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
 QUANTIZATION, CALIBRATION = "quantization.json", "calibration.safetensors"
@@ -35,11 +37,10 @@ class StoredModel:
 
 
 def save_model(folder: Path, model: StoredModel) -> None:
-    """Write the model to an existing folder."""
-    state = {name: t.detach().cpu().contiguous() for name, t in model.module.state_dict().items()}
-    save_file(state, folder / WEIGHTS)
+    """Write the model to an existing folder, with all that is needed to build it again."""
+    save_file(_apart(model.module.state_dict()), folder / WEIGHTS)
     description = {
-        "model": as_written(model.use),
+        "model": as_written(_settled(model)),
         "signature": model.signature.as_dict(),
         "facts": dict(model.facts),
     }
@@ -56,12 +57,16 @@ def save_model(folder: Path, model: StoredModel) -> None:
 
 
 def load_model(folder: Path) -> StoredModel:
-    """Return the model of a folder in eval mode on the CPU."""
+    """Return the model of a folder in eval mode on the CPU.
+
+    StageError where it gives other outputs than its signature says.
+    """
     description = json.loads((folder / DESCRIPTION).read_text("utf-8"))
     use = UseModel.model_validate(as_read(description["model"]))
     signature = Signature.from_dict(description["signature"])
     module: nn.Module = use.build()(signature)
-    load_weights(module, load_file(folder / WEIGHTS))
+    load_resized(module, load_file(folder / WEIGHTS))
+    _check_outputs(module.eval(), signature, folder)
     quantization: UseTransform | None = None
     calibration: Sequence[Batch] = ()
     if (folder / QUANTIZATION).exists():
@@ -69,9 +74,7 @@ def load_model(folder: Path) -> StoredModel:
             as_read(json.loads((folder / QUANTIZATION).read_text("utf-8")))
         )
         calibration = _read_calibration(folder / CALIBRATION)
-    return StoredModel(
-        module.eval(), use, signature, description["facts"], quantization, calibration
-    )
+    return StoredModel(module, use, signature, description["facts"], quantization, calibration)
 
 
 def weights_digest(folder: Path) -> str:
@@ -79,41 +82,55 @@ def weights_digest(folder: Path) -> str:
     return digest_file(folder / WEIGHTS)
 
 
-def load_weights(module: nn.Module, state: Mapping[str, Tensor]) -> None:
-    """Load `state`, first giving each layer the width that its weights have.
+def _settled(model: StoredModel) -> UseModel:
+    """Return the definition, free of anything that lies outside the folder.
 
-    Structured pruning changes widths and nothing else, so a pruned model is its definition and
-    the shapes of its weights. RuntimeError where names or ranks differ.
+    A model plug-in whose options lead to files registers `settle(options, module)`, which returns
+    options that give the same module, but for its weights, without them.
     """
-    for name, layer in module.named_modules():
-        for own, parameter in [
-            *layer.named_parameters(recurse=False),
-            *layer.named_buffers(recurse=False),
-        ]:
-            stored = state.get(f"{name}.{own}" if name else own)
-            if stored is None or stored.shape == parameter.shape or stored.ndim != parameter.ndim:
-                continue
-            resized = torch.empty(stored.shape, dtype=parameter.dtype)
-            if isinstance(parameter, nn.Parameter):
-                setattr(layer, own, nn.Parameter(resized, parameter.requires_grad))
-            else:
-                setattr(layer, own, resized)
-        _adopt_widths(layer)
-    module.load_state_dict(dict(state))
+    settle = model.use.plugin.traits.get("settle")
+    options = settle(model.use.options, model.module) if settle else model.use.options
+    return model.use.model_copy(update={"options": options})
 
 
-def _adopt_widths(layer: nn.Module) -> None:
-    """Make the attributes of a layer say what its tensors are."""
-    if isinstance(layer, nn.Conv2d):
-        layer.out_channels = layer.weight.shape[0]
-        if layer.groups == layer.in_channels and layer.groups > 1:  # depthwise stays depthwise
-            layer.groups = layer.in_channels = layer.out_channels
-        else:
-            layer.in_channels = layer.weight.shape[1] * layer.groups
-    elif isinstance(layer, nn.Linear):
-        layer.out_features, layer.in_features = layer.weight.shape
-    elif isinstance(layer, nn.BatchNorm2d | nn.BatchNorm1d) and layer.affine:
-        layer.num_features = layer.weight.shape[0]
+def _apart(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return tensors that share no memory, as the file format wants them: tied ones are copied."""
+    apart: dict[str, Tensor] = {}
+    places: set[int] = set()
+    for name, tensor in state.items():
+        own = tensor.detach().cpu().contiguous()
+        place = own.untyped_storage().data_ptr()
+        apart[name] = own.clone() if place in places else own
+        places.add(place)
+    return apart
+
+
+@torch.no_grad()
+def _check_outputs(module: nn.Module, signature: Signature, folder: Path) -> None:
+    """Raise StageError where the outputs' shapes are not the signature's; nothing is computed.
+
+    A forward() that cannot be followed without values is let pass: an export compares it.
+    """
+    state = {name: tensor.to("meta") for name, tensor in module.state_dict().items()}
+    inputs = tuple(
+        torch.empty(port.concrete(), dtype=getattr(torch, port.dtype), device="meta")
+        for port in signature.inputs
+    )
+    try:
+        given = torch.func.functional_call(module, state, inputs, tie_weights=False)
+    except Exception:  # the user's own model may raise anything
+        return
+    outputs = given if isinstance(given, tuple | list) else (given,)
+    for port, output in zip(signature.outputs, outputs, strict=False):
+        if len(output.shape) != len(port.shape) or any(
+            isinstance(wanted, int) and wanted != found
+            for wanted, found in zip(port.shape, output.shape, strict=True)
+        ):
+            raise StageError(
+                f"the model in {folder} gives '{port.name}' as {list(output.shape)}; "
+                f"its signature says {list(port.shape)}.",
+                "Its weights and its description do not belong together: make it again.",
+            )
 
 
 def _read_calibration(path: Path) -> Sequence[Batch]:

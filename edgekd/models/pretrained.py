@@ -3,9 +3,9 @@
 Nothing is fetched, no code of the folder is run, and only safetensors are read.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from jaxtyping import Float
@@ -13,9 +13,11 @@ from pydantic import field_validator, model_validator
 from torch import Tensor, nn
 
 from edgekd.core.config import Config, LocalPath
-from edgekd.core.errors import nearest
+from edgekd.core.errors import Problem, StageError, nearest
 from edgekd.core.kinds import model
+from edgekd.core.protocols import Task
 from edgekd.core.signature import Port, Signature
+from edgekd.models.pretrained_folder import check_folder, configuration
 from edgekd.ops.shapes import Logits
 
 DESCRIPTION = "config.json"
@@ -49,11 +51,30 @@ class Pretrained(Config):
         return self
 
 
-@model(config=Pretrained)
+def settle(config: Pretrained, module: nn.Module) -> Pretrained:
+    """Return the same without the folder: the whole configuration that it held."""
+    if config.folder is None:
+        return config
+    return Pretrained(config=configuration(cast(Classifier, module).network.config))
+
+
+def has_weights(config: Pretrained) -> bool:
+    """Tell whether weights come with it."""
+    return config.folder is not None
+
+
+def check(config: Pretrained, task: Task, *, taught: bool) -> Iterator[Problem]:
+    """Yield where a folder's classes or its view of pictures are not the task's."""
+    if config.folder is not None:
+        yield from check_folder(Path(config.folder), _from_folder(config.folder), task, taught)
+
+
+@model(config=Pretrained, settle=settle, has_weights=has_weights, check=check)
 def pretrained(config: Pretrained, signature: Signature) -> nn.Module:
     """Return the classifier, with a new head by chance where the classes are not as many.
 
-    ValueError where transformers has no such image classifier, or it takes other images.
+    ValueError where transformers has no such image classifier, or it takes other images;
+    StageError where the folder lacks weights of the body.
     """
     from transformers import AutoModelForImageClassification
 
@@ -62,29 +83,47 @@ def pretrained(config: Pretrained, signature: Signature) -> nn.Module:
     if type(shape) not in AutoModelForImageClassification._model_mapping:
         raise ValueError(f"transformers has no image classifier of type '{shape.model_type}'")
     shape.num_labels = int(logits.shape[-1])
+    shape.dtype = torch.float32  # also where half was saved
     outline = _outline(shape, image)
     if torch.get_default_device().type == "meta":  # the caller wants no weights
         return Classifier(outline)
     if config.folder is None:
         return Classifier(AutoModelForImageClassification.from_config(shape))
-    return Classifier(
-        AutoModelForImageClassification.from_pretrained(
-            str(config.folder),
-            config=shape,
-            trust_remote_code=False,
-            use_safetensors=True,
-            local_files_only=True,
-            ignore_mismatched_sizes=True,  # the head: all else is as the folder's own config says
-        )
+    return _with_weights(config.folder, shape)
+
+
+def _with_weights(folder: str, shape: Any) -> nn.Module:
+    """Return the folder's classifier; only the head may be new."""
+    from transformers import AutoModelForImageClassification
+
+    network, found = AutoModelForImageClassification.from_pretrained(
+        folder,
+        config=shape,
+        trust_remote_code=False,
+        use_safetensors=True,
+        local_files_only=True,
+        dtype=torch.float32,
+        ignore_mismatched_sizes=True,
+        output_loading_info=True,
     )
+    fresh = sorted({*found["missing_keys"], *(key for key, *_ in found["mismatched_keys"])})
+    body = [key for key in fresh if key.startswith(f"{network.base_model_prefix}.")]
+    if body:
+        raise StageError(
+            f"{folder} has no fitting weights for '{body[0]}' and {len(body) - 1} more.",
+            "Save the model once more with save_pretrained; its config.json must be its own.",
+        )
+    return Classifier(network, fresh)
 
 
 class Classifier(nn.Module):
     """Takes an image and returns logits, where transformers returns an object."""
 
-    def __init__(self, network: nn.Module):
+    def __init__(self, network: nn.Module, fresh: Sequence[str] = ()):
         super().__init__()
         self.network = network
+        self.fresh = tuple(fresh)
+        """Weights of the head that no folder gave, by name."""
 
     def forward(self, image: Float[Tensor, "batch channels height width"]) -> Logits:
         """Return scores by class."""

@@ -5,21 +5,25 @@ from pathlib import Path
 
 import torch
 from pydantic import Field
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
 from edgekd.core.config import Config, LocalPath
 from edgekd.core.errors import Problem, StageError
 from edgekd.core.kinds import stage
-from edgekd.core.protocols import Facts, Preview, Run
+from edgekd.core.protocols import Facts, Preview, Run, Task
 from edgekd.core.refs import UseModel, UseObjective
 from edgekd.core.seeds import sub_seed
-from edgekd.models.folder import StoredModel, load_weights, save_model
-from edgekd.train.check import check_model, check_terms
+from edgekd.models.folder import StoredModel, save_model
+from edgekd.models.weights import first_misfit, shapes_in, shapes_of
+from edgekd.train.check import check_model, check_terms, outline
 from edgekd.train.evaluate import evaluate
 from edgekd.train.loop import Lesson, train, write_history
 from edgekd.train.optim import Train
 from edgekd.train.terms import Terms
+
+FITTING = "Give the weights of this model, or the model of these weights."
 
 
 class Teacher(Config):
@@ -40,20 +44,46 @@ class Teacher(Config):
 
 def check(config: Teacher, preview: Preview) -> Iterator[Problem]:
     """Yield what is wrong with a teacher before it is trained."""
-    problems = list(check_model(config.model, preview.task, "model"))
+    taught = config.train is not None or config.weights is not None
+    problems = list(check_model(config.model, preview.task, "model", taught=taught))
     yield from problems
     if not problems:
         yield from check_terms(config.objective, preview.task, {"student": config.model})
-    if config.weights is not None and not config.weights.endswith(".safetensors"):
+    if config.weights is not None:
+        use = None if problems else config.model
+        yield from _check_weights(Path(config.weights), use, preview.task)
+    elif config.train is None and not _has_weights(config.model):
+        yield Problem("", "this teacher has neither weights nor train.", "Add one of them.")
+
+
+def _check_weights(file: Path, use: UseModel | None, task: Task) -> Iterator[Problem]:
+    """Yield why a file does not hold the weights of the model; only its header is read."""
+    if file.suffix != ".safetensors":
         yield Problem(
             "weights",
-            f"{config.weights} is not a .safetensors file; a pickle could run code.",
+            f"{file} is not a .safetensors file; a pickle could run code.",
             "Convert it once: safetensors.torch.save_file(state_dict, 'weights.safetensors').",
         )
-    elif config.weights is not None and not Path(config.weights).is_file():
-        yield Problem("weights", f"there is no file {config.weights}.", "Give the path of a file.")
-    elif config.train is None and config.weights is None and config.model.kind != "pretrained":
-        yield Problem("", "this teacher has neither weights nor train.", "Add one of them.")
+        return
+    if not file.is_file():
+        yield Problem("weights", f"there is no file {file}.", "Give the path of a file.")
+        return
+    try:
+        found = shapes_in(file)
+    except (SafetensorError, OSError) as error:
+        yield Problem(
+            "weights", f"{file} cannot be read: {error}.", "Write it with safetensors.torch."
+        )
+        return
+    misfit = first_misfit(found, shapes_of(outline(use, task).state_dict())) if use else ""
+    if use and misfit:
+        yield Problem("weights", f"{file} does not fit {use.kind}: {misfit}.", FITTING)
+
+
+def _has_weights(use: UseModel) -> bool:
+    """Tell whether the model comes with weights: its plug-in registers `has_weights(options)`."""
+    has = use.plugin.traits.get("has_weights")
+    return bool(has and has(use.options))
 
 
 @stage(config=Teacher, makes="model", check=check)
@@ -63,13 +93,9 @@ def teacher(config: Teacher, run: Run) -> Facts:
     torch.manual_seed(sub_seed(run.seed, "weights"))
     model: nn.Module = config.model.build()(run.task.signature())
     if config.weights is not None:
-        try:
-            load_weights(model, load_file(config.weights))
-        except RuntimeError as error:
-            raise StageError(
-                f"{config.weights} does not fit {config.model.kind}: {error}",
-                "Give the weights of this model, or the model of these weights.",
-            ) from error
+        _load_exactly(model, Path(config.weights), config.model.kind)
+    elif config.train is None:
+        _check_nothing_fresh(model, config.model.kind)
     if config.train is not None:
         history = train(
             Lesson(
@@ -93,3 +119,22 @@ def teacher(config: Teacher, run: Run) -> Facts:
         "measure": run.task.quality[0],
         "parameters": parameters,
     }
+
+
+def _load_exactly(model: nn.Module, file: Path, kind: str) -> None:
+    """Load a file whose names and shapes are the model's; StageError where they are not."""
+    state = load_file(file)
+    misfit = first_misfit(shapes_of(state), shapes_of(model.state_dict()))
+    if misfit:
+        raise StageError(f"{file} does not fit {kind}: {misfit}.", FITTING)
+    model.load_state_dict(state)
+
+
+def _check_nothing_fresh(model: nn.Module, kind: str) -> None:
+    """Raise StageError where weights are still by chance: a model may say which, as `fresh`."""
+    fresh = getattr(model, "fresh", ())
+    if fresh:
+        raise StageError(
+            f"{kind} has no weights for {', '.join(fresh)}, and nothing trains them here.",
+            "Add train: to this stage, or give a model with all its weights.",
+        )

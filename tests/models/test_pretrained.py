@@ -1,14 +1,18 @@
 """Image classifiers of transformers, tiny and saved here."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 import torch
 from pydantic import ValidationError
+from safetensors.torch import load_file, save_file
 
+from edgekd.core.errors import StageError
 from edgekd.core.refs import UseModel
 from edgekd.core.signature import Port, Signature
 from edgekd.models.folder import StoredModel, load_model, save_model
+from edgekd.models.pretrained import check
 
 VIT = {
     "model_type": "vit",
@@ -18,6 +22,7 @@ VIT = {
     "intermediate_size": 32,
     "patch_size": 4,
 }
+NAMES = ("nil", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 RESNET = {
     "model_type": "resnet",
     "embedding_size": 8,
@@ -145,3 +150,115 @@ def test_code_in_a_folder_is_not_run(folder):
     (folder / "config.json").write_text(json.dumps(described))
     (folder / "evil.py").write_text("raise SystemExit('code of the folder was run')")
     assert build(folder=str(folder))(torch.rand(1, 1, 8, 8)).shape == (1, 10)
+
+
+def test_it_comes_back_without_the_folder_that_it_was_taken_from(folder, tmp_path):
+    network, out = build(folder=str(folder)), tmp_path / "ours"
+    out.mkdir()
+    save_model(out, StoredModel(network, use(folder=str(folder)), signature(), {}))
+    folder.rename(tmp_path / "moved")
+    again, image = load_model(out), torch.rand(2, 1, 8, 8)
+    assert torch.equal(again.module(image), network(image))
+    assert str(folder) not in (out / "model.json").read_text()
+    assert again.use.options.config["hidden_size"] == 16
+
+
+def test_a_folder_without_weights_of_the_body_is_refused(folder):
+    file = folder / "model.safetensors"
+    state = load_file(file)
+    kept = {n: t for n, t in state.items() if "layernorm" not in n.lower()}
+    assert len(kept) < len(state)
+    save_file(kept, file, {"format": "pt"})
+    with pytest.raises(StageError, match=r"no fitting weights for 'vit\."):
+        build(folder=str(folder))
+
+
+class Task:
+    """Ten classes of grey pictures."""
+
+    quality = ("accuracy",)
+
+    def __init__(self, labels=NAMES, **options):
+        self.options = SimpleNamespace(**{"mean": None, "std": None} | options)
+        self.labels = labels
+
+    def signature(self):
+        return signature(classes=len(self.labels))
+
+    def facts(self):
+        return {"labels": self.labels, "preprocessing": {"mean": [0.3], "std": [0.4]}}
+
+    def files(self):
+        return ()
+
+    def size(self, split):
+        return 0
+
+    def batches(self, split, batch_size, *, device, rng=None):
+        yield from ()
+
+
+def told(folder, task=None, *, taught=False):
+    options = use(folder=str(folder)).options
+    return [f"{p.message} {p.next_step}" for p in check(options, task or Task(), taught=taught)]
+
+
+def name_classes(folder, names):
+    described = json.loads((folder / "config.json").read_text())
+    described["id2label"] = {str(index): name for index, name in enumerate(names)}
+    described["label2id"] = {name: index for index, name in enumerate(names)}
+    (folder / "config.json").write_text(json.dumps(described))
+
+
+def test_classes_nobody_named_and_the_tasks_own_are_taken(folder):
+    assert told(folder) == []
+    name_classes(folder, [name.upper() for name in NAMES])
+    assert told(folder) == []
+
+
+@pytest.mark.parametrize("taught", [True, False])
+def test_classes_in_another_order_are_refused(folder, taught):
+    name_classes(folder, NAMES[::-1])
+    (problem,) = told(folder, taught=taught)
+    assert "in another order" in problem
+    assert ", ".join(NAMES) in problem
+    assert ", ".join(NAMES[::-1]) in problem
+
+
+def test_other_classes_are_refused_unless_they_are_taught(folder):
+    name_classes(folder, ["cat", *NAMES[1:]])
+    (problem,) = told(folder)
+    assert "cat" in problem
+    assert NAMES[0] in problem
+    assert told(folder, taught=True) == []
+
+
+@pytest.mark.parametrize(
+    ("given", "mean", "std"),
+    [
+        ({"image_mean": [0.5], "image_std": [0.25]}, "[0.5]", "[0.25]"),
+        ({"image_mean": [0.5], "image_std": [0.25], "do_normalize": False}, "[0]", "[1]"),
+        ({"image_mean": [51], "image_std": 51, "do_rescale": False}, "[0.2]", "[0.2]"),
+        ({"image_mean": [1], "image_std": [1], "rescale_factor": 2 / 255}, "[0.5]", "[0.5]"),
+    ],
+)
+def test_another_view_of_pictures_is_told_with_what_to_write(folder, given, mean, std):
+    (folder / "preprocessor_config.json").write_text(json.dumps(given))
+    (problem,) = told(folder)
+    assert f"--set 'task.mean={mean}' --set 'task.std={std}'" in problem
+    assert told(folder, Task(mean=(0.1,), std=(0.1,))) == []
+
+
+@pytest.mark.parametrize(
+    "given", [{"image_mean": [0.3], "image_std": [0.4]}, {"image_mean": [0.5] * 3}]
+)
+def test_the_same_view_and_one_of_other_pictures_say_nothing(folder, given):
+    (folder / "preprocessor_config.json").write_text(json.dumps(given | {"image_std": [0.4]}))
+    assert told(folder) == []
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"image_mean": ["x"]}'])
+def test_a_view_that_cannot_be_read_is_told(folder, text):
+    (folder / "preprocessor_config.json").write_text(text)
+    (problem,) = told(folder)
+    assert "cannot be read" in problem

@@ -7,6 +7,7 @@ from report_evidence import HOST, ORIGIN, write_run
 
 from edgekd.report.build import build_report
 from edgekd.report.evidence import read_evidence
+from edgekd.report.markdown import to_markdown
 from edgekd.report.schema import Report
 
 
@@ -54,6 +55,27 @@ def test_a_stage_kept_from_another_pipeline_has_its_name_in_this_one(tmp_path):
     report = build_report(read_evidence(ORIGIN, ancestors, ("check",), HOST))
     assert report.provenance.stages[1].name == "student"
     assert next(s for s in report.checks[0].steps if s.program == "pruned").before == "student"
+
+
+LIMITS = {"accuracy_drop": "<= 0.03", "size_mib": "<= 0.1"}
+
+
+@pytest.mark.parametrize(("counted", "verdict"), [(0, "pass"), (2, "inconclusive")])
+def test_what_the_stage_counted_against_the_contract_decides(make, counted, verdict):
+    report = make(limits=LIMITS, facts={"gates_failed": counted})
+    assert report.headline.verdict == verdict
+    assert report.checks[0].inconclusive_allowed is (verdict == "pass")
+    allowed = "Contract kept, 2 gates inconclusive and allowed"
+    assert (report.headline.words == allowed) is (verdict == "pass")
+    assert ("(allowed)" in to_markdown(report)) is (verdict == "pass")
+
+
+def test_a_control_stands_last_and_apart(make):
+    (check,) = make(control=True).checks
+    assert [step.program for step in check.steps if step.control] == ["labels_only"]
+    assert check.steps[-1].program == check.rows[-1].program == "labels_only"
+    assert check.steps[-1].before == "teacher"
+    assert next(step for step in check.steps if step.program == "student").before == "teacher"
 
 
 def test_only_trained_stages_have_curves(passing):

@@ -204,6 +204,53 @@ def test_a_step_that_does_not_pay_is_named_in_sight(pages):
     assert "recovered: no gain over pruned that the intervals show" in shown
 
 
+def test_a_control_is_grey_and_said_to_be_one(make):
+    from edgekd.report.charts.roles import looks
+
+    report = make(control=True)
+    (check,) = report.checks
+    look = looks(check)
+    assert look["labels_only"].colour not in {
+        one.colour for name, one in look.items() if name != "labels_only"
+    }
+    page = to_html(report)
+    assert page.count('labels_only <span class="mark">(control)</span>') >= 5
+    assert "in grey: controls" in page
+    assert "Grey: controls." in page
+    shown = re.sub(r"<details>.*?</details>", "", page, flags=re.DOTALL)
+    assert "labels_only: no gain" not in shown
+
+
+def test_a_page_without_controls_does_not_speak_of_them(pages):
+    assert "control" not in pages["passing"]
+
+
+def tables(page):
+    """Return by caption each table's head and rows as text."""
+    found = {}
+    for table in re.findall(r"<table.*?</table>", page, flags=re.DOTALL):
+        rows = [
+            [" ".join(re.sub("<[^>]+>", " ", cell).split()) for cell in cells]
+            for cells in (
+                re.findall(r"<t[hd]\b[^>]*>(.*?)</t[hd]>", row, flags=re.DOTALL)
+                for row in re.findall(r"<tr>(.*?)</tr>", table, flags=re.DOTALL)
+            )
+        ]
+        found[re.search("<caption>(.*?)</caption>", table)[1]] = rows
+    return found
+
+
+@pytest.mark.parametrize("title", ["Latency on cpu, ms", "Start and memory on cpu"])
+def test_a_latency_table_names_its_units_once_and_fits_the_column(page, title):
+    head, *rows = tables(page)[title]
+    assert not any(re.search(r"\b(ms|MiB)\b", cell) for row in rows for cell in row)
+    assert any("ms" in text for text in [title, *head])
+    least = [max(len(word) for row in rows for word in re.split(r" (?=\()", row[i]))
+             for i in range(len(head))]  # fmt: skip
+    padding, character = 16, 7.3
+    assert sum(character * n + padding for n in least) <= 1060
+
+
 def test_a_limit_far_beyond_all_programs_is_named_and_does_not_stretch_the_axis(make):
     page = to_html(make(limits={"latency_p90_ms": "<= 50"}))
     assert "limit of p90: 50 ms, further right" in page

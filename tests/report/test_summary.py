@@ -23,6 +23,19 @@ def test_the_worst_gate_decides(verdicts):
     assert words.startswith(begins)
 
 
+def test_gates_that_may_be_inconclusive_do_not_break_the_contract():
+    gates = [gate("pass"), gate("inconclusive"), gate("inconclusive")]
+    assert verdict_of(gates, gates) == (
+        "pass", "Contract kept, 2 gates inconclusive and allowed",
+    )  # fmt: skip
+    assert verdict_of([*gates, gate("fail")], gates)[0] == "fail"
+
+
+def test_what_one_check_allows_does_not_excuse_another():
+    lenient, strict = [gate("inconclusive")], [gate("inconclusive")]
+    assert verdict_of(lenient + strict, lenient)[0] == "inconclusive"
+
+
 def test_the_sentence_says_what_was_made_what_it_costs_and_what_was_lost(passing):
     sentence = passing.headline.sentence
     assert sentence.startswith("pte (int8, executorch) takes ")

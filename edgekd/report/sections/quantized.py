@@ -30,7 +30,8 @@ def quantized_table(check: Check, target: str) -> Table:
     ]
     head = ("Program", "Against", f"{label(check.quality_name)}, change", "Size against fp32")
     return Table(
-        f"What quantization changed on {target}, {check.examples:,} {check.split} examples",
+        f"What quantization changed on {target}, {check.examples:,} {check.split} examples; "
+        "unpaired intervals are wider than those of answers compared one by one",
         (*head, "Latency p50 against fp32"),
         rows,
         (0, 1),

@@ -18,6 +18,7 @@ from edgekd.devices.target import Bench, Target
 from edgekd.measures.contract import Gates
 from edgekd.measures.verdict import limits_on
 from edgekd.runtimes.folder import load_program
+from edgekd.trial.ending import ends_cleanly
 from edgekd.trial.entry import Entry
 from edgekd.trial.inputs import write_inputs
 from edgekd.trial.on_target import OnTarget
@@ -91,7 +92,7 @@ def validate(config: Validate, run: Run) -> Facts:
     targets = {name: Target.model_validate(run.targets[name]) for name in config.targets}
     settings = {name: settle(target.bench, config.bench) for name, target in targets.items()}
     real = [name for name, target in targets.items() if not target.emulated]
-    with tempfile.TemporaryDirectory(prefix="edgekd-inputs-") as folder:
+    with ends_cleanly(), tempfile.TemporaryDirectory(prefix="edgekd-inputs-") as folder:
         inputs = write_inputs(
             run.task,
             config.split,

@@ -13,6 +13,7 @@ from pathlib import Path
 from edgekd.core.config import Config, Positive
 from edgekd.core.errors import StageError
 from edgekd.core.kinds import transport
+from edgekd.devices import tether
 
 KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "SYSTEMROOT")
 """All that is handed on: thread counts, preloads or Python paths would change the measurement."""
@@ -54,16 +55,24 @@ class LocalTransport:
             shutil.copyfile(remote, local)
 
     def run(self, command: Sequence[str]) -> str:
-        """Return what the command printed; StageError where it fails or takes too long."""
-        with subprocess.Popen(
-            list(command),
-            cwd=self.folder,
-            env={name: os.environ[name] for name in KEPT if name in os.environ},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-        ) as process:
+        """Return what the command printed; StageError where it fails or takes too long.
+
+        Neither it nor what it starts outlives this process, whichever way that ends.
+        """
+        there, here = os.pipe()  # the tether sees its end closed when we are gone
+        with (
+            os.fdopen(here, "wb"),
+            subprocess.Popen(
+                [sys.executable, "-I", "-S", tether.__file__, str(self.folder), *command],
+                cwd=self.folder,
+                env={name: os.environ[name] for name in KEPT if name in os.environ},
+                stdin=there,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                start_new_session=True,
+            ) as process,
+        ):
+            os.close(there)
             try:
                 out, errors = process.communicate(timeout=self.config.timeout_s)
             except subprocess.TimeoutExpired as error:

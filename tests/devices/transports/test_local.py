@@ -1,6 +1,9 @@
 import os
+import signal
+import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -65,8 +68,46 @@ def test_a_command_that_takes_too_long_is_ended_with_its_children(tmp_path: Path
     )
     with pytest.raises(StageError, match=r"(?s)took longer than 1 s.*mode: quick"):
         LocalTransport(Local(timeout_s=1.0)).run(python(code))
-    deadline = time.monotonic() + 5
-    while _alive(int(note.read_text())):
+    _wait(lambda: not _alive(int(note.read_text())), 5)
+
+
+HOLDER = """
+import sys
+from edgekd.devices.transports.local import Local, LocalTransport
+transport = LocalTransport(Local())
+print(transport.folder, flush=True)
+transport.run([sys.executable, "-c", sys.argv[1]])
+"""
+TREE = """
+import os, subprocess, sys, time
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+with open("pids.tmp", "w") as file:
+    file.write(f"{os.getpid()} {child.pid}")
+os.rename("pids.tmp", "pids")
+child.wait()
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL, signal.SIGINT])
+def test_a_command_its_children_and_its_folder_go_when_we_are_ended(number: int) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDER, TREE],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as holder:
+        assert holder.stdout is not None
+        folder = Path(holder.stdout.readline().strip())
+        _wait((folder / "pids").exists, 30)
+        pids = [int(pid) for pid in (folder / "pids").read_text().split()]
+        assert all(map(_alive, pids))
+        holder.send_signal(number)
+        _wait(lambda: not any(map(_alive, pids)) and not folder.exists(), 2)
+
+
+def _wait(until: Callable[[], bool], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not until():
         assert time.monotonic() < deadline
         time.sleep(0.02)
 

@@ -1,0 +1,40 @@
+"""Runs a command for as long as its own standard input stays open.
+
+    python3 -I -S tether.py FOLDER COMMAND ...
+
+Whoever starts it holds the other end of that pipe. The system closes it however the holder ends,
+SIGKILL included; then the command and all of its process group are killed and FOLDER is removed.
+Needs nothing but the standard library, and sleeps while the command runs.
+"""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+
+
+def main() -> None:
+    """Run the command, and end as it ends."""
+    folder, *command = sys.argv[1:]
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+    threading.Thread(target=_watch, args=(folder, process), daemon=True).start()
+    status = process.wait()
+    if status < 0:
+        os.kill(os.getpid(), -status)
+        signal.pause()  # the signal may reach another thread first
+    os._exit(status)
+
+
+def _watch(folder: str, process: "subprocess.Popen[bytes]") -> None:
+    """Wait until the pipe is closed, then end everything; the group holds this process too."""
+    while os.read(0, 1):
+        pass
+    process.kill()
+    shutil.rmtree(folder, ignore_errors=True)
+    os.killpg(0, signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    main()

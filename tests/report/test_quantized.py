@@ -68,7 +68,7 @@ def test_each_int8_candidate_stands_beside_its_fp32_parent(passing):
     rows = {row[0].text: [str(cell) for cell in row] for row in quantized_table(check, "cpu").rows}
     assert [row[1] for row in rows.values()] == ["recovered (fp32, onnxruntime)"] * 2
     assert rows["onnx"][2].startswith("0 pt [")
-    assert rows["onnx"][2].endswith("(unpaired)")
+    assert rows["onnx"][2].endswith("(unpaired, so wider)")
     assert rows["pte"][2].startswith("-0.280 pt [")
     assert rows["onnx"][3] == f"{21_844 / 33_912:.3f}x"
     assert 0.55 < passing.checks[0].quantized[0].latency.value < 0.67

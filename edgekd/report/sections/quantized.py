@@ -30,8 +30,7 @@ def quantized_table(check: Check, target: str) -> Table:
     ]
     head = ("Program", "Against", f"{label(check.quality_name)}, change", "Size against fp32")
     return Table(
-        f"What quantization changed on {target}, {check.examples:,} {check.split} examples; "
-        "unpaired intervals are wider than those of answers compared one by one",
+        f"What quantization changed on {target}, {check.examples:,} {check.split} examples",
         (*head, "Latency p50 against fp32"),
         rows,
         (0, 1),
@@ -83,7 +82,7 @@ def _reason(one: Quantized) -> str:
 def _accuracy(one: Quantized) -> Cell:
     if one.accuracy is None:
         return Cell("not measured")
-    return Cell(_signed(one.accuracy), None, "paired" if one.paired else "unpaired")
+    return Cell(_signed(one.accuracy), None, "paired" if one.paired else "unpaired, so wider")
 
 
 def _signed(change: Quantity) -> str:

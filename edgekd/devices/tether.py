@@ -19,18 +19,22 @@ def main() -> None:
     """Run the command, and end as it ends."""
     folder, *command = sys.argv[1:]
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
-    threading.Thread(target=_watch, args=(folder, process), daemon=True).start()
+    alone = threading.Event()
+    threading.Thread(target=_watch, args=(folder, process, alone), daemon=True).start()
     status = process.wait()
+    while alone.is_set():  # the other thread removes the folder, then ends this process too
+        signal.pause()
     if status < 0:
         os.kill(os.getpid(), -status)
         signal.pause()  # the signal may reach another thread first
     os._exit(status)
 
 
-def _watch(folder: str, process: "subprocess.Popen[bytes]") -> None:
+def _watch(folder: str, process: "subprocess.Popen[bytes]", alone: threading.Event) -> None:
     """Wait until the pipe is closed, then end everything; the group holds this process too."""
     while os.read(0, 1):
         pass
+    alone.set()
     process.kill()
     shutil.rmtree(folder, ignore_errors=True)
     os.killpg(0, signal.SIGKILL)

@@ -80,6 +80,8 @@ transport.run([sys.executable, "-c", sys.argv[1]])
 """
 TREE = """
 import os, subprocess, sys, time
+for number in range(500):
+    open(str(number), "w").close()
 child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
 with open("pids.tmp", "w") as file:
     file.write(f"{os.getpid()} {child.pid}")

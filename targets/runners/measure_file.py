@@ -10,13 +10,16 @@ interval is given: for evidence, let a pipeline measure.
 
 import argparse
 import json
+import signal
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 from statistics import median
 
+import machine
 import numpy as np
+from describe_onnxruntime import REFUSED
 
 DTYPES = {
     "tensor(float)": "float32",
@@ -29,6 +32,8 @@ DTYPES = {
     "tensor(bool)": "bool",
 }
 NOISE_EXAMPLES = 32
+READING_S = 60
+"""Processor time that ONNX Runtime may take to read a file; half of the time by the clock."""
 FIXED = {
     "warmup_runs": 10,
     "min_runs": 25,
@@ -45,32 +50,56 @@ class UsageError(Exception):
 
 
 def ports(described):
-    """Return the inputs or outputs of a session as the runners describe them."""
+    """Return the inputs or outputs of a file as the runners describe them."""
     for port in described:
-        if port.type not in DTYPES:
-            raise UsageError(f"'{port.name}' is a {port.type}; known are {', '.join(DTYPES)}.")
-    return [{"name": p.name, "dtype": DTYPES[p.type], "shape": p.shape} for p in described]
+        if port["type"] not in DTYPES:
+            raise UsageError(
+                f"'{port['name']}' is a {port['type']}; known are {', '.join(DTYPES)}."
+            )
+    return [{"name": p["name"], "dtype": DTYPES[p["type"]], "shape": p["shape"]} for p in described]
+
+
+def described(path):
+    """Return what an ONNX file takes and gives, read by a process that may crash or hang."""
+    script = Path(__file__).with_name("describe_onnxruntime.py")
+    limits = [str(READING_S), machine.memory_mib() or "0"]
+    command = [sys.executable, "-s", "-E", str(script), str(path), *limits]
+    try:
+        done = subprocess.run(command, check=False, capture_output=True, timeout=2 * READING_S)
+    except subprocess.TimeoutExpired as error:
+        raise UsageError(f"{path} cannot be loaded: no answer in {2 * READING_S} s.") from error
+    if done.returncode:
+        raise UsageError(f"{path} cannot be loaded: {objection(done)}")
+    return json.loads(done.stdout)
+
+
+def objection(done):
+    """Return why a file could not be read, by how the process ended that read it."""
+    last = done.stderr.decode("utf-8", "replace").strip().splitlines()[-1:]
+    if done.returncode == REFUSED and last:
+        return last[0]
+    if done.returncode == -signal.SIGXCPU:
+        return f"ONNX Runtime was still reading it after {READING_S} s of processor time."
+    how = f"ended with exit status {done.returncode}"
+    if done.returncode < 0:
+        how = f"was killed by {signal.Signals(-done.returncode).name}"
+    return " ".join([f"the process that read it {how}.", *(f"It wrote last: {it}" for it in last)])
 
 
 def program(path, scores):
     """Return what the runner must know of an ONNX file."""
-    import onnxruntime
-
     if path.suffix != ".onnx":
         raise UsageError(
             f"{path} is no .onnx file. ExecuTorch programs need torch in Python: let an edgekd "
             "that has it measure them."
         )
-    try:
-        session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    except Exception as error:  # ONNX Runtime's exceptions share no other ancestor
-        raise UsageError(f"{path} cannot be loaded: {error}") from error
+    found = described(path)
     return {
         "name": path.name,
         "file": str(path.resolve()),
         "runner": "bench_onnxruntime.py",
-        "inputs": ports(session.get_inputs()),
-        "outputs": ports(session.get_outputs()),
+        "inputs": ports(found["inputs"]),
+        "outputs": ports(found["outputs"]),
         "state": [],
         "scores": str((scores or Path()) / path.stem),
     }

@@ -92,8 +92,6 @@ class Runtime(Protocol):
     """Ending of its program files: `.onnx`."""
     runner: str
     """File in `targets/runners/` that loads such a program on a device."""
-    distributions: Sequence[str]
-    """Python distributions whose version shapes the program."""
 
     def export(
         self,

@@ -50,6 +50,8 @@ class Plugin:
     config: type[Config]
     paper: Paper | None = None
     traits: Mapping[str, Any] = field(default_factory=dict)
+    """What its kind says of it, as a stage's `makes`; of any kind, `distributions`: the Python
+    distributions whose versions shape what it does."""
 
     def build(self, options: Config) -> Callable[..., Any]:
         """Return the plug-in with its options bound: a partial function, or an instance."""

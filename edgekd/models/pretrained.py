@@ -69,7 +69,13 @@ def check(config: Pretrained, task: Task, *, taught: bool) -> Iterator[Problem]:
         yield from check_folder(Path(config.folder), _from_folder(config.folder), task, taught)
 
 
-@model(config=Pretrained, settle=settle, has_weights=has_weights, check=check)
+@model(
+    config=Pretrained,
+    settle=settle,
+    has_weights=has_weights,
+    check=check,
+    distributions=("transformers",),
+)
 def pretrained(config: Pretrained, signature: Signature) -> nn.Module:
     """Return the classifier, with a new head by chance where the classes are not as many.
 

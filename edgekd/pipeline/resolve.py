@@ -209,7 +209,6 @@ class _Stages:
         distributions = {*LIBRARIES}
         for plugin in plugins:
             distributions |= {*plugin.traits.get("distributions", ())}
-            distributions |= {*getattr(plugin.target, "distributions", ())}
         return ResolvedStage(
             name=node.name,
             kind=use.kind,

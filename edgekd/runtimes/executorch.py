@@ -35,13 +35,12 @@ class ExecuTorch(Config):
     the size that the samples have."""
 
 
-@runtime(config=ExecuTorch)
+@runtime(config=ExecuTorch, distributions=("torch", "torchao", "executorch"))
 class ExecuTorchRuntime:
     """Lowers to XNNPACK and runs through ExecuTorch's own runtime."""
 
     suffix = ".pte"
     runner = "bench_executorch.py"
-    distributions = ("torch", "torchao", "executorch")
 
     def __init__(self, config: ExecuTorch):
         self.config = config

@@ -37,13 +37,12 @@ class OnnxRuntime(Config):
     convolutions on x86; transformers can be faster with less: measure. Written into the program."""
 
 
-@runtime(config=OnnxRuntime)
+@runtime(config=OnnxRuntime, distributions=("torch", "onnx", "onnxscript", "onnxruntime"))
 class OnnxRuntimeRuntime:
     """Exports by the dynamo exporter and runs on the CPU with one thread."""
 
     suffix = ".onnx"
     runner = "bench_onnxruntime.py"
-    distributions = ("torch", "onnx", "onnxscript", "onnxruntime")
 
     def __init__(self, config: OnnxRuntime):
         self.config = config

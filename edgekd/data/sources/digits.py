@@ -43,7 +43,7 @@ class DigitsOptions(Config):
         return self
 
 
-@source(config=DigitsOptions)
+@source(config=DigitsOptions, distributions=("scikit-learn",))
 class Digits:
     """The digits in three splits with the classes in equal shares."""
 

@@ -38,7 +38,7 @@ class ImageFolderOptions(Config):
     """Seed of the order and of that division; the seed of the run does not move it."""
 
 
-@source(config=ImageFolderOptions)
+@source(config=ImageFolderOptions, distributions=("pillow",))
 class ImageFolder:
     """Decoded pictures of one size."""
 

@@ -60,7 +60,7 @@ class Channels(Config):
         return self
 
 
-@transform(config=Channels, paper=PAPER, purpose="prune")
+@transform(config=Channels, paper=PAPER, purpose="prune", distributions=("torch-pruning",))
 def channels(
     config: Channels, model: nn.Module, *, signature: Signature, batches: Sequence[Batch]
 ) -> nn.Module:

@@ -22,7 +22,7 @@ from edgekd.core.quiet import quiet
 from edgekd.core.signature import Signature
 
 
-@transform(config=Int8Static, purpose="quantize")
+@transform(config=Int8Static, purpose="quantize", distributions=("torchao", "executorch"))
 def int8_static(
     config: Int8Static, model: nn.Module, *, signature: Signature, batches: Sequence[Batch]
 ) -> nn.Module:

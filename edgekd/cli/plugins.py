@@ -5,9 +5,11 @@ import json
 from typing import Any
 
 import typer
+from pydantic.fields import FieldInfo
 
 from edgekd.core.errors import Problem, RequestError, nearest
 from edgekd.core.kinds import KINDS
+from edgekd.core.refs import as_written
 from edgekd.core.registry import Plugin, Registry
 from edgekd.core.signals import SIGNALS
 
@@ -48,8 +50,9 @@ def print_plugin(kind: str, name: str) -> None:
     _print_needs(plugin)
     typer.echo("options:")
     for field, info in plugin.config.model_fields.items():
-        default = "required" if info.is_required() else f"default {_shown(info.default)}"
-        typer.echo(f"  {field} ({default})\n      {info.description or ''}")
+        default = "required" if info.is_required() else f"default {_default(info)}"
+        text = (info.description or "").replace("\n", "\n      ")
+        typer.echo(f"  {field} ({default})\n      {text}")
     if not plugin.config.model_fields:
         typer.echo("  none")
     typer.echo(f"\nexample:\n  {_example(plugin)}")
@@ -90,6 +93,10 @@ def _print_needs(plugin: Plugin) -> None:
 
 def _shown(default: Any) -> str:
     return json.dumps(default, default=str) if not isinstance(default, str) else default
+
+
+def _default(info: FieldInfo) -> str:
+    return _shown(as_written(info.get_default(call_default_factory=True, validated_data={})))
 
 
 def _example(plugin: Plugin) -> str:

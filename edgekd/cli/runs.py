@@ -6,7 +6,6 @@ from pathlib import Path
 
 import typer
 
-from edgekd.cli.terminal import shown
 from edgekd.core.errors import Problem, RequestError, nearest
 from edgekd.pipeline.records import RunFolders
 
@@ -23,17 +22,11 @@ def print_runs(root: Path, as_json: bool) -> None:
     if not records:
         typer.echo(f"No run is recorded in {root}. Start one: edgekd run FILE")
     for folder, record in records:
-        verdict = "gates kept" if record.exit_code == 0 else "GATE FAILED"
-        verdict = verdict if record.gates else "no gates"
-        results = [
-            shown(result["result"])
-            for result in record.results.values()
-            if isinstance(result.get("result"), dict)
-        ]
-        last = results[-1] if results else ""
-        typer.echo(
-            f"{folder.name}  {record.finished_at[:16].replace('T', ' ')}  {verdict:<11}  {last}"
-        )
+        passed = sum(gate["verdict"] == "pass" for gate in record.gates)
+        verdict = "kept" if record.exit_code == 0 else "NOT KEPT"
+        gates = f"{verdict}, {passed} of {len(record.gates)} gates" if record.gates else "no gates"
+        when = record.finished_at[:16].replace("T", " ")
+        typer.echo(f"{folder.name}  {when}  {gates}  {record.command}")
 
 
 def show_report(which: str | None, out: Path | None, root: Path) -> None:

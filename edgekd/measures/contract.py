@@ -108,9 +108,11 @@ def check_gate(name: str, text: object) -> Limit:
     upper = limit.relation.startswith("<")
     if upper != (term.better == "lower"):
         right = "<=" if term.better == "lower" else ">="
+        turned = read_limit(f"{right} {limit.value:g}")
+        sound = _reachable(term, turned) and not _vacuous(term, turned)
         raise ValueError(
             f"'{limit.text}' would refuse a program for being good: {term.better} {name} is "
-            f'better. Write "{right} {limit.value:g}".'
+            f"better. {f'Write "{turned.text}".' if sound else _legal(term, turned)}"
         )
     if not _reachable(term, limit):
         raise ValueError(f"'{limit.text}' cannot be met: {_range(term)}. {_legal(term, limit)}")
@@ -119,7 +121,17 @@ def check_gate(name: str, text: object) -> Limit:
             f"'{limit.text}' cannot be met: {name} is estimated from examples, and its interval "
             f"always reaches beyond {limit.value:g}. {_legal(term, limit)}"
         )
+    if _vacuous(term, limit):
+        raise ValueError(f"'{limit.text}' can never fail: {_range(term)}. {_legal(term, limit)}")
     return limit
+
+
+def _vacuous(term: Term, limit: Limit) -> bool:
+    """Tell whether every value that the quantity can take keeps the limit."""
+    least, most = term.bounds
+    if limit.relation.startswith("<"):
+        return most is not None and limit.value >= most
+    return least is not None and limit.value <= least
 
 
 def _reachable(term: Term, limit: Limit) -> bool:

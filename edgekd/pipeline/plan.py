@@ -162,7 +162,7 @@ def _worded(path: str, old: object, new: object) -> str:
         return "the code of the stage or of a plug-in changed"
     head, _, rest = path.partition(".")
     if head == "request":
-        return f"the report shows another {rest.replace('sets', 'set of overrides')}"
+        return "the report shows another request"
     if head == "inputs":
         return f"input {rest} changes"
     if head == "files":

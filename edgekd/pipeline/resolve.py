@@ -52,7 +52,7 @@ def resolve(request: Request) -> Resolved:
         raise RequestError(problems)
     pipeline = reading.pipeline
     stages = _Stages(pipeline, task, targets, plugin_files)
-    files = [*plugin_files, *(known[name] for name in targets)]
+    files = [*(f for module in plugin_files for f in module), *(known[n] for n in targets)]
     return Resolved(
         name=pipeline.name,
         request=request,
@@ -75,16 +75,16 @@ def _shown(path: Path) -> str:
         return str(path)
 
 
-def _load_plugins(document: Document, beside: Path) -> list[Path]:
-    """Import what the file lists under `plugins:`, before names are looked up."""
+def _load_plugins(document: Document, beside: Path) -> list[list[Path]]:
+    """Import what the file lists under `plugins:` and return the source files of each module."""
     listed = document.value.get("plugins") or ()
-    files: list[Path] = []
+    files: list[list[Path]] = []
     problems: list[Problem] = []
     if not isinstance(listed, tuple):
         return []  # the typed reading says what is wrong
     for index, reference in enumerate(listed):
         try:
-            files += load_user_module(str(reference), beside)
+            files.append(load_user_module(str(reference), beside))
         except ValueError as error:
             at = ("plugins", index)
             problems.append(
@@ -187,7 +187,7 @@ class _Stages:
         pipeline: Pipeline,
         task: Task,
         targets: Mapping[str, Mapping[str, Any]],
-        plugin_files: Sequence[Path],
+        plugin_files: Sequence[Sequence[Path]],
     ):
         self.pipeline, self.task = pipeline, task
         self.targets, self.plugin_files = targets, plugin_files
@@ -204,7 +204,9 @@ class _Stages:
             plugins.append(kinds.measure.get(self.task.quality[0]))  # training selects by it
         for target in targets.values():
             plugins.append(UseTransport.model_validate(target["transport"]).plugin)
-        sources = dict.fromkeys([*(p.source for p in plugins), *self.plugin_files])
+        sources = {plugin.source for plugin in plugins}
+        for module in self.plugin_files:  # all of a module counts where one plug-in of it is used
+            sources |= {*module} if sources & {*module} else set()
         rooms = [path for room in use.plugin.traits.get("code", ()) for path in files_of(room)]
         distributions = {*LIBRARIES}
         for plugin in plugins:

@@ -6,13 +6,13 @@ import shlex
 import shutil
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from edgekd.core.artifact import Manifest, digest_file, digest_json
-from edgekd.core.errors import EdgekdError, RunInterruptedError
+from edgekd.core.errors import EdgekdError, RunInterruptedError, StageError
 from edgekd.core.protocols import Origin
 from edgekd.pipeline.code import package_digest
 from edgekd.pipeline.document import read_text
@@ -167,6 +167,8 @@ class _Execution:
     workshop: Workshop
     listener: Listener
     origin: Origin
+    sound: set[str] = field(default_factory=set)
+    """Keys of results whose files were read and found as they were committed."""
 
     def make(self, step: Step) -> Manifest:
         """Return the stage's manifest: the kept one, or that of a result made now."""
@@ -190,9 +192,18 @@ class _Execution:
         self.listener(StageDone(name, step.key, made.seconds, made.cpu_seconds, made.facts))
         return made
 
+    def _check_inputs(self, step: Step) -> None:
+        """Refuse to build on a kept result that was altered since; it is taken out."""
+        for name in ancestors(step.stage, self.plan):
+            manifest = self.store.find(self.plan.step(name).key)
+            if manifest is not None and manifest.key not in self.sound:
+                _refuse_altered(name, manifest, self.store)
+                self.sound.add(manifest.key)
+
     def _run(self, step: Step) -> Manifest:
         """Have the worker make a stage's result, and commit it."""
         stage, started_at = step.stage, _now()
+        self._check_inputs(step)
         with self.store.filling(step.key) as out:
             answer = self.workshop.ask(
                 self._request(step, out),
@@ -280,6 +291,7 @@ def _finish(
     for name, manifest in manifests.items():
         if manifest.makes not in ("program", "report") or name in implied:
             continue
+        _refuse_altered(name, manifest, store)
         inner = name if manifest.makes == "report" and len(reports) > 1 else "."
         left += [
             _copy(store.folder(manifest.key) / file, folder / inner / file, about["sha256"])
@@ -296,6 +308,18 @@ def _finish(
 
 def _result(manifest: Manifest) -> Any:
     return {key: manifest.facts.get(key) for key in ("says", "result", "measure")}
+
+
+def _refuse_altered(stage: str, manifest: Manifest, store: Store) -> None:
+    """Raise StageError where a kept result is not what was committed, and take it out."""
+    altered = store.altered(manifest)
+    if altered:
+        folder = store.folder(manifest.key)
+        store.discard(manifest)
+        raise StageError(
+            f"the kept result of {stage} was altered: {', '.join(altered)} in {folder}.",
+            "It was taken out of the store. Run again: the stage is made anew.",
+        )
 
 
 def _copy(source: Path, target: Path, sha256: str) -> Path:

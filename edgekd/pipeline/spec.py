@@ -3,7 +3,7 @@
 import re
 import types
 import typing
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -61,7 +61,8 @@ def validate(document: Document, beside: Path) -> Reading:
     try:
         pipeline = Pipeline.model_validate(document.value, context=context)
     except ValidationError as error:
-        problems = [_problem(details, document) for details in error.errors()]
+        found = [_problem(details, document) for details in error.errors()]
+        problems = list({(p.path, p.place): p for p in reversed(found)}.values())[::-1]
         stages = document.value.get("stages")
         parts = {
             name: _typed(UseStage, value, context)
@@ -85,7 +86,7 @@ def _typed(kind: type[U], value: object, context: dict[str, Path]) -> U | None:
 
 
 def _problem(details: ErrorDetails, document: Document) -> Problem:
-    loc = tuple(step for step in details["loc"] if step != "[key]")
+    loc = _steps(details, document.value)
     written = _written(loc)
     kind, found = details["type"], details["input"]
     message, next_step = details["msg"], ""
@@ -109,6 +110,24 @@ def _problem(details: ErrorDetails, document: Document) -> Problem:
     elif kind in ("not_a_use", "not_a_ref"):
         message += f", found {_shown(found)}."
     return Problem(spell(written), message, next_step, document.place(written))
+
+
+def _steps(details: ErrorDetails, value: Any) -> Steps:
+    """Return the location without pydantic's names for keys and for members of unions."""
+    names_a_key = details["type"] in ("missing", "extra_forbidden")
+    steps: list[str | int] = []
+    for index, step in enumerate(details["loc"]):
+        last = names_a_key and index == len(details["loc"]) - 1
+        if isinstance(value, Mapping | tuple) and step in _steps_into(value):
+            value = value[step]  # type: ignore[index]
+        elif not (last or step == "options" or str(step)[:1] == "<"):
+            continue
+        steps.append(step)
+    return tuple(steps)
+
+
+def _steps_into(value: Mapping[str, Any] | tuple[Any, ...]) -> Collection[str | int]:
+    return value.keys() if isinstance(value, Mapping) else range(len(value))
 
 
 def _shown(value: object) -> str:

@@ -63,6 +63,17 @@ class Store:
                 return None
         return manifest if manifest.key == key else None
 
+    def altered(self, manifest: Manifest) -> list[str]:
+        """Return the files of a result whose content is not what was committed."""
+        folder = self.folder(manifest.key)
+        return [
+            n for n, file in manifest.files.items() if digest_file(folder / n) != file["sha256"]
+        ]
+
+    def discard(self, manifest: Manifest) -> None:
+        """Take a result out of the store, so that the next run makes it again."""
+        shutil.rmtree(self.folder(manifest.key))
+
     @contextmanager
     def filling(self, key: str) -> Iterator[Path]:
         """Yield an empty folder for the result of `key`; it is gone if it was not committed."""

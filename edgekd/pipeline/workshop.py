@@ -45,14 +45,11 @@ class Workshop:
         process.stdin.close()
         process.stdout.close()
         try:
-            process.wait(0.2)
-        except subprocess.TimeoutExpired:
-            process.terminate()
-            try:
-                process.wait(SECONDS_TO_END)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            _end(process)
+        except BaseException:  # a second Ctrl-C: end it now, then go on with the first
+            process.kill()
+            process.wait()
+            raise
 
     def resolve(self, request: Request) -> Resolved:
         """Return the pipeline of a file; RequestError holds its problems."""
@@ -109,3 +106,15 @@ class Workshop:
             return StageError(answer["message"], answer["next_step"])
         kind: type[EdgekdError] = getattr(errors, answer["error"])
         return kind(answer["message"])
+
+
+def _end(process: "subprocess.Popen[str]") -> None:
+    """Let a process end by itself, then ask it to, then end it."""
+    for wait, urge in ((0.2, process.terminate), (SECONDS_TO_END, process.kill)):
+        try:
+            process.wait(wait)
+        except subprocess.TimeoutExpired:
+            urge()
+        else:
+            return
+    process.wait()

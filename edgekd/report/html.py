@@ -5,6 +5,7 @@ from typing import Any
 
 from edgekd.report.content import content
 from edgekd.report.schema import Report
+from edgekd.report.sections.conditions import conditions
 from edgekd.report.sections.contract import gates_table, open_gates
 from edgekd.report.sections.parts import Figure, Section, moment
 from edgekd.report.words import SIGNS, interval_text, value_text
@@ -30,7 +31,12 @@ def to_html(report: Report) -> str:
         measured=_measured(report),
         reference=next((check.reference for check in report.checks), ""),
         contracts=[
-            {"table": gates_table(check), "open": open_gates(check)} for check in report.checks
+            {
+                "table": gates_table(check),
+                "open": open_gates(check),
+                "conditions": conditions(check),
+            }
+            for check in report.checks
         ],
         sections=_drawn(content(report)),
     )

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from edgekd.report.content import content
 from edgekd.report.schema import Report
+from edgekd.report.sections.conditions import conditions
 from edgekd.report.sections.contract import gates_table, open_gates
 from edgekd.report.sections.parts import Part
 from edgekd.report.tables import Table
@@ -33,6 +34,8 @@ def _lines(report: Report) -> Iterator[str]:
             yield _table(gates_table(check))
         for line in open_gates(check):
             yield f"- {escaped(str(line))}"
+        for note in conditions(check):
+            yield f"- Mind: {escaped(note)}"
         yield ""
     for section in content(report):
         yield f"<details><summary>{escaped(section.title)}</summary>\n"

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from torch import Tensor, nn
 
+from edgekd.core.errors import StageError
 from edgekd.core.refs import UseObjective
 from edgekd.core.signals import TAPPED
 
@@ -37,9 +38,22 @@ class Terms(nn.Module):
                 else signals[need]
                 for need in use.plugin.needs
             }
-            means[name] = term(**own).mean()
+            value = term(**own)
+            _check_shape(name, value, signals)
+            means[name] = value.mean()
         weighted = [use.weight * mean for use, mean in zip(self.uses, means.values(), strict=True)]
         return sum(weighted[1:], start=weighted[0]), means
+
+
+def _check_shape(name: str, value: Tensor, signals: Mapping[str, Tensor]) -> None:
+    """Raise StageError where an objective gives neither a value per example nor one for all."""
+    allowed = [signals[column].shape for column in ("ids", "labels") if column in signals]
+    if value.ndim and value.shape not in allowed:
+        raise StageError(
+            f"objective '{name}' returned the shape {list(value.shape)}; expected one value per "
+            f"example, {' or '.join(str(list(shape)) for shape in allowed)}, or one for the batch.",
+            "Average over all dimensions but the first, as in x.flatten(1).mean(-1).",
+        )
 
 
 def _distinct(names: Sequence[str]) -> list[str]:

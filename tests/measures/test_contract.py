@@ -77,7 +77,7 @@ def test_a_limit_that_nothing_could_keep_is_refused_with_the_nearest_that_can(
         ("accuracy", ">= 0.999"),
         ("accuracy_drop", "<= -0.5"),
         ("accuracy_drop", "<= 0"),
-        ("accuracy_drop", "<= 1"),
+        ("accuracy_drop", "<= 0.99"),
         ("latency_p99_ms", "< 0.001"),
         ("speedup", ">= 4"),
         ("ece", "<= 0.001"),

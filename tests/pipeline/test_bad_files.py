@@ -122,6 +122,9 @@ EDITS = {
     "negative weight": ("weight: 0.5", "weight: -0.5", "weight", "greater than or equal"),
     "impossible depth": ("depth: 8", "depth: 9", "depth", "6n + 2"),
     "impossible gate": ('"<= 0.05"', '"<= -2"', "<= -2", "accuracy_drop"),
+    "gate that can never fail": ('"<= 0.05"', '"<= 2"', "<= 2", "can never fail"),
+    "more pruning than a layer may lose": ("ratio: 0.3", "ratio: 0.95", "channels", "max_ratio"),
+    "size of nothing": ("data: digits}", "data: digits, size: 0}", "size", "greater than"),
     "gate without a comparison": ('"<= 0.05"', '"0.05"', "gates", "0.05"),
     "teacher without weights or training": (
         "    train: {epochs: 1}\n  st",

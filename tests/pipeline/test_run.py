@@ -79,7 +79,7 @@ def test_weights_of_another_model_are_refused(tiny, tmp_path):
     tiny(until="teacher")
     (tmp_path / "given.safetensors").write_bytes(weights(tmp_path, "teacher"))
     text = TINY.replace("    train: {epochs: 1}\n", "    weights: given.safetensors\n", 1)
-    with pytest.raises(StageError, match="does not fit"):
+    with pytest.raises(RequestError, match="does not fit"):
         tiny(text.replace("blocks: [1]}", "blocks: [1, 1]}", 1), until="teacher")
 
 
@@ -110,6 +110,11 @@ def my_mlp(config, signature):
 @objective(name="my_hint")
 def my_hint(config, *, student_feature, teacher_feature):
     return (student_feature - teacher_feature).square().mean(-1)
+
+
+@objective(name="wide")
+def wide(config, *, student_logits):
+    return student_logits
 
 
 @objective(name="dies")
@@ -241,3 +246,27 @@ def test_a_long_chain_of_teachers_plans_at_once(tiny, tmp_path):
     text = TINY[: TINY.index("  student:")].replace("  teacher:", "  s0:") + stages
     (tmp_path / "tiny.yaml").write_text(text)
     assert len(edgekd.plan("tiny.yaml").steps) == 60
+
+
+def test_a_result_that_was_altered_is_not_built_on_and_is_made_again(tiny, tmp_path):
+    tiny(until="teacher")
+    (kept,) = (tmp_path / ".edgekd" / "results").glob("*/model.safetensors")
+    content = bytearray(kept.read_bytes())
+    content[-1] ^= 1
+    kept.write_bytes(content)
+    with pytest.raises(StageError, match=r"teacher was altered: model.safetensors"):
+        tiny()
+    assert list(tiny(until="teacher").ran) == ["teacher"]
+
+
+def test_a_plugin_file_counts_only_where_it_is_used(own, tmp_path):
+    own("[cross_entropy]")
+    (tmp_path / "mine.py").write_text(PLUGIN + "\n# changed\n")
+    plan = edgekd.plan("tiny.yaml")
+    assert plan.step("teacher").action == "keep"
+    assert plan.step("student").action == "run", "its model is of that file"
+
+
+def test_an_objective_of_the_wrong_shape_is_named(own):
+    with pytest.raises(StageError, match=r"'wide' returned the shape \[64, 10\]"):
+        own("[wide]")

@@ -7,7 +7,8 @@ import pytest
 
 import edgekd
 from edgekd.core.shipped import shipped
-from edgekd.pipeline.resolve import Request, resolve
+from edgekd.pipeline.resolve import resolve
+from edgekd.pipeline.resolved import Request
 
 FILES = sorted(shipped("pipelines").rglob("*.yaml"))
 NEEDS_DATA = {"fashion_mnist": Path("/usr/share/datasets/fashion-mnist")}

@@ -57,6 +57,11 @@ class Channels(Config):
         if len(given) != 1:
             found = " and ".join(given) or "none of them"
             raise ValueError(f"give exactly one of ratio, parameters and macs; found {found}")
+        if self.ratio is not None and self.ratio > self.max_ratio:
+            raise ValueError(
+                f"ratio {self.ratio:g} is above max_ratio {self.max_ratio:g}, the most that any "
+                "one layer may lose; raise max_ratio too"
+            )
         return self
 
 

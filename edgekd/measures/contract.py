@@ -110,9 +110,10 @@ def check_gate(name: str, text: object) -> Limit:
         right = "<=" if term.better == "lower" else ">="
         turned = read_limit(f"{right} {limit.value:g}")
         sound = _reachable(term, turned) and not _vacuous(term, turned)
+        step = f'Write "{turned.text}".' if sound else _legal(term, turned)
         raise ValueError(
             f"'{limit.text}' would refuse a program for being good: {term.better} {name} is "
-            f"better. {f'Write "{turned.text}".' if sound else _legal(term, turned)}"
+            f"better. {step}"
         )
     if not _reachable(term, limit):
         raise ValueError(f"'{limit.text}' cannot be met: {_range(term)}. {_legal(term, limit)}")

@@ -4,8 +4,10 @@ It reads one JSON request per line and answers with JSON lines: progress, then o
 `refused` (the user can mend it) or `crashed`. What libraries print goes to the run's log.
 """
 
+import ctypes
 import json
 import os
+import signal
 import sys
 import time
 import traceback
@@ -27,6 +29,7 @@ from edgekd.pipeline.resolve import resolve
 from edgekd.pipeline.resolved import Request
 
 SECONDS_BETWEEN_PROGRESS = 0.1
+PR_SET_PDEATHSIG = 1
 
 
 @dataclass
@@ -72,6 +75,7 @@ class StageRun:
 
 def main() -> None:
     """Serve requests from standard input until it ends."""
+    _end_with_parent()
     channel = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # what anything prints from here on goes to the log, not between the answers
     tasks: dict[str, Task] = {}
@@ -85,6 +89,12 @@ def main() -> None:
         except Exception as error:  # any fault of a plug-in ends its stage, not the worker
             traceback.print_exc()
             _say(channel, {"answer": "crashed", "message": f"{type(error).__name__}: {error}"})
+
+
+def _end_with_parent() -> None:
+    """Have the system end this process with the one that started it, however that one ends."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def plain(facts: Facts) -> dict[str, Any]:

@@ -132,7 +132,8 @@ def test_an_interrupted_run_ends_with_130_and_goes_on_later(number, file):
     assert planned["steps"][0]["action"] == "keep"
 
 
-def test_an_interrupted_run_leaves_no_process_behind(file):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_a_run_that_ends_leaves_no_process_behind(number, file):
     slow = ["--set", "stages.teacher.train.epochs=5000"]
     process = subprocess.Popen(
         [sys.executable, "-m", "edgekd", "run", "tiny.yaml", "--json", *slow], cwd=file.parent,
@@ -143,11 +144,15 @@ def test_an_interrupted_run_leaves_no_process_behind(file):
             if json.loads(line)["event"] == "stage_progress":
                 break
         children = _children(process.pid)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         process.communicate(timeout=60)
     assert children
-    time.sleep(0.2)
-    assert not [pid for pid in children if _alive(pid)]
+    for _ in range(50):
+        left = [pid for pid in children if _alive(pid)]
+        if not left:
+            break
+        time.sleep(0.1)
+    assert not left
 
 
 def _children(pid):

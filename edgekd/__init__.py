@@ -10,8 +10,9 @@ from edgekd.core.version import VERSION
 
 if TYPE_CHECKING:
     from edgekd.pipeline.events import Listener
+    from edgekd.pipeline.outcome import RunResult
     from edgekd.pipeline.plan import Plan
-    from edgekd.pipeline.run import RunResult, Settings
+    from edgekd.pipeline.run import Settings
 
 __version__ = VERSION
 __all__ = ["__version__", "plan", "run"]

@@ -13,7 +13,7 @@ import psutil
 from filelock import FileLock
 
 from edgekd.core.artifact import MANIFEST, Manifest, digest_file, digest_json
-from edgekd.core.errors import Problem, RequestError
+from edgekd.core.errors import Problem, RequestError, StageError
 
 
 @dataclass(frozen=True)
@@ -63,16 +63,16 @@ class Store:
                 return None
         return manifest if manifest.key == key else None
 
-    def altered(self, manifest: Manifest) -> list[str]:
-        """Return the files of a result whose content is not what was committed."""
-        folder = self.folder(manifest.key)
-        return [
-            n for n, file in manifest.files.items() if digest_file(folder / n) != file["sha256"]
-        ]
-
-    def discard(self, manifest: Manifest) -> None:
-        """Take a result out of the store, so that the next run makes it again."""
-        shutil.rmtree(self.folder(manifest.key))
+    def refuse_altered(self, stage: str, manifest: Manifest) -> None:
+        """Raise StageError where a result is not what was committed, and take it out."""
+        folder, files = self.folder(manifest.key), manifest.files.items()
+        altered = [name for name, file in files if digest_file(folder / name) != file["sha256"]]
+        if altered:
+            shutil.rmtree(folder)
+            raise StageError(
+                f"the kept result of {stage} was altered: {', '.join(altered)} in {folder}.",
+                "It was taken out of the store. Run again: the stage is made anew.",
+            )
 
     @contextmanager
     def filling(self, key: str) -> Iterator[Path]:

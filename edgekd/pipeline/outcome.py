@@ -1,0 +1,87 @@
+"""What a run came to: leaving programs, reports and a record where people find them."""
+
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgekd.core.artifact import Manifest, digest_file
+from edgekd.pipeline.execution import now
+from edgekd.pipeline.plan import Plan
+from edgekd.pipeline.records import Record, RunFolders
+from edgekd.pipeline.store import Store
+
+PROGRAM_DESCRIPTION = "program.json"
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a run came to."""
+
+    exit_code: int
+    """0 where every gate is kept, else 1."""
+    folder: Path
+    """Where the report and the artifacts are."""
+    report: Path | None
+    artifacts: Sequence[Path]
+    gates: Sequence[Mapping[str, Any]]
+    """One row per gate, program and target, with its verdict."""
+    facts: Mapping[str, Mapping[str, Any]]
+    """What each stage found out."""
+    ran: Sequence[str]
+    """The stages that were not kept."""
+
+
+def leave(
+    plan: Plan,
+    manifests: Mapping[str, Manifest],
+    store: Store,
+    runs: RunFolders,
+    command: str,
+) -> RunResult:
+    """Leave programs and reports in the run's folder, with a record of the run."""
+    gates = [row for m in manifests.values() for row in m.facts.get("gates", ())]
+    failed = sum(int(m.facts.get("gates_failed", 0)) for m in manifests.values())
+    record = Record(
+        name=plan.resolved.name,
+        file=plan.resolved.request.file,
+        command=command,
+        finished_at=now(),
+        exit_code=1 if failed else 0,
+        keys={step.stage.name: step.key for step in plan.steps},
+        results={n: _result(m) for n, m in manifests.items()},
+        gates=gates,
+    )
+    folder = runs.of(record)
+    implied = {step.stage.name for step in plan.steps if step.stage.implied_by}
+    reports = [name for name, manifest in manifests.items() if manifest.makes == "report"]
+    left: list[Path] = []
+    for name, manifest in manifests.items():
+        if manifest.makes not in ("program", "report") or name in implied:
+            continue
+        store.refuse_altered(name, manifest)
+        inner = name if manifest.makes == "report" and len(reports) > 1 else "."
+        left += [
+            _copy(store.folder(manifest.key) / file, folder / inner / file, about["sha256"])
+            for file, about in manifest.files.items()
+            if file != PROGRAM_DESCRIPTION
+        ]
+    artifacts = [path for path in left if path.suffix in (".onnx", ".pte")]
+    report = next((path for path in left if path.name == "report.html"), None)
+    runs.write(record, folder)
+    facts = {name: manifest.facts for name, manifest in manifests.items()}
+    ran = [step.stage.name for step in plan.to_run]
+    return RunResult(record.exit_code, folder, report, artifacts, gates, facts, ran)
+
+
+def _result(manifest: Manifest) -> Any:
+    return {key: manifest.facts.get(key) for key in ("says", "result", "measure")}
+
+
+def _copy(source: Path, target: Path, sha256: str) -> Path:
+    """Copy a file unless it is there; the store's own files are never handed out."""
+    if not target.is_file() or digest_file(target) != sha256:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, target)
+    return target

@@ -122,6 +122,7 @@ class _Lines:
             "  ", (sign, colour), f" {stage:<{self.width}} {time:>8}  {facts.get('says', '')}"
         )
         result = shown(facts.get("result"))
+        result += " on validation" if "measure" in facts else ""  # gates alone see the test split
         room = self.console.width if self.console.is_terminal else 80
         line.append(" " * max(2, room - line.cell_len - len(result)))
         line.append(result)

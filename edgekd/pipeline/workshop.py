@@ -85,7 +85,8 @@ class Workshop:
             self.log.parent.mkdir(parents=True, exist_ok=True)
             with self.log.open("ab") as log:
                 self._process = subprocess.Popen(
-                    [sys.executable, "-m", "edgekd.pipeline.worker"],
+                    # -P: nothing is imported from the folder that the user happens to be in
+                    [sys.executable, "-P", "-m", "edgekd.pipeline.worker"],
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=log,

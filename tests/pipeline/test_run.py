@@ -248,6 +248,13 @@ def test_a_long_chain_of_teachers_plans_at_once(tiny, tmp_path):
     assert len(edgekd.plan("tiny.yaml").steps) == 60
 
 
+def test_nothing_is_imported_from_the_folder_of_the_user(tiny, tmp_path):
+    (tmp_path / "edgekd").mkdir()
+    (tmp_path / "edgekd" / "__init__.py").write_text("raise SystemExit('a folder of the user')")
+    (tmp_path / "safetensors.py").write_text("raise SystemExit('a file of the user')")
+    assert tiny(until="teacher").exit_code == 0
+
+
 def test_a_result_that_was_altered_is_not_built_on_and_is_made_again(tiny, tmp_path):
     tiny(until="teacher")
     (kept,) = (tmp_path / ".edgekd" / "results").glob("*/model.safetensors")

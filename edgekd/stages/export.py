@@ -17,7 +17,7 @@ from edgekd.core.quantization import Int8Static
 from edgekd.core.refs import ModelRef, UseRuntime
 from edgekd.core.version import VERSION
 from edgekd.models.folder import StoredModel, load_model, weights_digest
-from edgekd.ops.named import call_by_name
+from edgekd.ops.named import at_rest, call_by_name
 from edgekd.runtimes.folder import Program, save_program
 from edgekd.runtimes.parity import LABELS, Parity, check_parity
 from edgekd.train.samples import take
@@ -45,7 +45,8 @@ def export(config: Export, run: Run) -> Facts:
     stored, digest = load_model(folder), weights_digest(folder)
     runtime = config.runtime.build()
     batches = take(run.task, "validation", config.parity.samples)
-    samples = {name: torch.cat([b[name] for b in batches]) for name in batches[0]}
+    columns = {name: torch.cat([b[name] for b in batches]) for name in batches[0]}
+    samples = at_rest(stored.signature, columns)
     path = run.out / f"{file_stem(run.name)}{runtime.suffix}"
     facts = runtime.export(
         stored.module,

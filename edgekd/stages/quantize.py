@@ -13,6 +13,7 @@ from edgekd.core.quantization import Int8Static
 from edgekd.core.refs import ModelRef, UseTransform
 from edgekd.core.seeds import sub_seed
 from edgekd.models.folder import StoredModel, load_model, save_model
+from edgekd.ops.named import at_rest
 from edgekd.train.check import check_full_precision, check_paths, check_transform
 from edgekd.train.evaluate import evaluate
 from edgekd.train.samples import take
@@ -50,7 +51,8 @@ def quantize(config: Quantize, run: Run) -> Facts:
     examples = getattr(config.transform.options, "examples", DEFAULT_EXAMPLES)
     inputs = [port.name for port in stored.signature.inputs]
     drawn = take(run.task, "train", examples, rng=rng)
-    calibration = [{name: batch[name] for name in inputs} for batch in drawn]
+    rested = [at_rest(stored.signature, batch) for batch in drawn]
+    calibration = [{name: batch[name] for name in inputs} for batch in rested]
     simulated = config.transform.build()(
         stored.module, signature=stored.signature, batches=calibration
     )

@@ -2,9 +2,11 @@
 
 import pytest
 
+from edgekd.__main__ import main
 from edgekd.core.errors import RequestError
 from edgekd.pipeline.resolve import resolve
 from edgekd.pipeline.resolved import Request
+from edgekd.pipeline.workshop import Workshop
 
 GOOD = """\
 name: good
@@ -208,6 +210,26 @@ def test_the_good_file_is_good(tmp_path):
     (tmp_path / "pipeline.yaml").write_text(GOOD)
     resolved = resolve(Request(str(tmp_path / "pipeline.yaml")))
     assert resolved.stages[0].name == "teacher"
+
+
+@pytest.mark.parametrize("case", EDITS)
+def test_the_command_ends_with_2_for_a_bad_file(case, tmp_path, monkeypatch, capfd):
+    old, new, _, words = EDITS[case]
+    (tmp_path / "targets").mkdir()
+    (tmp_path / "targets" / "bare.yaml").write_text(BARE)
+    (tmp_path / "pipeline.yaml").write_text(GOOD.replace(old, new, 1))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["edgekd", "run", "pipeline.yaml"])
+    monkeypatch.setattr("edgekd.__main__.signal.signal", lambda *_: None)
+    # the worker's part, here: what it raises is what it sends
+    monkeypatch.setattr(Workshop, "resolve", lambda _, request: resolve(request))
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code == 2
+    shown = capfd.readouterr().err
+    assert words in shown
+    assert "Traceback" not in shown
+    assert not list((tmp_path / ".edgekd" / "results").iterdir()), "nothing was run"
 
 
 @pytest.mark.parametrize("case", EDITS)

@@ -115,3 +115,15 @@ def test_augmentations_are_seeded():
     weights = [t.student.state_dict()["0.weight"] for t in (*augmented, plain)]
     assert torch.equal(weights[0], weights[1])
     assert not torch.equal(weights[0], weights[2])
+
+
+def test_training_never_sees_the_test_split(monkeypatch):
+    taught = lesson()
+    asked = []
+    batches = type(taught.task).batches
+    monkeypatch.setattr(
+        type(taught.task), "batches",
+        lambda self, split, *a, **k: (asked.append(split), batches(self, split, *a, **k))[1],
+    )  # fmt: skip
+    train(taught)
+    assert set(asked) == {"train", "validation"}

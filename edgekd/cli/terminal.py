@@ -117,6 +117,7 @@ class _Lines:
     ) -> None:
         if self.task is not None:
             self.progress.remove_task(self.task)
+            self.progress.refresh()
             self.task = None
         line = Text.assemble(
             "  ", (sign, colour), f" {stage:<{self.width}} {time:>8}  {facts.get('says', '')}"
@@ -124,8 +125,11 @@ class _Lines:
         result = shown(facts.get("result"))
         result += " on validation" if "measure" in facts else ""  # gates alone see the test split
         room = self.console.width if self.console.is_terminal else 80
-        line.append(" " * max(2, room - line.cell_len - len(result)))
-        line.append(result)
+        gap = room - line.cell_len - len(result)
+        if gap < 2 and self.console.is_terminal:  # the number keeps its place, a line below
+            line.append("\n")
+            gap = room - len(result)
+        line.append(" " * max(2, gap) + result)
         self.console.print(line)
 
     def _end(self, event: RunDone) -> None:

@@ -20,6 +20,7 @@ from edgekd.pipeline.events import (
     StageDone,
     StageFailed,
     StageKept,
+    StageNotice,
     StageProgress,
     StageStarted,
 )
@@ -68,12 +69,11 @@ class _Lines:
                 self._start(event)
             case StageProgress():
                 self._advance(event)
-            case StageKept():
-                self._line("✓", "green", event.stage, "kept", event.facts)
-            case StageDone():
-                self._line("✓", "green", event.stage, _duration(event.seconds), event.facts)
-            case StageFailed():
-                self._line("✗", "red", event.stage, "failed", {})
+            case StageNotice():
+                line = Text.assemble(("  ! ", "yellow"), f"{event.stage}: {event.message}")
+                self.console.print(line)
+            case StageKept() | StageDone() | StageFailed():
+                self._end_stage(event)
             case RunDone():
                 self._end(event)
 
@@ -111,6 +111,15 @@ class _Lines:
             self.console.print(
                 f"    {event.stage}: {event.what} {event.done} of {event.total}{numbers}"
             )
+
+    def _end_stage(self, event: StageKept | StageDone | StageFailed) -> None:
+        match event:
+            case StageKept():
+                self._line("✓", "green", event.stage, "kept", event.facts)
+            case StageDone():
+                self._line("✓", "green", event.stage, _duration(event.seconds), event.facts)
+            case StageFailed():
+                self._line("✗", "red", event.stage, "failed", {})
 
     def _line(
         self, sign: str, colour: str, stage: str, time: str, facts: Mapping[str, Any]

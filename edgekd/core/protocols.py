@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 from edgekd.core.artifact import Manifest
+from edgekd.core.checkpoint import Checkpoint
 from edgekd.core.refs import Ref, UseModel, UseTransform
 from edgekd.core.signature import Signature
 
@@ -188,6 +189,22 @@ class Run(Protocol):
     origin: Origin
     targets: Mapping[str, Mapping[str, Any]]
     """The target files that the stage names, as read."""
+    unfinished: Path
+    """A folder for what an interrupted run of this very stage should not do twice: checkpoints,
+    measurements taken so far. It outlives the run; what a stage finds there it made itself, from
+    the same options, inputs and code, but perhaps only half. Gone once the result is there."""
+    checkpoint: Checkpoint
+    """How often to write there."""
+
+    def stop_asked(self) -> bool:
+        """Tell whether the user or the system asked the run to end.
+
+        A stage that registers with `stops=True` asks after every step, writes down its state and
+        raises RunInterruptedError. Any other stage is interrupted where it stands.
+        """
+
+    def notice(self, message: str) -> None:
+        """Tell the user something that is likely a mistake but lets the stage go on."""
 
     def input(self, ref: Ref) -> Path:
         """Return the folder of another stage's result."""

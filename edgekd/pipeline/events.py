@@ -63,6 +63,15 @@ class StageProgress(Event):
 
 
 @dataclass(frozen=True)
+class StageNotice(Event):
+    """Something about a stage is likely a mistake; it goes on."""
+
+    event: ClassVar[str] = "stage_notice"
+    stage: str
+    message: str
+
+
+@dataclass(frozen=True)
 class StageDone(Event):
     """A stage's result is committed."""
 

@@ -1,5 +1,6 @@
 """A plan that is being carried out, stage by stage."""
 
+import shutil
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +14,7 @@ from edgekd.pipeline.events import (
     StageDone,
     StageFailed,
     StageKept,
+    StageNotice,
     StageProgress,
     StageStarted,
 )
@@ -73,12 +75,11 @@ class Execution:
         """Have the worker make a stage's result, and commit it."""
         stage, started_at = step.stage, now()
         self._check_inputs(step)
+        unfinished = self.store.unfinished(step.key)
         with self.store.filling(step.key) as out:
             answer = self.workshop.ask(
-                self._request(step, out),
-                lambda p: self.listener(
-                    StageProgress(stage.name, p["done"], p["total"], p["what"], p["numbers"])
-                ),
+                self._request(step, out, unfinished),
+                lambda message: self._hear(stage.name, message),
             )
             manifest = Manifest(
                 key=step.key,
@@ -95,9 +96,18 @@ class Execution:
                 host=this_machine(),
             )
             self.store.commit(manifest, out)
+        shutil.rmtree(unfinished, ignore_errors=True)
         return manifest
 
-    def _request(self, step: Step, out: Path) -> dict[str, Any]:
+    def _hear(self, stage: str, message: dict[str, Any]) -> None:
+        """Pass on what the worker says while a stage runs."""
+        if message["answer"] == "notice":
+            self.listener(StageNotice(stage, message["message"]))
+        else:
+            numbers = {key: message[key] for key in ("done", "total", "what", "numbers")}
+            self.listener(StageProgress(stage, **numbers))
+
+    def _request(self, step: Step, out: Path, unfinished: Path) -> dict[str, Any]:
         """Return what the worker must know to make a stage's result."""
         stage, pipeline = step.stage, self.plan.resolved
         above = ancestors(stage, self.plan)
@@ -108,6 +118,8 @@ class Execution:
             "kind": stage.kind,
             "options": stage.options,
             "out": str(out),
+            "unfinished": str(unfinished),
+            "checkpoint": pipeline.checkpoint,
             "seed": stage.seed,
             "device": pipeline.device,
             "threads": pipeline.threads,

@@ -61,6 +61,7 @@ def resolve(request: Request) -> Resolved:
         threads=pipeline.threads or os.cpu_count() or 1,
         plugins=list(pipeline.plugins),
         task=as_written(pipeline.task),
+        checkpoint=as_written(pipeline.checkpoint),
         stages=[stages.resolved(node) for node in nodes],
         depends={str(file): digest_file(file) for file in files},
         target_files={name: str(known[name]) for name in targets},

@@ -51,6 +51,8 @@ class Resolved:
     plugins: Sequence[str]
     """Modules to import first, as the file names them."""
     task: Mapping[str, Any]
+    checkpoint: Mapping[str, Any]
+    """How often a stage that trains writes down its state; no result depends on it."""
     stages: Sequence[ResolvedStage]
     depends: Mapping[str, str] = field(default_factory=dict)
     """Files that this was read from besides the pipeline file, with their SHA-256."""

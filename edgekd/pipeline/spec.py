@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, Field, StringConstraints, ValidationError
 from pydantic_core import ErrorDetails
 
+from edgekd.core.checkpoint import Checkpoint
 from edgekd.core.config import Config, Count, PositiveCount
 from edgekd.core.errors import Problem, nearest
 from edgekd.core.refs import Use, UseStage, UseTask
@@ -34,6 +35,8 @@ class Pipeline(Config):
     threads: PositiveCount | None = None
     """Processor threads of torch, which shape the last bits of a result; else all cores.
     One is the thriftiest for networks as small as these."""
+    checkpoint: Checkpoint = Checkpoint()
+    """How often training writes down its state; a run that was ended goes on from there."""
     plugins: tuple[str, ...] = ()
     """Modules with plug-ins of your own: .py files beside this one, or installed packages."""
     task: UseTask

@@ -74,6 +74,12 @@ class Store:
                 "It was taken out of the store. Run again: the stage is made anew.",
             )
 
+    def unfinished(self, key: str) -> Path:
+        """Return the folder of what an interrupted stage shall not do twice, made if need be."""
+        folder = self.root / "unfinished" / key[:20]
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
     @contextmanager
     def filling(self, key: str) -> Iterator[Path]:
         """Yield an empty folder for the result of `key`; it is gone if it was not committed."""

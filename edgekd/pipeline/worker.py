@@ -15,11 +15,13 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
+from types import FrameType
 from typing import IO, Any
 
 from edgekd.core import kinds
 from edgekd.core.artifact import Manifest
-from edgekd.core.errors import EdgekdError, RequestError, StageError
+from edgekd.core.checkpoint import Checkpoint
+from edgekd.core.errors import EdgekdError, RequestError, RunInterruptedError, StageError
 from edgekd.core.protocols import Ancestor, Facts, Origin, Task
 from edgekd.core.quantity import Quantity
 from edgekd.core.refs import Ref, UseTask, as_read
@@ -30,6 +32,24 @@ from edgekd.pipeline.resolved import Request
 
 SECONDS_BETWEEN_PROGRESS = 0.1
 PR_SET_PDEATHSIG = 1
+
+
+@dataclass
+class Stopping:
+    """The wish that the run shall end: SIGINT or SIGTERM, from the parent or from the system."""
+
+    parent: int
+    asked: bool = False
+    at_once: bool = False
+    """Whether a stage runs that does not ask by itself, so that it is interrupted."""
+
+    def __call__(self, _number: int, _frame: FrameType | None) -> None:
+        """Note the wish; leave at once where it is repeated or where the parent is gone."""
+        if self.asked or os.getppid() != self.parent:
+            raise SystemExit(130)
+        self.asked = True
+        if self.at_once:
+            raise KeyboardInterrupt
 
 
 @dataclass
@@ -45,6 +65,9 @@ class StageRun:
     ancestors: Mapping[str, Ancestor]
     origin: Origin
     targets: Mapping[str, Mapping[str, Any]]
+    unfinished: Path
+    checkpoint: Checkpoint
+    stopping: Stopping
     channel: IO[str]
     _tasks: dict[str, Task]
     _last: float = field(default=0.0, init=False)
@@ -63,6 +86,14 @@ class StageRun:
         implied = "program" in ref.makes and export in self.inputs
         return self.inputs[export if implied else ref.stage]
 
+    def stop_asked(self) -> bool:
+        """Tell whether the user or the system asked the run to end."""
+        return self.stopping.asked
+
+    def notice(self, message: str) -> None:
+        """Tell the user something that is likely a mistake but lets the stage go on."""
+        _say(self.channel, {"answer": "notice", "message": message})
+
     def progress(self, done: int, total: int, what: str, **numbers: float) -> None:
         """Say how far the stage is, at most ten times a second."""
         now = time.monotonic()
@@ -75,6 +106,9 @@ class StageRun:
 
 def main() -> None:
     """Serve requests from standard input until it ends."""
+    stopping = Stopping(os.getppid())
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stopping)
     _end_with_parent()
     channel = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # what anything prints from here on goes to the log, not between the answers
@@ -83,7 +117,9 @@ def main() -> None:
     for line in sys.stdin:
         request = json.loads(line)
         try:
-            _say(channel, {"answer": "done"} | _answer(request, channel, tasks, loaded))
+            _say(channel, {"answer": "done"} | _answer(request, channel, tasks, loaded, stopping))
+        except KeyboardInterrupt:
+            _say(channel, {"answer": "refused"} | _described(RunInterruptedError("Interrupted.")))
         except EdgekdError as error:
             _say(channel, {"answer": "refused"} | _described(error))
         except Exception as error:  # any fault of a plug-in ends its stage, not the worker
@@ -107,6 +143,7 @@ def _answer(
     channel: IO[str],
     tasks: dict[str, Task],
     loaded: set[tuple[str, str]],
+    stopping: Stopping,
 ) -> dict[str, Any]:
     """Return what was asked for; `loaded` holds the plug-in modules that are imported."""
     if request["do"] == "resolve":
@@ -131,6 +168,9 @@ def _answer(
         },
         origin=Origin(**request["origin"]),
         targets=as_read(request["targets"]),
+        unfinished=Path(request["unfinished"]),
+        checkpoint=Checkpoint.model_validate(request["checkpoint"]),
+        stopping=stopping,
         channel=channel,
         _tasks=tasks,
     )
@@ -139,7 +179,14 @@ def _answer(
     use_threads(request["threads"])
     plugin = kinds.stage.get(request["kind"])
     started, started_cpu = time.monotonic(), _cpu_seconds()
-    facts: Facts = plugin.build(plugin.config.model_validate(as_read(request["options"])))(run)
+    options = plugin.config.model_validate(as_read(request["options"]))
+    stopping.at_once = not plugin.traits.get("stops", False)
+    try:
+        if stopping.asked:
+            raise KeyboardInterrupt
+        facts: Facts = plugin.build(options)(run)
+    finally:
+        stopping.at_once = False
     return {
         "facts": plain(facts),
         "seconds": time.monotonic() - started,

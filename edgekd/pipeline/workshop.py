@@ -57,7 +57,7 @@ class Workshop:
         return Resolved.from_dict(answer["resolved"])
 
     def ask(
-        self, request: dict[str, Any], on_progress: Callable[[dict[str, Any]], None]
+        self, request: dict[str, Any], hear: Callable[[dict[str, Any]], None]
     ) -> dict[str, Any]:
         """Return the worker's answer; EdgekdError where it refuses, crashes or dies."""
         process = self._start()
@@ -67,8 +67,8 @@ class Workshop:
         process.stdin.flush()
         for line in process.stdout:
             answer: dict[str, Any] = json.loads(line)
-            if answer["answer"] == "progress":
-                on_progress(answer)
+            if answer["answer"] in ("progress", "notice"):
+                hear(answer)
             elif answer["answer"] == "done":
                 return answer
             else:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+from edgekd.core.checkpoint import Checkpoint
 from edgekd.core.protocols import Origin
 from edgekd.core.refs import UseModel, UseTask
 from edgekd.models.folder import StoredModel, save_model
@@ -23,6 +24,7 @@ class Bench:
 
     def run(self, name: str, **changes: Any) -> SimpleNamespace:
         (self.folder / name).mkdir()
+        (self.folder / f"{name}.unfinished").mkdir()
         given = {
             "name": name,
             "out": self.folder / name,
@@ -33,6 +35,10 @@ class Bench:
             "ancestors": {},
             "origin": Origin("test", "test.yaml", "", (), ""),
             "input": lambda ref: self.folder / ref.stage,
+            "unfinished": self.folder / f"{name}.unfinished",
+            "checkpoint": Checkpoint(),
+            "stop_asked": lambda: False,
+            "notice": lambda message: None,
             "progress": lambda done, total, what, **numbers: None,
         }
         return SimpleNamespace(**given | changes)

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from edgekd.core import kinds
+from edgekd.core.checkpoint import Checkpoint
 from edgekd.report.schema import Report
 from edgekd.stages.report import report
 
@@ -26,6 +27,10 @@ def run(tmp_path):
         task=None,
         targets={},
         input=lambda ref: tmp_path / "store" / ref.stage,
+        unfinished=tmp_path / "unfinished",
+        checkpoint=Checkpoint(),
+        stop_asked=lambda: False,
+        notice=lambda message: None,
         progress=lambda done, total, what, **numbers: None,
         origin=ORIGIN,
         ancestors=write_run(tmp_path / "store"),

@@ -11,6 +11,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from pydantic import ValidationError
 
+from edgekd.core.checkpoint import Checkpoint
 from edgekd.core.errors import StageError
 from edgekd.core.refs import Ref
 from edgekd.core.results import Measurements
@@ -83,10 +84,21 @@ class FakeRun:
     device: str = "cpu"
     ancestors: Mapping[str, Any] = field(default_factory=dict)
     origin: Any = None
+    checkpoint: Checkpoint = Checkpoint()
+
+    def stop_asked(self) -> bool:
+        return False
 
     @property
     def out(self) -> Path:
         return self.root / "out"
+
+    @property
+    def unfinished(self) -> Path:
+        return self.root / "unfinished"
+
+    def notice(self, message: str) -> None:
+        self.said.append(message)
 
     def input(self, ref: Ref) -> Path:
         return self.root / ref.stage
@@ -98,6 +110,7 @@ class FakeRun:
 @pytest.fixture
 def run(tmp_path: Path) -> FakeRun:
     (tmp_path / "out").mkdir()
+    (tmp_path / "unfinished").mkdir()
     write_program(tmp_path / "teacher", 5 * np.eye(3))
     worse = 5 * np.eye(3)
     worse[2] = worse[1]  # every fox is taken for a dog

@@ -1,0 +1,25 @@
+"""What a stage takes of a machine, told before it starts.
+
+A stage registers `estimate=fn(options, preview)`, which returns `Needs` without reading data or
+allocating a model: it counts on shapes alone.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+LIBRARIES_BYTES = 600 * 2**20
+"""What a process holds that has PyTorch and the exporters loaded, and nothing else."""
+
+
+@dataclass(frozen=True)
+class Needs:
+    """An estimate, good to a factor of about two: it refuses what is hopeless and no more."""
+
+    memory_bytes: int
+    """Most that the stage's process holds at once, its libraries and the data included."""
+    disk_bytes: int
+    """What it writes: its result, and what it keeps meanwhile to survive an interruption."""
+    device_bytes: int = 0
+    """The part of `memory_bytes` that lies in the memory of a GPU where one computes."""
+    lower: Sequence[str] = ()
+    """Options that make it need less, the most effective first: `train.batch_size`."""

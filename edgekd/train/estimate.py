@@ -1,0 +1,79 @@
+"""How much memory and disk a training needs, told without data and without weights."""
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+from edgekd.core.signature import Signature
+from edgekd.ops.named import call_by_name
+from edgekd.train.evaluate import BATCH
+from edgekd.train.optim import Train
+
+IN_FLIGHT = 3
+"""Tensors of the largest size that a forward or backward step of one layer has at a time."""
+
+
+def training_bytes(
+    student: nn.Module, teacher: nn.Module | None, signature: Signature, options: Train
+) -> int | None:
+    """Return about how many bytes a training takes, beyond the libraries and the data set.
+
+    Both models are on the meta device (`train.check.outline`). The peak is that of a training
+    step or of the evaluation, whichever is more; terms that learn are not counted. None where a
+    model cannot be followed without values.
+    """
+    learning = sum(_bytes([p]) for p in student.parameters() if p.requires_grad)
+    state = _bytes([*student.parameters(), *student.buffers()])
+    optimizer = _optimizer_bytes(student, options)
+    try:
+        saved, largest = _activations(student, signature, options.batch_size)
+        scored = _activations(student, signature, BATCH)[1]
+        taught = 0
+        if teacher is not None:
+            given = _bytes([*teacher.parameters(), *teacher.buffers()])
+            taught = given + IN_FLIGHT * _activations(teacher, signature, options.batch_size)[1]
+    except Exception:  # the user's own model may raise anything
+        return None
+    step = learning + saved + IN_FLIGHT * largest + taught
+    return 2 * state + optimizer + max(step, IN_FLIGHT * scored)
+
+
+def checkpoint_bytes(student: nn.Module, options: Train) -> int:
+    """Return about how many bytes of disk a training's checkpoints take at most.
+
+    Two are kept while a third is written; each has the student, its best state so far and the
+    optimizer's state.
+    """
+    state = _bytes([*student.parameters(), *student.buffers()])
+    return 3 * (2 * state + _optimizer_bytes(student, options))
+
+
+def _optimizer_bytes(student: nn.Module, options: Train) -> int:
+    learning = sum(_bytes([p]) for p in student.parameters() if p.requires_grad)
+    return learning * (2 if options.optimizer == "adamw" else int(options.momentum > 0))
+
+
+def _activations(module: nn.Module, signature: Signature, batch: int) -> tuple[int, int]:
+    """Return the bytes that a forward pass keeps for the backward pass, and its largest tensor."""
+    own = {p.untyped_storage()._cdata for p in (*module.parameters(), *module.buffers())}
+    kept: dict[int, Tensor] = {}  # the tensors stay, so that no other gets their address
+
+    def keep(tensor: Tensor) -> Tensor:
+        kept.setdefault(tensor.untyped_storage()._cdata, tensor)
+        return tensor
+
+    inputs = {
+        port.name: torch.empty(
+            port.concrete(batch=batch), dtype=getattr(torch, port.dtype), device="meta"
+        )
+        for port in signature.inputs
+    }
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        outputs = call_by_name(module.train(), signature, inputs)
+    sizes = [t.untyped_storage().nbytes() for place, t in kept.items() if place not in own]
+    return sum(sizes), max([*sizes, _bytes(inputs.values()), _bytes(outputs.values())])
+
+
+def _bytes(tensors: Iterable[Tensor]) -> int:
+    return sum(tensor.nbytes for tensor in tensors)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 from edgekd.core.config import Config, Count, Number, Positive, PositiveCount
+from edgekd.core.errors import Problem, RequestError
 from edgekd.core.kinds import task
 from edgekd.core.protocols import Batch, Facts, Source, Split
 from edgekd.core.refs import UseSource
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     import torch
 
     from edgekd.tasks.pictures import Pictures
+
+SPLITS: Sequence[Split] = ("train", "validation", "test")
 
 
 class ImageClassificationOptions(Config):
@@ -33,9 +36,12 @@ class ImageClassificationOptions(Config):
     """What is subtracted per channel, on a scale from 0 to 1; else the training pictures' mean."""
     std: tuple[Positive, ...] | None = None
     """What is divided by then, per channel; else the training pictures' standard deviation."""
+    duplicates: Literal["notice", "refuse", "allow"] = "notice"
+    """What to do about the same picture in two splits, or under two labels: say it, refuse to go
+    on, or nothing. No result depends on it: a kept one stays whatever is said here."""
 
 
-@task(config=ImageClassificationOptions)
+@task(config=ImageClassificationOptions, judges=("duplicates",))
 class ImageClassification:
     """Pictures in memory as bytes, normalised batch by batch on the device that asks."""
 
@@ -57,6 +63,60 @@ class ImageClassification:
     def files(self) -> Sequence[Path]:
         """Return the files of the source; RequestError where data is missing."""
         return self.source.files()
+
+    def check(self) -> Iterator[Problem]:
+        """Yield what can be told to be wrong before a picture is read."""
+        yield from getattr(self.source, "check", tuple)()
+        count: Any = getattr(self.source, "count", None)
+        wanted, classes = self.options.train_examples, len(self.source.labels)
+        if wanted is not None and wanted < classes:
+            yield Problem(
+                "task.train_examples",
+                f"{wanted} training pictures cannot show all {classes} classes.",
+                f"Ask for at least {classes}; a draw by chance takes several times as many.",
+            )
+        if wanted is not None and count is not None and wanted > count("train"):
+            yield Problem(
+                "task.train_examples",
+                f"{wanted} asks for more than the {count('train')} there are.",
+                "Ask for fewer, or leave it out to use all.",
+            )
+
+    def audit(self) -> Sequence[str]:
+        """Return what is likely a mistake in the data; all splits are read.
+
+        RequestError with every fault that makes one of them useless.
+        """
+        from edgekd.tasks.twins import Known, find_twins
+
+        problems: list[Problem] = []
+        for split in SPLITS:
+            try:
+                self._pictures(split)
+                if split == "train":
+                    _ = self._normalisation
+            except RequestError as error:
+                problems += [p for p in error.problems if p not in problems]
+        if problems:
+            raise RequestError(problems)
+        if self.options.duplicates == "allow":
+            return []
+        names: Any = getattr(self.source, "names", lambda _: ())
+        known = [Known(s, self._loaded[s], names(s), self.source.labels) for s in SPLITS]
+        found = list(find_twins(known))
+        if found and self.options.duplicates == "refuse":
+            step = "task.duplicates: refuse asks for this; say notice to go on nevertheless."
+            raise RequestError([Problem("task.data", text, step) for text in found])
+        return found
+
+    def expected_bytes(self) -> int | None:
+        """Return what all splits will take in memory; None where the source cannot tell."""
+        count: Any = getattr(self.source, "count", None)
+        if count is None:
+            return None
+        height, width, channels = self._shape
+        total: int = sum(count(split) for split in SPLITS)
+        return total * (height * width * channels + 16)  # a label and a number of 8 bytes each
 
     def facts(self) -> Facts:
         """Return the class names and all that turns a decoded picture into the model's input."""

@@ -9,9 +9,10 @@ from jaxtyping import Int64, UInt8
 from torch import Tensor
 from torch.nn import functional
 
-from edgekd.core.errors import Problem, RequestError
-from edgekd.core.protocols import Arrays, Batch, Source, Split
+from edgekd.core.errors import RequestError
+from edgekd.core.protocols import Batch, Source, Split
 from edgekd.core.seeds import sub_seed
+from edgekd.tasks.columns import check_columns, problem
 
 Bytes = UInt8[Tensor, "n channels height width"]
 Classes = Int64[Tensor, "n"]
@@ -26,6 +27,8 @@ class Pictures:
 
     image: Bytes
     label: Classes
+    row: Classes
+    """Number of each picture in the source's split; its id is its number here."""
 
     @cached_property
     def statistics(self) -> tuple[Sequence[float], Sequence[float]]:
@@ -36,9 +39,11 @@ class Pictures:
             total += torch.stack([value.sum((0, 2, 3)), value.square().sum((0, 2, 3))])
         mean, mean_square = total / (self.image.numel() / self.image.shape[1])
         std = (mean_square - mean.square()).clamp(min=0).sqrt()
-        if not (std > 1e-6).all():
+        flat = [str(index) for index, value in enumerate(std.tolist()) if value <= 1e-6]
+        if flat:
             raise _problem(
-                "the training pictures are all of one colour in at least one channel.",
+                f"the {len(self.label):,} training pictures are all of one colour in channel "
+                f"{' and '.join(flat)}.",
                 "Check the data, or give mean: and std: yourself.",
             )
         return tuple(mean.tolist()), tuple(std.tolist())
@@ -54,7 +59,7 @@ class Pictures:
             )
         rng = torch.Generator().manual_seed(sub_seed(seed, "train_examples"))
         chosen = torch.randperm(len(self.label), generator=rng)[:count]
-        return Pictures(self.image[chosen], self.label[chosen])
+        return Pictures(self.image[chosen], self.label[chosen], self.row[chosen])
 
     def check_every_class(self, labels: Sequence[str]) -> None:
         """Raise RequestError where a class has no picture to learn from."""
@@ -62,7 +67,8 @@ class Pictures:
         absent = [name for name, count in zip(labels, counts, strict=True) if count == 0]
         if absent:
             raise _problem(
-                f"no training picture shows {', '.join(absent)}.",
+                f"no training picture shows {', '.join(absent)}; all {len(self.label):,} "
+                "show other classes.",
                 "Add some, remove the class, or raise train_examples.",
             )
 
@@ -90,17 +96,13 @@ class Pictures:
 def read_pictures(source: Source, split: Split, size: Sequence[int]) -> Pictures:
     """Return a split of the source in `size` (height, width); RequestError where it is no use."""
     columns = source.load(split)
+    check_columns(columns, split, source.labels, source.shapes["image"][2])
     image, label = columns["image"], columns["label"]
-    if len(image) != len(label) or image.dtype != "uint8" or image.ndim != 4:
-        raise _problem(
-            f"{split} has images {image.dtype} {image.shape} and labels {label.shape}.",
-            "A source gives image uint8 [n, height, width, channels] and label [n].",
-        )
-    _check_labels(columns, split, len(source.labels))
     pictures = torch.from_numpy(image).permute(0, 3, 1, 2).contiguous()
     if pictures.shape[2:] != tuple(size):
         pictures = torch.cat([_resized(chunk, size) for chunk in torch.split(pictures, CHUNK)])
-    return Pictures(pictures, torch.from_numpy(label).long())
+    classes = torch.from_numpy(label.astype("int64"))
+    return Pictures(pictures, classes, torch.arange(len(classes)))
 
 
 def check_channels(mean: Sequence[float], std: Sequence[float], channels: int) -> None:
@@ -109,20 +111,6 @@ def check_channels(mean: Sequence[float], std: Sequence[float], channels: int) -
         raise _problem(
             f"mean has {len(mean)} and std {len(std)} values for {channels} channels.",
             "Give one value per channel, or leave both out.",
-        )
-
-
-def _check_labels(columns: Arrays, split: Split, classes: int) -> None:
-    label = columns["label"]
-    if len(label) == 0:
-        raise _problem(f"{split} is empty.", "Give it examples, or a larger share of the data.")
-    if classes < 2:
-        raise _problem(f"there are {classes} classes.", "A classifier needs at least two.")
-    if label.min() < 0 or label.max() >= classes:
-        raise _problem(
-            f"{split} has labels from {label.min()} to {label.max()}, but there are {classes} "
-            f"classes, 0 to {classes - 1}.",
-            "Mend the labels.",
         )
 
 
@@ -140,4 +128,4 @@ def _moved(tensor: Tensor, device: torch.device) -> Tensor:
 
 
 def _problem(message: str, next_step: str) -> RequestError:
-    return RequestError(Problem("task.data", message, next_step))
+    return RequestError(problem(message, next_step))

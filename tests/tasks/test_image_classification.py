@@ -183,3 +183,65 @@ def test_a_gpu_sees_the_same_batches():
     assert {b[name].device.type for b in on_gpu for name in b} == {"cuda"}
     found = torch.cat([b["image"].cpu() for b in on_gpu])
     assert torch.allclose(found, all_of(task)["image"], atol=1e-6)
+
+
+def messages(task):
+    return [problem.message for problem in task.check()]
+
+
+@pytest.mark.parametrize(
+    ("count", "says"),
+    [(9, "9 training pictures cannot show all 10 classes."),
+     (1079, "1079 asks for more than the 1078 there are."), (1078, None)],
+)  # fmt: skip
+def test_how_many_to_learn_from_is_checked_before_a_picture_is_read(count, says, monkeypatch):
+    task = build(data="digits", train_examples=count)
+    monkeypatch.setattr(type(task.source), "load", None)
+    assert messages(task) == ([says] if says else [])
+
+
+def test_the_data_takes_the_bytes_that_were_expected():
+    task = build(data="digits", size=12)
+    read = [task._pictures(split) for split in ("train", "validation", "test")]
+    taken = sum(c.nbytes for p in read for c in (p.image, p.label, p.row))
+    assert task.expected_bytes() == taken
+    assert build().expected_bytes() is None
+
+
+@pytest.mark.parametrize("wrong", ["label", "empty", "absent", "floats", "flat", "lengths"])
+def test_an_audit_tells_the_faults_of_every_split_once(wrong):
+    with pytest.raises(RequestError) as error:
+        build(data={"kind": "made", "wrong": wrong}).audit()
+    told = [problem.message for problem in error.value.problems]
+    assert len(told) == (1 if wrong in ("absent", "flat") else 3)
+    assert len(set(told)) == len(told)
+
+
+def test_an_audit_of_sound_data_says_nothing():
+    assert build().audit() == []
+    assert build(data="digits").audit() == []
+
+
+def test_duplicates_are_told_refused_or_allowed(monkeypatch):
+    load = MadeSource.load
+    monkeypatch.setattr(MadeSource, "load", lambda self, _: load(self, "train"))
+    assert len(build().audit()) == 3
+    assert build(duplicates="allow").audit() == []
+    with pytest.raises(RequestError, match="say notice to go on nevertheless") as error:
+        build(duplicates="refuse").audit()
+    assert len(error.value.problems) == 3
+
+
+def test_an_audit_looks_at_the_chosen_training_pictures_only(monkeypatch):
+    load = MadeSource.load
+
+    def leaky(self, split):
+        columns = load(self, split)
+        if split == "test":
+            columns["image"][0] = load(self, "train")["image"][7]
+        return columns
+
+    monkeypatch.setattr(MadeSource, "load", leaky)
+    assert len(build().audit()) == 1
+    chosen = build(train_examples=15)._pictures("train").row.tolist()
+    assert len(build(train_examples=15).audit()) == (7 in chosen)

@@ -61,6 +61,10 @@ class Digits:
         taken = self._parts[split]
         return {name: column[taken] for name, column in self._columns.items()}
 
+    def count(self, split: Split) -> int:
+        """Return the number of examples."""
+        return len(self._parts[split])
+
     @cached_property
     def _columns(self) -> Arrays:
         import numpy as np

@@ -80,6 +80,14 @@ class FashionMnist:
         chosen = held_out if split == "validation" else rest
         return {name: column[chosen] for name, column in self._training.items()}
 
+    def count(self, split: Split) -> int:
+        """Return the number of examples, from the first bytes of a file."""
+        if split == "validation":
+            return self.options.validation
+        prefix = "t10k" if split == "test" else "train"
+        total = _length(next(path for path in self.files() if path.name.startswith(prefix)))
+        return total if split == "test" else total - self.options.validation
+
     @cached_property
     def _training(self) -> Arrays:
         return self._read("train")
@@ -140,6 +148,17 @@ def read_idx(path: Path) -> np.ndarray[Any, np.dtype[np.uint8]]:
             raise ValueError("it does not start as an IDX file of bytes does")
         return np.frombuffer(content, np.uint8, offset=start).reshape(*shape).copy()
     except (OSError, EOFError, IndexError, ValueError) as error:
+        raise _problem(
+            f"{path} cannot be read: {error}.", "Replace it by the published file."
+        ) from error
+
+
+def _length(path: Path) -> int:
+    """Return the first dimension of a gzipped IDX file; RequestError where it is not one."""
+    try:
+        with gzip.open(path) as stream:
+            return int.from_bytes(stream.read(8)[4:], "big")
+    except (OSError, EOFError) as error:
         raise _problem(
             f"{path} cannot be read: {error}.", "Replace it by the published file."
         ) from error

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Literal
 
 from pydantic import Field
 
@@ -14,13 +13,13 @@ from edgekd.core.config import Config, Count, LocalPath, PositiveCount, Share
 from edgekd.core.errors import Problem, RequestError
 from edgekd.core.kinds import source
 from edgekd.core.protocols import Arrays, Split
+from edgekd.data.decode import beginnings, decoded, unreadable
 from edgekd.data.splits import stratified_order
-
-if TYPE_CHECKING:
-    import numpy as np
 
 VALIDATION_FOLDERS = ("val", "validation")
 ENDINGS = frozenset({".png", ".jpg", ".jpeg"})
+GLANCED_AT = 5_000
+"""Most files whose first bytes are looked at before anything runs: about half a second."""
 
 
 class ImageFolderOptions(Config):
@@ -65,16 +64,43 @@ class ImageFolder:
             raise RequestError(problems)
         return (Path(self.options.root),)
 
+    def check(self) -> Iterator[Problem]:
+        """Yield the files that do not begin as pictures do; nothing is decoded."""
+        try:
+            listed = [path for pairs in self._listed.values() for path, _ in pairs]
+        except RequestError:  # what is wrong with the folders is told by `files`
+            return
+        yield from unreadable(list(beginnings(listed[:GLANCED_AT])))
+
+    def count(self, split: Split) -> int:
+        """Return the number of pictures."""
+        return len(self._listed[split])
+
+    def names(self, split: Split) -> Sequence[str]:
+        """Return the path of each picture inside the root."""
+        return [str(path.relative_to(self.root)) for path, _ in self._listed[split]]
+
     def load(self, split: Split) -> Arrays:
-        """Return `image` uint8 [n, height, width, channels] and `label` int64 [n]."""
+        """Return `image` uint8 [n, height, width, channels] and `label` int64 [n].
+
+        RequestError names every picture that cannot be read.
+        """
         import numpy as np
 
-        listed = self._listed[split]
-        image = np.empty((len(listed), *self.shapes["image"]), np.uint8)
-        with ThreadPoolExecutor() as pool:  # Pillow decodes without holding the interpreter lock
-            for index, decoded in enumerate(pool.map(self._decoded, [path for path, _ in listed])):
-                image[index] = decoded
-        return {"image": image, "label": np.array([label for _, label in listed], np.int64)}
+        paths = [path for path, _ in self._listed[split]]
+        labels = [label for _, label in self._listed[split]]
+        shape = self.shapes["image"]
+        image = np.empty((len(paths), *shape), np.uint8)
+        bad: list[str] = []
+        for index, picture in enumerate(decoded(paths, shape, self.options.color)):
+            if isinstance(picture, str):
+                bad.append(picture)
+            else:
+                image[index] = picture
+        problems = list(unreadable(bad))
+        if problems:
+            raise RequestError(problems)
+        return {"image": image, "label": np.array(labels, np.int64)}
 
     @cached_property
     def _named_for_validation(self) -> list[Path]:
@@ -127,22 +153,6 @@ class ImageFolder:
         found = [(p, i) for i, name in enumerate(self.labels) for p in _pictures(folder / name)]
         order = stratified_order(np.array([label for _, label in found]), self.options.seed)
         return [found[index] for index in order]
-
-    def _decoded(self, path: Path) -> np.ndarray[Any, np.dtype[np.uint8]]:
-        """Return one picture, upright and in size; RequestError where it cannot be read."""
-        import numpy as np
-        from PIL import Image, ImageOps
-
-        height, width, channels = self.shapes["image"]
-        try:
-            with Image.open(path) as stored:
-                upright = ImageOps.exif_transpose(stored).convert(self.options.color)
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-            raise RequestError(
-                _problem(f"{path} cannot be read: {error}.", "Replace or remove it.")
-            ) from error
-        resized = upright.resize((width, height), Image.Resampling.BILINEAR)
-        return np.asarray(resized, np.uint8).reshape(height, width, channels)
 
 
 def _classes(folder: Path) -> Sequence[str]:

@@ -78,3 +78,9 @@ def test_naming_the_file_imports_neither_torch_nor_scikit_learn():
         "assert files[0].is_file(); assert not {'torch', 'sklearn'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_count_is_the_length():
+    source = build()
+    for split in SPLITS:
+        assert source.count(split) == len(source.load(split)["label"])

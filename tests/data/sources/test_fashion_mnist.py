@@ -144,3 +144,13 @@ def test_pictures_and_labels_that_do_not_match_are_refused(files):
 def test_a_validation_set_as_large_as_all_is_refused(files):
     with pytest.raises(RequestError, match="validation: 5000"):
         build(root=str(files)).load("train")
+
+
+def test_the_count_is_the_length_and_needs_the_first_bytes_only(files, monkeypatch):
+    source = build(root=str(files), validation=30)
+    lengths = {s: len(source.load(s)["label"]) for s in ("train", "validation", "test")}
+    monkeypatch.setattr(fashion_mnist, "read_idx", None)
+    assert {split: source.count(split) for split in lengths} == lengths
+    (files / "t10k-images-idx3-ubyte.gz").write_bytes(b"\x1f\x8b")
+    with pytest.raises(RequestError, match="cannot be read"):
+        source.count("test")

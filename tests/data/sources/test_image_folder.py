@@ -126,12 +126,52 @@ def test_two_folders_for_validation_are_one_too_many(root):
 @pytest.mark.parametrize("content", [b"", b"no picture", b"\x89PNG\r\n\x1a\n" + b"\0" * 40])
 def test_a_file_that_is_no_picture_is_named(root, content):
     (root / "test" / "red" / "bad.png").write_bytes(content)
-    with pytest.raises(RequestError, match=r"test/red/bad\.png cannot be read"):
+    with pytest.raises(RequestError, match=r"cannot be read:\n.*test/red/bad\.png"):
         build(root).load("test")
 
 
 def test_a_picture_cut_short_is_named(root):
     whole = root / "test" / "red" / "0.jpg"
     whole.write_bytes(whole.read_bytes()[:-200])
-    with pytest.raises(RequestError, match=r"test/red/0\.jpg cannot be read"):
+    with pytest.raises(RequestError, match=r"cannot be read:\n.*test/red/0\.jpg"):
         build(root).load("test")
+
+
+def test_all_pictures_that_cannot_be_read_are_told_together(root):
+    for index in range(12):
+        (root / "test" / "red" / f"bad{index:02}.png").write_bytes(b"no picture")
+    source = build(root)
+    (early,) = source.check()
+    with pytest.raises(RequestError) as error:
+        source.load("test")
+    (late,) = error.value.problems
+    for told in (early.message, late.message):
+        assert told.startswith("12 pictures cannot be read:")
+        assert told.count("bad") == 10
+        assert "and 2 more" in told
+
+
+def test_a_beginning_that_is_no_pictures_is_found_before_anything_is_decoded(root):
+    assert not list(build(root).check())
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    whole = root / "test" / "red" / "0.jpg"
+    Image.fromarray(noise).save(whole)
+    whole.write_bytes(whole.read_bytes()[:-200])
+    assert not list(build(root).check())  # only decoding shows that the rest is missing
+    (root / "train" / "red" / "0.png").write_bytes(b"")
+    (only,) = build(root).check()
+    assert "1 picture cannot be read:" in only.message
+    assert "train/red/0.png" in only.message
+
+
+def test_missing_folders_are_left_to_be_told_once(tmp_path):
+    assert not list(build(tmp_path).check())
+
+
+def test_counts_and_names_are_those_of_the_rows(root):
+    source = build(root)
+    for split in ("train", "validation", "test"):
+        names, columns = source.names(split), source.load(split)
+        assert source.count(split) == len(names) == len(columns["label"])
+        classes = [name.split("/")[1] for name in names]
+        assert classes == [source.labels[label] for label in columns["label"]]

@@ -1,0 +1,76 @@
+"""Picture files as arrays; one that cannot be read becomes the reason why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from edgekd.core.errors import Problem
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    Picture = np.ndarray[Any, np.dtype[np.uint8]]
+
+SHOWN = 10
+"""Files that a message names."""
+
+
+def decoded(
+    paths: Sequence[Path], shape: tuple[int, ...], color: Literal["L", "RGB"]
+) -> Iterator[Picture | str]:
+    """Yield each picture, upright and stretched to `shape` (height, width, channels), or why not.
+
+    Pillow decodes without holding the interpreter's lock, so threads do it side by side.
+    """
+    with ThreadPoolExecutor() as pool:
+        yield from pool.map(lambda path: _decode(path, shape, color), paths)
+
+
+def beginnings(paths: Sequence[Path]) -> Iterator[str]:
+    """Yield why a file is no picture, told by its first bytes alone, for every one that is none."""
+    with ThreadPoolExecutor() as pool:
+        yield from filter(None, pool.map(_open, paths))
+
+
+def unreadable(reasons: Sequence[str]) -> Iterator[Problem]:
+    """Yield one problem for all pictures that cannot be read; none where all can."""
+    if reasons:
+        more = [f"and {len(reasons) - SHOWN:,} more"] if len(reasons) > SHOWN else []
+        what = "1 picture" if len(reasons) == 1 else f"{len(reasons):,} pictures"
+        listed = "\n".join([*reasons[:SHOWN], *more])
+        step = "Replace or remove them."
+        yield Problem("task.data", f"{what} cannot be read:\n{listed}.", step)
+
+
+def _decode(path: Path, shape: tuple[int, ...], color: Literal["L", "RGB"]) -> Picture | str:
+    import numpy as np
+    from PIL import Image, ImageOps
+
+    height, width, _ = shape
+    try:
+        with Image.open(path) as stored:
+            upright = ImageOps.exif_transpose(stored).convert(color)
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        return _reason(path, error)
+    resized = upright.resize((width, height), Image.Resampling.BILINEAR)
+    return np.asarray(resized, np.uint8).reshape(shape)
+
+
+def _open(path: Path) -> str:
+    """Return why a file is no picture; empty where it begins as one."""
+    from PIL import Image
+
+    try:
+        with Image.open(path):
+            return ""
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        return _reason(path, error)
+
+
+def _reason(path: Path, error: Exception) -> str:
+    """Return the error's words with the file's path once."""
+    words = str(error)
+    return words if str(path) in words else f"{path}: {words}"

@@ -10,6 +10,7 @@ from edgekd.core.artifact import Manifest, digest_file
 from edgekd.pipeline.execution import now
 from edgekd.pipeline.plan import Plan
 from edgekd.pipeline.records import Record, RunFolders
+from edgekd.pipeline.resolved import Resolved
 from edgekd.pipeline.store import Store
 
 PROGRAM_DESCRIPTION = "program.json"
@@ -31,6 +32,12 @@ class RunResult:
     """What each stage found out."""
     ran: Sequence[str]
     """The stages that were not kept."""
+    resolved: Resolved
+    """The pipeline, as it was planned."""
+    manifests: Mapping[str, Manifest]
+    """What each stage committed, in the order of the run."""
+    folders: Mapping[str, Path]
+    """Where each stage's files lie in the store."""
 
 
 def leave(
@@ -72,7 +79,18 @@ def leave(
     runs.write(record, folder)
     facts = {name: manifest.facts for name, manifest in manifests.items()}
     ran = [step.stage.name for step in plan.to_run]
-    return RunResult(record.exit_code, folder, report, artifacts, gates, facts, ran)
+    return RunResult(
+        exit_code=record.exit_code,
+        folder=folder,
+        report=report,
+        artifacts=artifacts,
+        gates=gates,
+        facts=facts,
+        ran=ran,
+        resolved=plan.resolved,
+        manifests=manifests,
+        folders={name: store.folder(manifest.key) for name, manifest in manifests.items()},
+    )
 
 
 def _result(manifest: Manifest) -> Any:

@@ -26,18 +26,21 @@ def run(
     targets: Sequence[str] = (),
     store: str | Path = ".edgekd",
     runs: str | Path = "runs",
+    remeasure: bool = False,
     listener: Listener | None = None,
 ) -> RunResult:
     """Run a pipeline file and return what came of it; finished stages are kept in `store`.
 
-    `sets` are overrides such as `stages.student.train.epochs=3`; `listener` is called with every
-    event. Raises an `edgekd.core.errors.EdgekdError` where the command would end with a message.
+    `sets` are overrides such as `stages.student.train.epochs=3`; `remeasure` measures again what
+    was measured before; `listener` is called with every event. Raises an
+    `edgekd.core.errors.EdgekdError` where the command would end with a message.
     """
     from edgekd.pipeline.resolved import Request
     from edgekd.pipeline.run import run_pipeline
 
     request = Request(str(Path(file).absolute()), tuple(sets), tuple(targets))
-    return run_pipeline(request, _settings(store, runs), listener or (lambda _: None), until)
+    settings, hear = _settings(store, runs), listener or (lambda _: None)
+    return run_pipeline(request, settings, hear, until, remeasure=remeasure)
 
 
 def plan(

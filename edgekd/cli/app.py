@@ -12,7 +12,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     epilog="Exit codes: 0 done and gates kept, 1 a gate or stage failed, 2 the request is wrong, "
-    "3 a target cannot be reached, 130 interrupted (what was finished is kept).",
+    "3 a target cannot be reached, 130 interrupted (the state is kept; the same command goes on).",
 )
 
 File = Annotated[Path, typer.Argument(metavar="FILE", help="A pipeline file.")]
@@ -64,6 +64,9 @@ def run(
     target: Targets = None,
     store: StoreFolder = STORE,
     runs: RunsFolder = RUNS,
+    remeasure: Annotated[
+        bool, typer.Option("--remeasure", help="Measure again what was measured before.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Run a pipeline: only what is not kept yet, from the first stage that changed."""
@@ -78,6 +81,7 @@ def run(
             targets=target or (),
             store=store,
             runs=runs,
+            remeasure=remeasure,
             listener=listener,
         )
     raise typer.Exit(result.exit_code)

@@ -17,12 +17,14 @@ from edgekd.pipeline.events import (
     Listener,
     RunDone,
     RunStarted,
+    RunStopping,
     StageDone,
     StageFailed,
     StageKept,
     StageNotice,
     StageProgress,
     StageStarted,
+    StageWaits,
 )
 
 SECONDS_BETWEEN_LINES = 10
@@ -69,9 +71,8 @@ class _Lines:
                 self._start(event)
             case StageProgress():
                 self._advance(event)
-            case StageNotice():
-                line = Text.assemble(("  ! ", "yellow"), f"{event.stage}: {event.message}")
-                self.console.print(line)
+            case StageNotice() | StageWaits() | RunStopping():
+                self._say(event)
             case StageKept() | StageDone() | StageFailed():
                 self._end_stage(event)
             case RunDone():
@@ -111,6 +112,16 @@ class _Lines:
             self.console.print(
                 f"    {event.stage}: {event.what} {event.done} of {event.total}{numbers}"
             )
+
+    def _say(self, event: StageNotice | StageWaits | RunStopping) -> None:
+        match event:
+            case StageNotice():
+                line = Text.assemble(("  ! ", "yellow"), f"{event.stage}: {event.message}")
+                self.console.print(line)
+            case StageWaits():
+                self.console.print(f"  {event.stage}: another run is making it; waiting")
+            case RunStopping():
+                self.console.print("  Ending after this step; its state is kept. Again to end now.")
 
     def _end_stage(self, event: StageKept | StageDone | StageFailed) -> None:
         match event:

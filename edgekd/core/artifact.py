@@ -2,12 +2,15 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 MANIFEST = "manifest.json"
+SEAL = "seal"
 
 
 @dataclass(frozen=True)
@@ -21,7 +24,7 @@ class Manifest:
     identity: Mapping[str, Any]
     """Everything that the key was made of, so that a later run can say what changed."""
     inputs: Mapping[str, str]
-    """Upstream stage name to key."""
+    """Upstream stage name to the content of its result."""
     facts: Mapping[str, Any]
     files: Mapping[str, Mapping[str, Any]]
     """File name to `{sha256, size}`."""
@@ -30,16 +33,26 @@ class Manifest:
     cpu_seconds: float
     host: Mapping[str, str]
 
+    @cached_property
+    def content(self) -> str:
+        """A digest of what the stage made: the same for two results that differ in no byte."""
+        files = {name: file["sha256"] for name, file in self.files.items()}
+        return digest_json({"stage": self.stage, "files": files})
+
     def write(self, folder: Path) -> None:
-        """Write it as the folder's last file."""
-        text = json.dumps(asdict(self), indent=1, sort_keys=True)
+        """Write it as the folder's last file, with a digest of itself."""
+        fields = asdict(self)
+        text = json.dumps(fields | {SEAL: digest_json(fields)}, indent=1, sort_keys=True)
         (folder / MANIFEST).write_text(text + "\n", "utf-8")
 
     @staticmethod
     def read(folder: Path) -> "Manifest":
         """Return the folder's manifest; FileNotFoundError or ValueError where there is none."""
+        fields = json.loads((folder / MANIFEST).read_text("utf-8"))
+        if not isinstance(fields, dict) or fields.pop(SEAL, None) != digest_json(fields):
+            raise ValueError(f"{folder / MANIFEST} is not what was written")
         try:
-            return Manifest(**json.loads((folder / MANIFEST).read_text("utf-8")))
+            return Manifest(**fields)
         except TypeError as error:
             raise ValueError(f"{folder / MANIFEST}: {error}") from error
 
@@ -53,4 +66,13 @@ def digest_file(path: Path) -> str:
 def digest_json(value: object) -> str:
     """Return the SHA-256 of a JSON value in canonical form, hex."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def sync(path: Path) -> None:
+    """Wait until a file or the entries of a folder are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -9,6 +9,9 @@ from edgekd.core.artifact import digest_file, digest_json
 from edgekd.core.registry import PACKAGE
 from edgekd.core.shipped import shipped
 
+DIGITS = 16
+"""Of a digest of code: enough to tell versions of a file apart."""
+
 
 def package_digest() -> str:
     """Return one digest of all of edgekd's source."""
@@ -16,18 +19,23 @@ def package_digest() -> str:
     return digest_json(digests | {p.name: digest_file(p) for p in files_of("targets/runners")})
 
 
-def closure_digest(files: Iterable[Path]) -> str:
-    """Return one digest of some files and of everything of edgekd that they import."""
-    reached: dict[Path, list[str]] = {}
+def closure_digests(files: Iterable[Path]) -> dict[str, str]:
+    """Return the digest of each file, and of everything of edgekd that they import, by name."""
+    reached: dict[Path, str] = {}
     waiting = list(files)
     while waiting:
         path = waiting.pop()
         if path not in reached:
-            own = path.is_relative_to(PACKAGE)
-            name = str(path.relative_to(PACKAGE)) if own else path.name
-            reached[path] = [name, digest_file(path)]
+            reached[path] = digest_file(path)[:DIGITS]
             waiting += _imports(path) if path.suffix == ".py" else ()
-    return digest_json(sorted(reached.values()))
+    named: dict[str, str] = {}
+    for path, digest in sorted(reached.items(), key=lambda pair: pair[1]):
+        own = path.is_relative_to(PACKAGE)
+        name = str(path.relative_to(PACKAGE)) if own else path.name
+        while name in named:  # two files of the user, in different folders
+            name += "'"
+        named[name] = digest
+    return named
 
 
 def files_of(room: str) -> list[Path]:

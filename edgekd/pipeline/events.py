@@ -51,6 +51,21 @@ class StageStarted(Event):
 
 
 @dataclass(frozen=True)
+class StageWaits(Event):
+    """Another run makes this stage's result just now; it is waited for."""
+
+    event: ClassVar[str] = "stage_waits"
+    stage: str
+
+
+@dataclass(frozen=True)
+class RunStopping(Event):
+    """The run was asked to end, and ends after the step that is under way."""
+
+    event: ClassVar[str] = "run_stopping"
+
+
+@dataclass(frozen=True)
 class StageProgress(Event):
     """A stage is so far."""
 

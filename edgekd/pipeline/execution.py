@@ -1,6 +1,7 @@
 """A plan that is being carried out, stage by stage."""
 
 import shutil
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,9 +18,10 @@ from edgekd.pipeline.events import (
     StageNotice,
     StageProgress,
     StageStarted,
+    StageWaits,
 )
 from edgekd.pipeline.machine import this_machine
-from edgekd.pipeline.plan import Plan, Step, ancestors
+from edgekd.pipeline.plan import Plan, Planner, Step, ancestors
 from edgekd.pipeline.store import Store, list_files
 from edgekd.pipeline.workshop import Workshop
 
@@ -34,49 +36,68 @@ class Execution:
     """A plan with all that carrying it out takes."""
 
     plan: Plan
+    planner: Planner
     store: Store
     workshop: Workshop
     listener: Listener
     origin: Origin
-    sound: set[str] = field(default_factory=set)
-    """Keys of results whose files were read and found as they were committed."""
+    made: dict[str, Manifest] = field(default_factory=dict)
+    """What each stage came to, in the order of the plan."""
+    ran: list[str] = field(default_factory=list)
+    """The stages whose results were made now."""
 
-    def make(self, step: Step) -> Manifest:
-        """Return the stage's manifest: the kept one, or that of a result made now."""
+    def all(self) -> Mapping[str, Manifest]:
+        """Make or take every stage's result, in order."""
+        for step in self.plan.steps:
+            name = step.stage.name
+            try:
+                self._settle(step if step.key else self.planner.step(step.stage, self.made.get))
+            except (KeyboardInterrupt, RunInterruptedError):
+                raise RunInterruptedError(
+                    f"Interrupted in stage {name}; the stages before it are kept, and what it "
+                    "wrote down is gone on from: run the same command again."
+                ) from None
+            except EdgekdError as error:
+                self.listener(StageFailed(name, str(error)))
+                raise
+        return self.made
+
+    def _settle(self, step: Step) -> None:
+        """Take the result of a stage as kept, or make it."""
         name = step.stage.name
-        try:
-            with self.store.lock(step.key):
-                kept = step.kept or self.store.find(step.key)  # another run may have made it
-                if kept is not None:
-                    self.listener(StageKept(name, step.key, kept.facts, kept.started_at))
-                    return kept
-                self.listener(StageStarted(name, step.key, step.reasons))
-                made = self._run(step)
-        except (KeyboardInterrupt, RunInterruptedError):
-            raise RunInterruptedError(
-                f"Interrupted in stage {name}; the stages before it are kept."
-            ) from None
-        except EdgekdError as error:
-            self.listener(StageFailed(name, str(error)))
-            raise
+        if step.action == "keep":
+            self._keep(step, step.kept)
+            return
+        with self.store.locked(step.work, lambda: self.listener(StageWaits(name))):
+            after = self.planner.step(step.stage, self.made.get)  # another run may have made it
+            if after.action == "keep":
+                self._keep(after, after.kept)
+                return
+            self.listener(StageStarted(name, step.key, step.reasons))
+            made = self._run(step)
+        self.made[name] = made
+        self.ran.append(name)
         self.store.remember(self.plan.resolved.name, name, step.key)
         self.listener(StageDone(name, step.key, made.seconds, made.cpu_seconds, made.facts))
-        return made
+        if self.workshop.stopping:  # asked for while the last step of this stage was under way
+            raise RunInterruptedError("Interrupted.")
 
-    def _check_inputs(self, step: Step) -> None:
-        """Refuse to build on a kept result that was altered since; it is taken out."""
-        for name in ancestors(step.stage, self.plan):
-            manifest = self.store.find(self.plan.step(name).key)
-            if manifest is not None and manifest.key not in self.sound:
-                self.store.refuse_altered(name, manifest)
-                self.sound.add(manifest.key)
+    def _keep(self, step: Step, kept: Manifest | None) -> None:
+        assert kept is not None
+        self.made[step.stage.name] = kept
+        self.store.remember(self.plan.resolved.name, step.stage.name, step.key)
+        self.listener(StageKept(step.stage.name, step.key, kept.facts, kept.started_at))
 
     def _run(self, step: Step) -> Manifest:
         """Have the worker make a stage's result, and commit it."""
         stage, started_at = step.stage, now()
-        self._check_inputs(step)
-        unfinished = self.store.unfinished(step.key)
-        with self.store.filling(step.key) as out:
+        for name in ancestors(stage, self.plan):
+            self.store.refuse_altered(name, self.made[name])
+        unfinished = self.store.unfinished(step.work)
+        if stage.judges and self.planner.remeasure:
+            shutil.rmtree(unfinished)
+            unfinished.mkdir()
+        with self.store.filling(step.work) as out:
             answer = self.workshop.ask(
                 self._request(step, out, unfinished),
                 lambda message: self._hear(stage.name, message),
@@ -87,7 +108,7 @@ class Execution:
                 kind=stage.kind,
                 makes=stage.makes,
                 identity=step.identity,
-                inputs={name: self.plan.step(name).key for name in stage.inputs},
+                inputs={name: self.made[name].content for name in stage.inputs},
                 facts=answer["facts"],
                 files=list_files(out),
                 started_at=started_at,
@@ -96,7 +117,8 @@ class Execution:
                 host=this_machine(),
             )
             self.store.commit(manifest, out)
-        shutil.rmtree(unfinished, ignore_errors=True)
+        if not stage.judges:  # else what was found serves the next judgement too
+            shutil.rmtree(unfinished, ignore_errors=True)
         return manifest
 
     def _hear(self, stage: str, message: dict[str, Any]) -> None:
@@ -111,7 +133,7 @@ class Execution:
         """Return what the worker must know to make a stage's result."""
         stage, pipeline = step.stage, self.plan.resolved
         above = ancestors(stage, self.plan)
-        folders = {s.stage.name: str(self.store.folder(s.key)) for s in self.plan.steps}
+        folders = {n: str(self.store.folder(m.key)) for n, m in self.made.items()}
         return {
             "do": "stage",
             "name": stage.name,

@@ -11,11 +11,10 @@ from pathlib import Path
 def this_machine() -> dict[str, str]:
     """Return what shapes a measurement here: CPU, its features, cores, memory and system."""
     info = _cpu_info()
-    flags = info.get("flags") or info.get("Features") or ""
     return {
         "cpu": info.get("model name") or info.get("Hardware") or platform.processor() or "unknown",
         "arch": platform.machine(),
-        "features": hashlib.sha256(" ".join(sorted(flags.split())).encode()).hexdigest()[:12],
+        "features": hashlib.sha256(features().encode()).hexdigest()[:12],
         "cores": str(os.cpu_count()),
         "memory_gib": f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.0f}",
         "system": f"{platform.system()} {platform.release()}",
@@ -23,6 +22,13 @@ def this_machine() -> dict[str, str]:
     }
 
 
+def features() -> str:
+    """Return the names of everything that the CPU can do, sorted."""
+    info = _cpu_info()
+    return " ".join(sorted((info.get("flags") or info.get("Features") or "").split()))
+
+
+@cache
 def _cpu_info() -> dict[str, str]:
     """Return the first processor's lines of /proc/cpuinfo; empty where there is none."""
     try:

@@ -1,5 +1,6 @@
 """What a run came to: leaving programs, reports and a record where people find them."""
 
+import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -43,6 +44,7 @@ class RunResult:
 def leave(
     plan: Plan,
     manifests: Mapping[str, Manifest],
+    ran: Sequence[str],
     store: Store,
     runs: RunFolders,
     command: str,
@@ -56,7 +58,8 @@ def leave(
         command=command,
         finished_at=now(),
         exit_code=1 if failed else 0,
-        keys={step.stage.name: step.key for step in plan.steps},
+        keys={name: manifest.key for name, manifest in manifests.items()},
+        contents={name: manifest.content for name, manifest in manifests.items()},
         results={n: _result(m) for n, m in manifests.items()},
         gates=gates,
     )
@@ -78,7 +81,6 @@ def leave(
     report = next((path for path in left if path.name == "report.html"), None)
     runs.write(record, folder)
     facts = {name: manifest.facts for name, manifest in manifests.items()}
-    ran = [step.stage.name for step in plan.to_run]
     return RunResult(
         exit_code=record.exit_code,
         folder=folder,
@@ -98,8 +100,13 @@ def _result(manifest: Manifest) -> Any:
 
 
 def _copy(source: Path, target: Path, sha256: str) -> Path:
-    """Copy a file unless it is there; the store's own files are never handed out."""
+    """Copy a file in one step unless it is there; the store's own files are never handed out."""
     if not target.is_file() or digest_file(target) != sha256:
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, target)
+        temporary = target.with_name(f".{target.name}.{os.getpid()}")
+        try:
+            shutil.copyfile(source, temporary)
+            temporary.replace(target)
+        finally:
+            temporary.unlink(missing_ok=True)
     return target

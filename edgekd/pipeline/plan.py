@@ -1,14 +1,18 @@
 """What would run and what is kept, and why."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from edgekd.core.artifact import Manifest, digest_json
 from edgekd.core.errors import Problem, RequestError, nearest
-from edgekd.pipeline.machine import this_machine
+from edgekd.pipeline.digests import Digests
+from edgekd.pipeline.machine import features, this_machine
 from edgekd.pipeline.resolved import Resolved, ResolvedStage
-from edgekd.pipeline.store import Digests, Store
+from edgekd.pipeline.store import Found, Store
+
+COMPUTED_BY = ("device", "precision", "threads")
+REMEASURE = "asked for by --remeasure"
 
 
 @dataclass(frozen=True)
@@ -17,8 +21,11 @@ class Step:
 
     stage: ResolvedStage
     key: str
+    """Empty as long as an input is still to be made: what it will hold is part of the key."""
+    work: str
+    """What the key is made of without the options that only judge."""
     identity: Mapping[str, Any]
-    """All that the key was made of."""
+    """All that the key is made of."""
     action: Literal["keep", "run"]
     reasons: Sequence[str]
     """Why it runs; empty where it is kept."""
@@ -46,22 +53,86 @@ class Plan:
         raise RequestError(Problem("", f"no stage is named '{name}'.", nearest(name, known)))
 
 
-def make_plan(resolved: Resolved, store: Store, until: str | None = None) -> Plan:
-    """Return what is to be done; `until` keeps a stage and all that it rests on."""
-    digests = Digests(store)
-    steps: dict[str, Step] = {}
-    for stage in resolved.stages:
-        identity = _identity(stage, resolved, steps, digests)
-        key = digest_json(identity)
-        kept = store.find(key)
-        reasons = [] if kept else list(_reasons(stage, identity, resolved, store))
-        steps[stage.name] = Step(stage, key, identity, "keep" if kept else "run", reasons, kept)
-    digests.save()
-    plan = Plan(resolved, tuple(steps.values()))
-    if until is None:
-        return plan
-    wanted = {until} | ancestors(plan.step(until).stage, plan)
-    return Plan(resolved, tuple(s for s in plan.steps if s.stage.name in wanted))
+class Planner:
+    """Says of a stage what is to be done, given what its inputs came to."""
+
+    def __init__(self, resolved: Resolved, store: Store, *, remeasure: bool = False):
+        self.resolved, self.store, self.remeasure = resolved, store, remeasure
+        self.digests = Digests(store.root / "digests.json")
+
+    def plan(self, until: str | None = None) -> Plan:
+        """Return what is to be done; `until` keeps a stage and all that it rests on."""
+        steps: dict[str, Step] = {}
+        for stage in self.resolved.stages:
+            steps[stage.name] = self.step(stage, lambda name: steps[name].kept)
+        self.digests.save()
+        plan = Plan(self.resolved, tuple(steps.values()))
+        if until is None:
+            return plan
+        wanted = {until} | ancestors(plan.step(until).stage, plan)
+        return Plan(self.resolved, tuple(s for s in plan.steps if s.stage.name in wanted))
+
+    def step(self, stage: ResolvedStage, made: Callable[[str], Manifest | None]) -> Step:
+        """Return what is to be done for a stage; `made` gives the result of an input, if any."""
+        inputs = {name: made(name) for name in stage.inputs}
+        identity = self._identity(stage, inputs)
+        earlier = self.store.latest(self.resolved.name, stage.name)
+        if None in inputs.values():
+            awaited = [f"input {name} changes" for name, found in inputs.items() if not found]
+            reasons = [*_changed(earlier, identity), *awaited] if earlier else _first(stage)
+            return Step(stage, "", "", identity, "run", reasons, None)
+        key, work = digest_json(identity), digest_json(_shaping(identity, stage.judges))
+        found = self.store.look(key)
+        again = self.remeasure and stage.makes == "measurements"
+        if found.manifest and not again:
+            return Step(stage, key, work, identity, "keep", (), found.manifest)
+        reasons = [REMEASURE] if again else _reasons(stage, found, earlier, identity)
+        return Step(stage, key, work, identity, "run", reasons, None)
+
+    def _identity(
+        self, stage: ResolvedStage, inputs: Mapping[str, Manifest | None]
+    ) -> dict[str, Any]:
+        resolved = self.resolved
+        identity: dict[str, Any] = {
+            "stage": stage.kind,
+            "name": stage.name,
+            "options": _without_paths(stage.options, stage.paths),
+            "seed": stage.seed,
+            "code": dict(stage.code),
+            "libraries": dict(stage.libraries),
+            "files": self._files(stage),
+            "inputs": {name: manifest.content for name, manifest in inputs.items() if manifest},
+            "targets": {name: dict(target) for name, target in stage.targets.items()},
+        }
+        if stage.computes:
+            identity |= {
+                name: getattr(resolved, name) for name in ("device", "precision", "threads")
+            }
+        if stage.reads_data:
+            identity["task"] = _without_paths(resolved.task, stage.paths)
+        if stage.makes == "report":  # it shows the request that it answers
+            request = resolved.request
+            identity["request"] = {
+                "name": resolved.name,
+                "text": resolved.text,
+                "sets": list(request.sets),
+                "targets": list(request.targets),
+            }
+        if stage.makes == "measurements":
+            identity["machine"] = {**this_machine(), "features": features()}
+        return identity
+
+    def _files(self, stage: ResolvedStage) -> dict[str, str]:
+        try:
+            return dict(self.digests.of_all(stage.files))
+        except OSError as error:
+            raise RequestError(
+                Problem(
+                    f"stages.{stage.name}",
+                    f"{error.filename} cannot be read: {error.strerror}.",
+                    "Put it back, or change the file that names it.",
+                )
+            ) from error
 
 
 def ancestors(stage: ResolvedStage, plan: Plan) -> set[str]:
@@ -91,45 +162,10 @@ def explain(plan: Plan, name: str) -> list[str]:
     return lines
 
 
-def _identity(
-    stage: ResolvedStage, resolved: Resolved, done: Mapping[str, Step], digests: Digests
-) -> dict[str, Any]:
-    try:
-        files = digests.of_all(stage.files)
-    except OSError as error:
-        raise RequestError(
-            Problem(
-                f"stages.{stage.name}",
-                f"{error.filename} cannot be read: {error.strerror}.",
-                "Put it back, or change the file that names it.",
-            )
-        ) from error
-    identity: dict[str, Any] = {
-        "stage": stage.kind,
-        "name": stage.name,
-        "options": _without_paths(stage.options, stage.paths),
-        "seed": stage.seed,
-        "device": resolved.device,
-        "code": stage.code,
-        "libraries": dict(stage.libraries),
-        "files": dict(files),
-        "inputs": {name: done[name].key for name in stage.inputs},
-        "targets": {name: dict(target) for name, target in stage.targets.items()},
-    }
-    if stage.reads_data:
-        identity["threads"] = resolved.threads
-        identity["task"] = _without_paths(resolved.task, stage.paths)
-    if stage.makes == "report":  # it shows the request that it answers
-        request = resolved.request
-        identity["request"] = {
-            "name": resolved.name,
-            "text": resolved.text,
-            "sets": list(request.sets),
-            "targets": list(request.targets),
-        }
-    if stage.makes == "measurements":
-        identity["machine"] = this_machine()
-    return identity
+def _shaping(identity: Mapping[str, Any], judges: Sequence[str]) -> dict[str, Any]:
+    """Return an identity without the options that only judge."""
+    options = {k: v for k, v in identity["options"].items() if k not in judges}
+    return {**identity, "options": options}
 
 
 def _without_paths(value: Any, paths: Sequence[str]) -> Any:
@@ -142,31 +178,42 @@ def _without_paths(value: Any, paths: Sequence[str]) -> Any:
 
 
 def _reasons(
-    stage: ResolvedStage, identity: Mapping[str, Any], resolved: Resolved, store: Store
-) -> Iterator[str]:
-    """Yield what differs from the newest result of the stage."""
-    earlier = store.latest(resolved.name, stage.name)
+    stage: ResolvedStage, found: Found, earlier: Manifest | None, identity: Mapping[str, Any]
+) -> list[str]:
+    """Return why a stage without a whole result runs."""
+    if found.harm:
+        return [f"its kept result is damaged ({found.harm}) and is made anew"]
     if earlier is None:
-        yield f"implied by {stage.implied_by}" if stage.implied_by else "no earlier result"
-        return
-    found = False
-    for path, old, new in _changes(earlier.identity, identity):
-        found = True
-        yield _worded(path, old, new)
-    if not found:
-        yield "its result is missing or incomplete"
+        return _first(stage)
+    return _changed(earlier, identity) or ["its result is gone"]
+
+
+def _first(stage: ResolvedStage) -> list[str]:
+    return [f"implied by {stage.implied_by}" if stage.implied_by else "no earlier result"]
+
+
+def _changed(earlier: Manifest, identity: Mapping[str, Any]) -> list[str]:
+    """Return what differs from the result that the stage used last."""
+    known = {k: v for k, v in earlier.identity["inputs"].items() if k in identity["inputs"]}
+    before = {**earlier.identity, "inputs": known}
+    return list(dict.fromkeys(_worded(*change) for change in _changes(before, identity)))
 
 
 def _worded(path: str, old: object, new: object) -> str:
-    if path == "code":
-        return "the code of the stage or of a plug-in changed"
     head, _, rest = path.partition(".")
+    if head == "code":
+        return f"the code of {rest} changed"
     if head == "request":
         return "the report shows another request"
     if head == "inputs":
         return f"input {rest} changes"
     if head == "files":
         return f"the content of {rest.partition(':')[2]} changed"
+    if head == "libraries":
+        return f"{rest} {_value(old)} -> {_value(new)}"
+    if path == "machine.features":
+        words = {*str(old).split()} ^ {*str(new).split()}
+        return f"machine.features differ in {' '.join(sorted(words))}"
     if head == "options":
         path = rest
     return f"{path}: {_value(old)} -> {_value(new)}"

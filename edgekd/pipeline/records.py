@@ -24,7 +24,9 @@ class Record:
     """ISO 8601, UTC."""
     exit_code: int
     keys: Mapping[str, str]
-    """Stage name to key: two runs with the same keys are the same run."""
+    """Stage name to key, which is where the store keeps its result."""
+    contents: Mapping[str, str]
+    """Stage name to content: two runs with the same contents are the same run."""
     results: Mapping[str, Mapping[str, Any]]
     gates: Sequence[Mapping[str, Any]]
 
@@ -61,7 +63,7 @@ class RunFolders:
     def of(self, record: Record) -> Path:
         """Return the folder of an earlier run with the same results, else a new one."""
         for folder, earlier in self.records():
-            if earlier.keys == record.keys and earlier.name == record.name:
+            if earlier.contents == record.contents and earlier.name == record.name:
                 return folder
         base = f"{record.finished_at[:10]}-{record.name}"
         for number in count(1):

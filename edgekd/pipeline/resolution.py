@@ -8,7 +8,7 @@ from pathlib import Path
 from edgekd.core.artifact import digest_file, digest_json
 from edgekd.pipeline.code import package_digest
 from edgekd.pipeline.document import read_text
-from edgekd.pipeline.kept import read_json, write_json
+from edgekd.pipeline.kept import read_sealed, write_sealed
 from edgekd.pipeline.resolved import Request, Resolved
 from edgekd.pipeline.store import Store
 from edgekd.pipeline.targets import find_targets
@@ -30,7 +30,7 @@ def resolved(request: Request, store: Store, workshop: Workshop) -> Resolved:
         }
     )
     file = store.root / "plans" / f"{key[:20]}.json"
-    kept = read_json(file)
+    kept = read_sealed(file)
     if kept is not None:
         found = Resolved.from_dict(kept)
         nearest_targets = find_targets(Path(request.file).parent)
@@ -38,7 +38,7 @@ def resolved(request: Request, store: Store, workshop: Workshop) -> Resolved:
         if not moved and all(_is(path, digest) for path, digest in found.depends.items()):
             return found
     fresh = workshop.resolve(request)
-    write_json(file, fresh.as_dict())
+    write_sealed(file, fresh.as_dict())
     return fresh
 
 

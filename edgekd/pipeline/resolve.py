@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from edgekd.core import kinds
-from edgekd.core.artifact import digest_file
+from edgekd.core.artifact import digest_file, digest_json
 from edgekd.core.errors import Problem, RequestError
 from edgekd.core.protocols import Task
 from edgekd.core.refs import UseStage, UseTask, UseTransport, as_written, paths_of, uses_of
 from edgekd.core.registry import load_user_module
-from edgekd.pipeline.code import closure_digest, files_of
+from edgekd.pipeline.code import closure_digests, files_of
 from edgekd.pipeline.document import Document, override, parse_document, read_text
 from edgekd.pipeline.graph import Node, check_edges, make_nodes
 from edgekd.pipeline.preview import check_stages
@@ -25,10 +25,13 @@ from edgekd.pipeline.spec import Pipeline, validate
 from edgekd.pipeline.targets import find_targets, read_target
 
 LIBRARIES = ("torch", "numpy", "safetensors")
+NATIVE = (".so", ".pyd", ".dylib", ".dll")
 
 
 def resolve(request: Request) -> Resolved:
     """Return the pipeline of a file; RequestError holds every problem that could be found."""
+    from edgekd.train.device import precision
+
     path = Path(request.file)
     text = read_text(path)
     document = override(parse_document(text, _shown(path)), request.sets)
@@ -52,12 +55,14 @@ def resolve(request: Request) -> Resolved:
         raise RequestError(problems)
     pipeline = reading.pipeline
     stages = _Stages(pipeline, task, targets, plugin_files)
+    device = _device(pipeline.device, document)
     files = [*(f for module in plugin_files for f in module), *(known[n] for n in targets)]
     return Resolved(
         name=pipeline.name,
         request=request,
         text=text,
-        device=_device(pipeline.device, document),
+        device=device,
+        precision=precision(device),
         threads=pipeline.threads or os.cpu_count() or 1,
         plugins=list(pipeline.plugins),
         task=as_written(pipeline.task),
@@ -66,6 +71,22 @@ def resolve(request: Request) -> Resolved:
         depends={str(file): digest_file(file) for file in files},
         target_files={name: str(known[name]) for name in targets},
     )
+
+
+def _builds(targets: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """Return the version and build of every runtime of the targets that are measured on."""
+    runtimes = {name for target in targets.values() for name in target["runtimes"]}
+    plugins = [kinds.runtime.get(name) for name in sorted(runtimes)]
+    names = {name for plugin in plugins for name in plugin.traits.get("distributions", ())}
+    return {name: _build(name) for name in sorted(names)}
+
+
+def _build(distribution: str) -> str:
+    """Return a version with a digest of the machine code that was installed with it."""
+    installed = importlib.metadata.distribution(distribution)
+    files = installed.files or []
+    native = sorted(f"{f} {f.hash}" for f in files if f.suffix in NATIVE)
+    return f"{installed.version} (build {digest_json(native)[:8]})" if native else installed.version
 
 
 def _shown(path: Path) -> str:
@@ -212,6 +233,7 @@ class _Stages:
         distributions = {*LIBRARIES}
         for plugin in plugins:
             distributions |= {*plugin.traits.get("distributions", ())}
+        libraries = {name: importlib.metadata.version(name) for name in sorted(distributions)}
         return ResolvedStage(
             name=node.name,
             kind=use.kind,
@@ -221,8 +243,10 @@ class _Stages:
             seed=self.pipeline.seed if use.seed is None else use.seed,
             implied_by=node.implied_by,
             reads_data=reads_data,
-            code=closure_digest([*sources, *rooms]),
-            libraries={name: importlib.metadata.version(name) for name in sorted(distributions)},
+            computes=bool(use.plugin.traits.get("computes", True)),
+            judges=use.plugin.traits.get("judges", ()),
+            code=closure_digests([*sources, *rooms]),
+            libraries=libraries | (_builds(targets) if node.makes == "measurements" else {}),
             files=[*(self.data if reads_data else ()), *paths_of(use.options)],
             paths=[*paths_of(use.options), *paths_of(self.pipeline.task)],
             targets=targets,

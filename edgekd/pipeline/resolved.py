@@ -29,9 +29,14 @@ class ResolvedStage:
     seed: int
     implied_by: str
     reads_data: bool
-    code: str
-    """Digest of the source of the stage, of its plug-ins and of what they import."""
+    computes: bool
+    """Whether its last bits depend on device, precision and threads."""
+    judges: Sequence[str]
+    """Options that judge what the stage finds and do not shape it."""
+    code: Mapping[str, str]
+    """Digests of the source of the stage, of its plug-ins and of what they import, by file."""
     libraries: Mapping[str, str]
+    """Versions, with the build where it shapes a measurement."""
     files: Sequence[str]
     """Paths whose content the result depends on."""
     paths: Sequence[str]
@@ -47,6 +52,8 @@ class Resolved:
     request: Request
     text: str
     device: str
+    precision: str
+    """What numbers are multiplied in: float32, or tf32 where a GPU rounds."""
     threads: int
     plugins: Sequence[str]
     """Modules to import first, as the file names them."""

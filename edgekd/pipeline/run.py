@@ -8,10 +8,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from edgekd.core.protocols import Origin
-from edgekd.pipeline.events import Listener, RunDone, RunStarted
+from edgekd.core.trouble import named_trouble
+from edgekd.pipeline.events import Listener, RunDone, RunStarted, RunStopping
 from edgekd.pipeline.execution import Execution, now
 from edgekd.pipeline.outcome import RunResult, leave
-from edgekd.pipeline.plan import Plan, make_plan
+from edgekd.pipeline.plan import Plan, Planner
 from edgekd.pipeline.records import RunFolders
 from edgekd.pipeline.resolution import resolved
 from edgekd.pipeline.resolved import Request
@@ -30,34 +31,42 @@ class Settings:
 def plan_pipeline(request: Request, settings: Settings, until: str | None = None) -> Plan:
     """Return what a run would do; RequestError holds every problem of the file."""
     store = Store(settings.store)
-    store.prepare()
-    with Workshop(_log(store)) as workshop:
-        return make_plan(resolved(request, store, workshop), store, until)
+    with named_trouble():
+        store.prepare()
+        with Workshop(_log(store)) as workshop:
+            return Planner(resolved(request, store, workshop), store).plan(until)
 
 
 def run_pipeline(
-    request: Request, settings: Settings, listener: Listener, until: str | None = None
+    request: Request,
+    settings: Settings,
+    listener: Listener,
+    until: str | None = None,
+    *,
+    remeasure: bool = False,
 ) -> RunResult:
     """Run what is not kept yet and return what came of it.
 
     RequestError before anything runs where the request is wrong; StageError where a stage fails;
-    RunInterruptedError after Ctrl-C, with every finished stage kept.
+    UnreachableError where a disk is full or cannot be written; RunInterruptedError after Ctrl-C,
+    with every finished stage kept, and of the unfinished one what it wrote down.
     """
     began, started_at = time.monotonic(), now()
     store, runs = Store(settings.store), RunFolders(settings.runs)
-    store.prepare()
-    runs.prepare()
-    log = _log(store)
-    with Workshop(log) as workshop:
-        plan = make_plan(resolved(request, store, workshop), store, until)
-        names = [step.stage.name for step in plan.steps]
-        listener(
-            RunStarted(plan.resolved.name, plan.resolved.device, str(store.root), names, str(log))
-        )
-        origin = _origin(plan, started_at)
-        execution = Execution(plan, store, workshop, listener, origin)
-        manifests = {step.stage.name: execution.make(step) for step in plan.steps}
-    result = leave(plan, manifests, store, runs, origin.command)
+    with named_trouble():
+        store.prepare()
+        runs.prepare()
+        log = _log(store)
+        with Workshop(log, lambda: listener(RunStopping())) as workshop:
+            planner = Planner(resolved(request, store, workshop), store, remeasure=remeasure)
+            plan = planner.plan(until)
+            names = [step.stage.name for step in plan.steps]
+            device = plan.resolved.device
+            listener(RunStarted(plan.resolved.name, device, str(store.root), names, str(log)))
+            origin = _origin(plan, started_at)
+            execution = Execution(plan, planner, store, workshop, listener, origin)
+            manifests = execution.all()
+        result = leave(plan, manifests, execution.ran, store, runs, origin.command)
     listener(
         RunDone(
             exit_code=result.exit_code,

@@ -1,19 +1,33 @@
 """Stage results on disk: one folder per key, committed by its manifest."""
 
-import json
-import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
-from edgekd.core.artifact import MANIFEST, Manifest, digest_file, digest_json
+from edgekd.core.artifact import MANIFEST, Manifest, digest_file, sync
 from edgekd.core.errors import Problem, RequestError, StageError
+from edgekd.pipeline.kept import write_text
+
+SHORT = 20
+"""Characters of a key that name its folder."""
+ROOMS = ("results", "unfinished", "tmp", "locks", "plans", "latest", "logs")
+SECONDS_UNTIL_WAITING = 1.0
+
+
+@dataclass(frozen=True)
+class Found:
+    """What lies under a key."""
+
+    manifest: Manifest | None
+    """None where there is no whole result."""
+    harm: str = ""
+    """What was done to a result that was there."""
 
 
 @dataclass(frozen=True)
@@ -25,9 +39,12 @@ class Store:
     def prepare(self) -> None:
         """Make the store's folders; RequestError where that is not possible."""
         try:
-            for name in ("results", "tmp", "locks", "plans", "latest", "logs"):
+            for name in ROOMS:
                 (self.root / name).mkdir(parents=True, exist_ok=True)
-            (self.root / ".gitignore").write_text("*\n")
+            with tempfile.TemporaryFile(dir=self.root):
+                pass
+            if not (self.root / ".gitignore").exists():
+                (self.root / ".gitignore").write_text("*\n")
             self._sweep()
         except OSError as error:
             raise RequestError(
@@ -40,52 +57,60 @@ class Store:
             ) from error
 
     def _sweep(self) -> None:
-        """Remove what runs left that were killed: half-filled folders of processes that ended."""
+        """Remove half-filled folders of runs that were killed: those that nobody has locked."""
         for path in (self.root / "tmp").iterdir():
-            owner = path.name.rpartition("-")[2]
-            if owner.isdigit() and not psutil.pid_exists(int(owner)):
-                shutil.rmtree(path, ignore_errors=True)
+            lock = self._lock(path.name.partition("-")[0])
+            try:
+                with lock.acquire(timeout=0):
+                    shutil.rmtree(path, ignore_errors=True)
+            except Timeout:
+                continue
 
     def folder(self, key: str) -> Path:
         """Return where the result of a key lies, or would lie."""
-        return self.root / "results" / key[:20]
+        return self.root / "results" / key[:SHORT]
 
-    def find(self, key: str) -> Manifest | None:
-        """Return the manifest of a whole result; None where it is absent or incomplete."""
+    def look(self, key: str) -> Found:
+        """Return the result of a key, every byte of it checked against its manifest."""
         folder = self.folder(key)
+        if not folder.exists():
+            return Found(None)
         try:
             manifest = Manifest.read(folder)
-        except (OSError, ValueError):
-            return None
-        for name, file in manifest.files.items():
-            path = folder / name
-            if not path.is_file() or path.stat().st_size != file["size"]:
-                return None
-        return manifest if manifest.key == key else None
+        except FileNotFoundError:
+            return Found(None, f"{MANIFEST} is missing")
+        except (OSError, ValueError, RecursionError):
+            return Found(None, f"{MANIFEST} was altered")
+        harm = _harm(folder, manifest)
+        return Found(manifest if manifest.key == key and not harm else None, harm)
+
+    def find(self, key: str) -> Manifest | None:
+        """Return the manifest of a whole result; None where it is absent, incomplete or altered."""
+        return self.look(key).manifest
 
     def refuse_altered(self, stage: str, manifest: Manifest) -> None:
-        """Raise StageError where a result is not what was committed, and take it out."""
-        folder, files = self.folder(manifest.key), manifest.files.items()
-        altered = [name for name, file in files if digest_file(folder / name) != file["sha256"]]
-        if altered:
-            shutil.rmtree(folder)
+        """Raise StageError where a result is no longer what was committed."""
+        found = self.look(manifest.key)
+        if found.manifest is None:
             raise StageError(
-                f"the kept result of {stage} was altered: {', '.join(altered)} in {folder}.",
-                "It was taken out of the store. Run again: the stage is made anew.",
+                f"the kept result of {stage} changed while it was needed: "
+                f"{found.harm or 'it is gone'} ({self.folder(manifest.key)}).",
+                "Run again: the stage is made anew.",
             )
 
-    def unfinished(self, key: str) -> Path:
+    def unfinished(self, work: str) -> Path:
         """Return the folder of what an interrupted stage shall not do twice, made if need be."""
-        folder = self.root / "unfinished" / key[:20]
+        folder = self.root / "unfinished" / work[:SHORT]
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
     @contextmanager
-    def filling(self, key: str) -> Iterator[Path]:
-        """Yield an empty folder for the result of `key`; it is gone if it was not committed."""
-        out = self.root / "tmp" / f"{key[:20]}-{os.getpid()}"
-        shutil.rmtree(out, ignore_errors=True)
-        out.mkdir(parents=True)
+    def filling(self, work: str) -> Iterator[Path]:
+        """Yield an empty folder to fill; it is gone if it was not committed.
+
+        The one who fills it holds the lock of `work`: what is there and not locked is left over.
+        """
+        out = Path(tempfile.mkdtemp(prefix=f"{work[:SHORT]}-", dir=self.root / "tmp"))
         try:
             yield out
         finally:
@@ -95,82 +120,82 @@ class Store:
         """Make a filled folder the result of its key, in one step."""
         manifest.write(out)
         for path in [*out.rglob("*"), out]:
-            _sync(path)
+            sync(path)
         final = self.folder(manifest.key)
-        if final.exists():  # an incomplete result stood in the way
-            shutil.rmtree(final)
+        if final.exists():  # one that was harmed, or that is measured again
+            self.remove(final)
         out.rename(final)
-        _sync(final.parent)
+        sync(final.parent)
 
-    def lock(self, key: str) -> FileLock:
-        """Return the lock that a run holds while it makes the result of `key`."""
-        return FileLock(self.root / "locks" / f"{key[:20]}.lock")
+    def remove(self, folder: Path) -> None:
+        """Take a folder out of the store: it is gone at once, and then deleted."""
+        aside = Path(tempfile.mkdtemp(prefix="removed-", dir=self.root / "tmp"))
+        folder.rename(aside / folder.name)
+        shutil.rmtree(aside, ignore_errors=True)
+
+    @contextmanager
+    def locked(self, work: str, waiting: Callable[[], None]) -> Iterator[None]:
+        """Hold the lock under which a stage is made; `waiting` is told where another has it."""
+        lock = self._lock(work)
+        try:
+            try:
+                lock.acquire(timeout=SECONDS_UNTIL_WAITING)
+            except Timeout:
+                waiting()
+                lock.acquire()
+        except NotImplementedError as error:
+            raise RequestError(
+                Problem(
+                    "",
+                    f"the file system of {self.root} has no file locks.",
+                    "Give a folder on another disk with --store.",
+                    "--store",
+                )
+            ) from error
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def _lock(self, work: str) -> FileLock:
+        return FileLock(self.root / "locks" / f"{work[:SHORT]}.lock")
 
     def remember(self, pipeline: str, stage: str, key: str) -> None:
-        """Note the newest result of a stage, so that a later run can say what changed."""
-        folder = self.root / "latest" / pipeline
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / stage).write_text(key + "\n")
+        """Note the result of a stage that was used last, so that a later run says what changed."""
+        note, text = self.root / "latest" / pipeline / stage, key + "\n"
+        if not note.is_file() or note.read_text("utf-8", "replace") != text:
+            write_text(note, text)
 
     def latest(self, pipeline: str, stage: str) -> Manifest | None:
-        """Return the newest result of a stage under any key."""
+        """Return the manifest of the result that a stage used last; its files may be gone."""
         try:
-            return self.find((self.root / "latest" / pipeline / stage).read_text().strip())
-        except OSError:
+            key = (self.root / "latest" / pipeline / stage).read_text("utf-8").strip()
+            return Manifest.read(self.folder(key))
+        except (OSError, ValueError, RecursionError):
             return None
 
 
 def list_files(folder: Path) -> dict[str, dict[str, Any]]:
     """Return every file of a folder by relative name, with SHA-256 and size."""
     return {
-        str(path.relative_to(folder)): {"sha256": digest_file(path), "size": path.stat().st_size}
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name != MANIFEST
+        name: {"sha256": digest_file(folder / name), "size": (folder / name).stat().st_size}
+        for name in _names(folder)
     }
 
 
-class Digests:
-    """Digests of the user's files, read again only when size or time of change differ."""
-
-    def __init__(self, store: Store):
-        self._file = store.root / "digests.json"
-        self._known: dict[str, list[Any]] = {}
-        self._new = False
-        try:
-            self._known = json.loads(self._file.read_text("utf-8"))
-        except (OSError, ValueError):
-            self._known = {}
-
-    def of(self, path: Path) -> str:
-        """Return the digest of a file, or of a folder's files and their names."""
-        if path.is_dir():
-            files = sorted(p for p in path.rglob("*") if p.is_file())
-            return digest_json({str(p.relative_to(path)): self.of(p) for p in files})
-        stat = path.stat()
-        stamp = [stat.st_size, stat.st_mtime_ns]
-        known = self._known.get(str(path))
-        if known and known[:2] == stamp:
-            return str(known[2])
-        digest = digest_file(path)
-        self._known[str(path)] = [*stamp, digest]
-        self._new = True
-        return digest
-
-    def of_all(self, paths: Sequence[str]) -> Mapping[str, str]:
-        """Return the digests of paths under names that do not depend on where they lie."""
-        return {f"{i}:{Path(path).name}": self.of(Path(path)) for i, path in enumerate(paths)}
-
-    def save(self) -> None:
-        """Keep what was read for the next run."""
-        if self._new:
-            temporary = self._file.with_suffix(f".{os.getpid()}")
-            temporary.write_text(json.dumps(self._known), "utf-8")
-            temporary.replace(self._file)
+def _names(folder: Path) -> list[str]:
+    files = (path for path in folder.rglob("*") if path.is_file() or path.is_symlink())
+    return sorted(str(p.relative_to(folder)) for p in files if p != folder / MANIFEST)
 
 
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _harm(folder: Path, manifest: Manifest) -> str:
+    """Return how a folder differs from what its manifest says; nothing where it does not."""
+    there = {*_names(folder)}
+    for name, file in manifest.files.items():
+        if name not in there:
+            return f"{name} is missing"
+        path = folder / name
+        if path.stat().st_size != file["size"] or digest_file(path) != file["sha256"]:
+            return f"{name} was altered"
+    strange = sorted(there - {*manifest.files})
+    return f"{strange[0]} was put there" if strange else ""

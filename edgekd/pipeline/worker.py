@@ -12,6 +12,7 @@ import sys
 import time
 import traceback
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -26,6 +27,7 @@ from edgekd.core.protocols import Ancestor, Facts, Origin, Task
 from edgekd.core.quantity import Quantity
 from edgekd.core.refs import Ref, UseTask, as_read
 from edgekd.core.registry import load_user_module
+from edgekd.core.trouble import named_trouble
 from edgekd.pipeline.graph import implied_export
 from edgekd.pipeline.resolve import resolve
 from edgekd.pipeline.resolved import Request
@@ -117,13 +119,16 @@ def main() -> None:
     for line in sys.stdin:
         request = json.loads(line)
         try:
-            _say(channel, {"answer": "done"} | _answer(request, channel, tasks, loaded, stopping))
+            with named_trouble():
+                answer = _answer(request, channel, tasks, loaded, stopping)
+            _say(channel, {"answer": "done"} | answer)
         except KeyboardInterrupt:
             _say(channel, {"answer": "refused"} | _described(RunInterruptedError("Interrupted.")))
         except EdgekdError as error:
             _say(channel, {"answer": "refused"} | _described(error))
         except Exception as error:  # any fault of a plug-in ends its stage, not the worker
-            traceback.print_exc()
+            with suppress(OSError):  # the disk of the log may be full
+                traceback.print_exc()
             _say(channel, {"answer": "crashed", "message": f"{type(error).__name__}: {error}"})
 
 

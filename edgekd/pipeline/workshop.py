@@ -2,26 +2,39 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from edgekd.core import errors
-from edgekd.core.errors import EdgekdError, Problem, RequestError, StageError
+from edgekd.core.errors import (
+    EdgekdError,
+    Problem,
+    RequestError,
+    RunInterruptedError,
+    StageError,
+)
 from edgekd.pipeline.resolved import Request, Resolved
 
 SECONDS_TO_END = 5
 
 
 class Workshop:
-    """Holds one worker process, or none until something is asked."""
+    """Holds one worker process, or none until something is asked.
 
-    def __init__(self, log: Path):
-        self.log = log
+    `on_stop` is called when the run is asked to end and waits for the step that is under way.
+    """
+
+    def __init__(self, log: Path, on_stop: Callable[[], None] = lambda: None):
+        self.log, self.on_stop = log, on_stop
+        self.stopping = False
+        """Whether the run was asked to end."""
         self._process: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> "Workshop":
@@ -42,7 +55,8 @@ class Workshop:
             return
         assert process.stdin is not None
         assert process.stdout is not None
-        process.stdin.close()
+        with suppress(BrokenPipeError):
+            process.stdin.close()
         process.stdout.close()
         try:
             _end(process)
@@ -59,25 +73,55 @@ class Workshop:
     def ask(
         self, request: dict[str, Any], hear: Callable[[dict[str, Any]], None]
     ) -> dict[str, Any]:
-        """Return the worker's answer; EdgekdError where it refuses, crashes or dies."""
+        """Return the worker's answer; EdgekdError where it refuses, crashes or dies.
+
+        An interruption is handed on to the worker, whose answer is waited for: it ends after the
+        step that is under way. A second one is raised at once.
+        """
         process = self._start()
         assert process.stdin is not None
+        try:
+            process.stdin.write(json.dumps(request) + "\n")
+            process.stdin.flush()
+        except BrokenPipeError:
+            raise self._death(process) from None
+        try:
+            return self._answer(process, hear)
+        except (KeyboardInterrupt, RunInterruptedError):
+            if self.stopping:
+                raise
+            self.stopping = True
+            process.send_signal(signal.SIGINT)
+            self.on_stop()
+            return self._answer(process, hear)
+
+    def _answer(
+        self, process: "subprocess.Popen[str]", hear: Callable[[dict[str, Any]], None]
+    ) -> dict[str, Any]:
         assert process.stdout is not None
-        process.stdin.write(json.dumps(request) + "\n")
-        process.stdin.flush()
         for line in process.stdout:
-            answer: dict[str, Any] = json.loads(line)
+            try:
+                answer: dict[str, Any] = json.loads(line)
+            except ValueError:  # the rest of a line that an interruption cut
+                continue
             if answer["answer"] in ("progress", "notice"):
                 hear(answer)
             elif answer["answer"] == "done":
                 return answer
             else:
                 raise self._error(answer)
+        raise self._death(process)
+
+    def _death(self, process: "subprocess.Popen[str]") -> EdgekdError:
+        """Return the error of a worker that ended without an answer."""
         status = process.wait()
         self.close()
-        raise StageError(
+        if self.stopping:
+            return RunInterruptedError("Interrupted.")
+        return StageError(
             f"the worker process ended with status {status}.",
-            f"Its output is in {self.log}. Status -9 is often the system's out-of-memory killer.",
+            f"Its output is in {self.log}. Status -9 is often the system's out-of-memory killer: "
+            "then lower train.batch_size, or take a smaller model.",
         )
 
     def _start(self) -> "subprocess.Popen[str]":

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from edgekd.core.artifact import Manifest
 from edgekd.core.results import MeasuredProgram, Measurements
 
-_Keys = frozenset[str]
+_Contents = frozenset[str]
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Lineage:
 def lineage(found: Measurements, check: Manifest, stages: Mapping[str, Manifest]) -> Lineage:
     """Return the descent of the programs that the stage of `check` measured.
 
-    Stages are told by key: one kept from another pipeline may have had another name there.
+    Stages are told by content: one that was made again and came out the same is the same.
     """
     family = _Family(found.programs, check, stages)
     before = {program.name: family.before(program) for program in found.programs}
@@ -61,37 +61,37 @@ class _Family:
         stages: Mapping[str, Manifest],
     ):
         self.programs = programs
-        self.by_key = {manifest.key: manifest for manifest in stages.values()}
-        self.names = {manifest.key: name for name, manifest in stages.items()}
+        self.by_content = {manifest.content: manifest for manifest in stages.values()}
+        self.names = {manifest.content: name for name, manifest in stages.items()}
         self.source = {p.name: self._source(p.name, check) for p in programs}
-        """The keys of what each program was exported from."""
+        """The contents of what each program was exported from."""
         self.above = {
-            name: frozenset(key for key, _ in self._upwards(keys))
-            for name, keys in self.source.items()
+            name: frozenset(content for content, _ in self._upwards(contents))
+            for name, contents in self.source.items()
         }
 
-    def _source(self, program: str, check: Manifest) -> _Keys:
+    def _source(self, program: str, check: Manifest) -> _Contents:
         """Return what the export of a program took; an implied one is `model.runtime`."""
-        exports = [key for name, key in check.inputs.items() if name == program] or [
-            key for name, key in check.inputs.items() if name.startswith(f"{program}.")
+        exports = [content for name, content in check.inputs.items() if name == program] or [
+            content for name, content in check.inputs.items() if name.startswith(f"{program}.")
         ]
         return frozenset(
             above
-            for key in exports
-            if key in self.by_key
-            for above in self.by_key[key].inputs.values()
+            for content in exports
+            if content in self.by_content
+            for above in self.by_content[content].inputs.values()
         )
 
-    def _upwards(self, keys: _Keys) -> Iterator[tuple[str, Manifest]]:
+    def _upwards(self, contents: _Contents) -> Iterator[tuple[str, Manifest]]:
         """Yield stages and all that they rest on, the nearest first, each once."""
-        waiting = deque(sorted(keys))
+        waiting = deque(sorted(contents))
         seen: set[str] = set()
         while waiting:
-            key = waiting.popleft()
-            if key in self.by_key and key not in seen:
-                yield key, self.by_key[key]
-                waiting.extend(self.by_key[key].inputs.values())
-            seen.add(key)
+            content = waiting.popleft()
+            if content in self.by_content and content not in seen:
+                yield content, self.by_content[content]
+                waiting.extend(self.by_content[content].inputs.values())
+            seen.add(content)
 
     def descends(self, program: MeasuredProgram, other: MeasuredProgram) -> bool:
         """Tell whether a program was made from another, or is another form of the same model."""
@@ -119,10 +119,10 @@ class _Family:
         quantized = [m for _, m in self._upwards(self.source[program.name]) if m.kind == "quantize"]
         if not quantized:
             return None
-        keys = frozenset(quantized[0].inputs.values())
-        forms = [p for p in self.programs if self.source[p.name] & keys and p.precision == "fp32"]
-        stages = ", ".join(sorted(self.names[key] for key in keys if key in self.names))
-        return Parent(stages, self.names[quantized[0].key], _closest(program, forms))
+        given = frozenset(quantized[0].inputs.values())
+        forms = [p for p in self.programs if self.source[p.name] & given and p.precision == "fp32"]
+        stages = ", ".join(sorted(self.names[one] for one in given if one in self.names))
+        return Parent(stages, self.names[quantized[0].content], _closest(program, forms))
 
 
 def _closest(program: MeasuredProgram, of: Sequence[MeasuredProgram]) -> MeasuredProgram | None:

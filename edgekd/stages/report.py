@@ -22,7 +22,7 @@ class Report(Config):
     """The `validate` stages whose measurements are shown, as ['$check']."""
 
 
-@stage(config=Report, makes="report", reads_data=False, code=("report",))
+@stage(config=Report, makes="report", reads_data=False, computes=False, code=("report",))
 def report(config: Report, run: Run) -> Facts:
     """Write `report.json`, `report.md` and `report.html`; say the verdict."""
     stages = [ref.stage for ref in config.of]

@@ -85,7 +85,10 @@ CODE = ("measures", "devices", "trial", "targets/runners")
 """What makes the numbers without being imported here: plug-ins, and what runs on the device."""
 
 
-@stage(config=Validate, makes="measurements", check=check, code=CODE)
+JUDGES = ("gates", "allow_inconclusive")
+
+
+@stage(config=Validate, makes="measurements", check=check, code=CODE, computes=False, judges=JUDGES)
 def validate(config: Validate, run: Run) -> Facts:
     """Return the verdicts; a gate that fails is a result and no error."""
     entries = list(_entries(config, run))

@@ -14,3 +14,9 @@ def pick_device(wanted: str) -> str:
 def use_threads(count: int) -> None:
     """Compute with that many processor threads."""
     torch.set_num_threads(count)
+
+
+def precision(device: str) -> str:
+    """Return what numbers a device multiplies in: a GPU rounds those of convolutions by default."""
+    rounded = device == "cuda" and torch.backends.cudnn.allow_tf32
+    return "tf32" if rounded else "float32"

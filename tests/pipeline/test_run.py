@@ -193,12 +193,12 @@ def test_a_plugin_package_serves_a_run_after_a_plan_and_its_modules_count(
 def test_a_nearer_target_file_is_found_by_the_next_plan(tiny, tmp_path):
     text = TINY + "  onnx: {kind: export, model: $student, runtime: onnxruntime}\n"
     (tmp_path / "tiny.yaml").write_text(text)
-    before = edgekd.plan("tiny.yaml").step("onnx").key
+    before = edgekd.plan("tiny.yaml").step("onnx").identity
     (tmp_path / "targets").mkdir()
     (tmp_path / "targets" / "cpu.yaml").write_text(
         "description: mine\ntransport: {kind: local}\nruntimes: [onnxruntime]\nthreads: 2\n"
     )
-    assert edgekd.plan("tiny.yaml").step("onnx").key != before
+    assert edgekd.plan("tiny.yaml").step("onnx").identity != before
 
 
 def test_an_unwritable_folder_for_runs_is_refused_before_anything_runs(tiny, tmp_path):
@@ -255,15 +255,40 @@ def test_nothing_is_imported_from_the_folder_of_the_user(tiny, tmp_path):
     assert tiny(until="teacher").exit_code == 0
 
 
-def test_a_result_that_was_altered_is_not_built_on_and_is_made_again(tiny, tmp_path):
-    tiny(until="teacher")
-    (kept,) = (tmp_path / ".edgekd" / "results").glob("*/model.safetensors")
-    content = bytearray(kept.read_bytes())
+def altered(file):
+    content = bytearray(file.read_bytes())
     content[-1] ^= 1
-    kept.write_bytes(content)
-    with pytest.raises(StageError, match=r"teacher was altered: model.safetensors"):
-        tiny()
-    assert list(tiny(until="teacher").ran) == ["teacher"]
+    file.write_bytes(content)
+
+
+def test_a_result_that_was_altered_is_made_again_saying_so(tiny, tmp_path):
+    tiny(until="student")
+    kept = sorted((tmp_path / ".edgekd" / "results").glob("*/model.safetensors"))
+    altered(kept[0])
+    (stage,) = edgekd.plan("tiny.yaml", until="student").to_run[:1]
+    assert stage.reasons == [
+        "its kept result is damaged (model.safetensors was altered) and is made anew"
+    ]
+    assert list(tiny(until="student").ran) == [stage.stage.name], "what rests on it is the same"
+
+
+def test_a_stage_that_comes_out_the_same_leaves_the_others_kept(own, tmp_path):
+    own("[cross_entropy]")
+    (tmp_path / "mine.py").write_text(PLUGIN + "\n# changed\n")
+    sets = ["stages.student.objective=[cross_entropy]"]
+    planned = edgekd.plan("tiny.yaml", sets=sets)
+    assert planned.step("student").reasons == ["the code of mine.py changed"]
+    assert planned.step("smaller").reasons == ["no earlier result"]
+
+
+def test_a_result_that_is_altered_while_it_is_needed_is_not_built_on(tiny, tmp_path):
+    def alter(event):
+        if event.event == "stage_done" and event.stage == "teacher":
+            altered(next((tmp_path / ".edgekd" / "results").glob("*/model.safetensors")))
+
+    with pytest.raises(StageError, match=r"teacher changed while it was needed: model.safetens"):
+        tiny(listener=alter)
+    assert list(tiny().ran) == ["teacher", "student", "smaller"]
 
 
 def test_a_plugin_file_counts_only_where_it_is_used(own, tmp_path):

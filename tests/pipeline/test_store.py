@@ -1,12 +1,17 @@
 """Results are there whole or not at all."""
 
 import dataclasses
+import json
+import os
+import threading
+import time
 
 import pytest
 
-from edgekd.core.artifact import Manifest
+from edgekd.core.artifact import Manifest, digest_json
 from edgekd.core.errors import RequestError
-from edgekd.pipeline.store import Digests, Store, list_files
+from edgekd.pipeline.digests import Digests
+from edgekd.pipeline.store import Store, list_files
 
 KEY = "ab" * 32
 
@@ -84,7 +89,7 @@ def test_the_newest_result_of_a_stage_is_remembered(store):
 
 
 def test_a_digest_follows_content_and_not_name_or_place(store, tmp_path):
-    digests = Digests(store)
+    digests = Digests(store.root / "digests.json")
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "x").write_text("same")
@@ -92,7 +97,7 @@ def test_a_digest_follows_content_and_not_name_or_place(store, tmp_path):
     (tmp_path / "b" / "x").write_text("other")
     assert digests.of(tmp_path / "a") != digests.of(tmp_path / "b")
     digests.save()
-    assert Digests(store).of(tmp_path / "a") == digests.of(tmp_path / "a")
+    assert Digests(store.root / "digests.json").of(tmp_path / "a") == digests.of(tmp_path / "a")
 
 
 def test_a_store_that_cannot_be_written_is_refused(tmp_path):
@@ -101,12 +106,74 @@ def test_a_store_that_cannot_be_written_is_refused(tmp_path):
         Store(tmp_path / "file" / "store").prepare()
 
 
-def test_a_manifest_with_unknown_fields_is_no_manifest(store):
+@pytest.mark.parametrize("change", [('"kind"', '"kynd"'), ('"seed": 0', '"seed": 1')])
+def test_a_manifest_that_was_altered_is_no_manifest(store, change):
     fill(store)
     path = store.folder(KEY) / "manifest.json"
-    path.write_text(path.read_text().replace('"kind"', '"kynd"'))
-    with pytest.raises(ValueError, match="kynd"):
+    path.write_text(path.read_text().replace(*change))
+    with pytest.raises(ValueError, match="not what was written"):
         Manifest.read(store.folder(KEY))
+    assert store.look(KEY).harm == "manifest.json was altered"
+
+
+def test_a_manifest_of_other_fields_is_no_manifest(store):
+    fill(store)
+    path = store.folder(KEY) / "manifest.json"
+    fields = {"key": KEY}
+    path.write_text(json.dumps(fields | {"seal": digest_json(fields)}))
+    with pytest.raises(ValueError, match="missing"):
+        Manifest.read(store.folder(KEY))
+
+
+def test_what_was_put_into_a_result_is_found_out(store):
+    fill(store)
+    (store.folder(KEY) / "inner" / "more").write_text("")
+    assert store.look(KEY).harm == "inner/more was put there"
+
+
+def test_two_results_with_the_same_files_have_the_same_content(store):
+    fill(store)
+    fill(store, "cd" * 32)
+    fill(store, "ef" * 32, "other")
+    first, second, third = (store.find(key).content for key in (KEY, "cd" * 32, "ef" * 32))
+    assert first == second != third
+
+
+def test_a_folder_that_nobody_fills_any_more_is_swept_and_one_that_is_filled_is_not(store):
+    with store.locked(KEY, waiting=list), store.filling(KEY) as out:
+        (out / "w").write_text("")
+        left = store.root / "tmp" / f"{'0' * 20}-left"
+        left.mkdir()
+        Store(store.root).prepare()
+        assert out.exists()
+        assert not left.exists()
+
+
+def test_who_waits_for_a_lock_is_told(store):
+    told, done = [], []
+
+    def second():
+        with Store(store.root).locked(KEY, lambda: told.append(True)):
+            done.append(True)
+
+    with store.locked(KEY, waiting=list):
+        thread = threading.Thread(target=second)
+        thread.start()
+        while not told:
+            time.sleep(0.05)
+        assert not done
+    thread.join()
+    assert done
+
+
+def test_a_file_that_changed_a_moment_ago_is_read_again(store, tmp_path):
+    (tmp_path / "x").write_text("a")
+    digests = Digests(store.root / "digests.json")
+    first = digests.of(tmp_path / "x")
+    stat = (tmp_path / "x").stat()
+    (tmp_path / "x").write_text("b")
+    os.utime(tmp_path / "x", ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert digests.of(tmp_path / "x") != first
 
 
 def test_manifests_are_frozen():

@@ -88,8 +88,8 @@ def write_run(
     def add(name: str, kind: str, inputs: tuple[str, ...], facts: dict[str, object]) -> Path:
         folder = root / f"stage-{len(ancestors)}"
         folder.mkdir(parents=True)
-        keys = {one: ancestors[one].manifest.key for one in inputs}
-        ancestors[name] = _ancestor(folder, name, kind, len(ancestors), keys, facts)
+        contents = {one: ancestors[one].manifest.content for one in inputs}
+        ancestors[name] = _ancestor(folder, name, kind, len(ancestors), contents, facts)
         return folder
 
     called = dict(zip((p[0] for p in chosen), (p[0] for p in programs), strict=True))
@@ -288,7 +288,7 @@ def history(chance: random.Random, *, teaching: bool, epochs: int = 15) -> dict[
             terms = {"kd": 3.1 * fall + 0.3, **terms}
         rows.append({
             "epoch": epoch, "learning_rate": 0.1 * math.cos(epoch / epochs * 1.5),
-            "seconds": 0.8 + 0.1 * chance.random(), "loss": sum(terms.values()), "terms": terms,
+            "loss": sum(terms.values()), "terms": terms,
             "validation": {"accuracy": 0.97 - 0.7 * math.exp(-epoch / 3) - 0.01 * chance.random()},
         })  # fmt: skip
     best = max(rows, key=lambda row: row["validation"]["accuracy"])["epoch"]

@@ -48,15 +48,6 @@ def test_a_result_that_is_no_score_names_no_split(make):
     assert report.provenance.stages[-1].result == "contract kept"
 
 
-def test_a_stage_kept_from_another_pipeline_has_its_name_in_this_one(tmp_path):
-    ancestors = write_run(tmp_path)
-    old = ancestors["student"]
-    ancestors["student"] = replace(old, manifest=replace(old.manifest, stage="pupil"))
-    report = build_report(read_evidence(ORIGIN, ancestors, ("check",), HOST))
-    assert report.provenance.stages[1].name == "student"
-    assert next(s for s in report.checks[0].steps if s.program == "pruned").before == "student"
-
-
 LIMITS = {"accuracy_drop": "<= 0.03", "size_mib": "<= 0.1"}
 
 

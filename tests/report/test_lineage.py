@@ -7,8 +7,9 @@ from edgekd.report.lineage import lineage
 
 
 def manifest(name, kind, inputs):
+    contents = {one: manifest(one, "", ()).content for one in inputs}
     return Manifest(
-        f"key of {name}", name, kind, "model", {}, {one: f"key of {one}" for one in inputs}, {}, {},
+        f"key of {name}", name, kind, "model", {}, contents, {}, {},
         "2026-11-23T09:00:00+00:00", 1.0, 1.0, HOST,
     )  # fmt: skip
 

@@ -24,7 +24,6 @@ class PastEpoch(BaseModel):
 
     epoch: int
     learning_rate: float
-    seconds: float
     loss: float
     terms: dict[str, float] = {}
     validation: dict[str, float] = {}

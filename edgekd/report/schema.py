@@ -198,7 +198,6 @@ class Epoch(Document):
 
     epoch: int
     learning_rate: float
-    seconds: float
     loss: float
     terms: dict[str, float]
     validation: dict[str, float]

@@ -8,13 +8,16 @@ from torch import nn
 from edgekd.core.config import Config
 from edgekd.core.errors import Problem
 from edgekd.core.kinds import stage
+from edgekd.core.needs import Needs
 from edgekd.core.protocols import Facts, Preview, Run
 from edgekd.core.refs import ModelOrRef, ModelRef, Ref, UseModel, UseObjective
 from edgekd.core.seeds import sub_seed
 from edgekd.models.folder import StoredModel, load_model, save_model
 from edgekd.train.check import check_full_precision, check_model, check_terms
+from edgekd.train.course import Lesson
 from edgekd.train.evaluate import evaluate
-from edgekd.train.loop import Lesson, train, write_history
+from edgekd.train.loop import train, write_history
+from edgekd.train.needs import training_needs, unbuilt
 from edgekd.train.optim import Train
 from edgekd.train.terms import Terms
 
@@ -48,25 +51,20 @@ def check(config: Distill, preview: Preview) -> Iterator[Problem]:
     yield from check_terms(config.objective, preview.task, models)
 
 
-@stage(config=Distill, makes="model", check=check)
+def estimate(config: Distill, preview: Preview) -> Needs | None:
+    """Return what training takes; what an objective of its own learns is not counted."""
+    student, teacher = unbuilt(config.model, preview), unbuilt(config.teacher, preview)
+    return training_needs(student, teacher, preview.task, config.train)
+
+
+@stage(config=Distill, makes="model", check=check, estimate=estimate, stops=True)
 def distill(config: Distill, run: Run) -> Facts:
     """Return how good the student is on the validation split."""
     device = torch.device(run.device)
     torch.manual_seed(sub_seed(run.seed, "weights"))
     module, use = _student(config.model, run)
     teacher = load_model(run.input(config.teacher)).module if config.teacher else None
-    history = train(
-        Lesson(
-            student=module,
-            teacher=teacher,
-            task=run.task,
-            terms=Terms(config.objective),
-            options=config.train,
-            seed=run.seed,
-            device=device,
-            progress=run.progress,
-        )
-    )
+    history = train(Lesson(run, module, teacher, Terms(config.objective), config.train))
     write_history(run.out, history)
     score = evaluate(module, run.task, "validation", device)
     save_model(run.out, StoredModel(module, use, run.task.signature(), run.task.facts()))

@@ -12,14 +12,17 @@ from torch import nn
 from edgekd.core.config import Config, LocalPath
 from edgekd.core.errors import Problem, StageError
 from edgekd.core.kinds import stage
+from edgekd.core.needs import Needs
 from edgekd.core.protocols import Facts, Preview, Run, Task
 from edgekd.core.refs import UseModel, UseObjective
 from edgekd.core.seeds import sub_seed
 from edgekd.models.folder import StoredModel, save_model
 from edgekd.models.weights import first_misfit, shapes_in, shapes_of
 from edgekd.train.check import check_model, check_terms, outline
+from edgekd.train.course import Lesson
 from edgekd.train.evaluate import evaluate
-from edgekd.train.loop import Lesson, train, write_history
+from edgekd.train.loop import train, write_history
+from edgekd.train.needs import training_needs, unbuilt
 from edgekd.train.optim import Train
 from edgekd.train.terms import Terms
 
@@ -86,7 +89,12 @@ def _has_weights(use: UseModel) -> bool:
     return bool(has and has(use.options))
 
 
-@stage(config=Teacher, makes="model", check=check)
+def estimate(config: Teacher, preview: Preview) -> Needs | None:
+    """Return what training takes; what an objective of its own learns is not counted."""
+    return training_needs(unbuilt(config.model, preview), None, preview.task, config.train)
+
+
+@stage(config=Teacher, makes="model", check=check, estimate=estimate, stops=True)
 def teacher(config: Teacher, run: Run) -> Facts:
     """Return how good the teacher is on the validation split."""
     device = torch.device(run.device)
@@ -97,19 +105,8 @@ def teacher(config: Teacher, run: Run) -> Facts:
     elif config.train is None:
         _check_nothing_fresh(model, config.model.kind)
     if config.train is not None:
-        history = train(
-            Lesson(
-                student=model,
-                teacher=None,
-                task=run.task,
-                terms=Terms(config.objective),
-                options=config.train,
-                seed=run.seed,
-                device=device,
-                progress=run.progress,
-            )
-        )
-        write_history(run.out, history)
+        lesson = Lesson(run, model, None, Terms(config.objective), config.train)
+        write_history(run.out, train(lesson))
     score = evaluate(model.to(device), run.task, "validation", device)
     save_model(run.out, StoredModel(model, config.model, run.task.signature(), run.task.facts()))
     parameters = sum(p.numel() for p in model.parameters())

@@ -27,12 +27,12 @@ def training_bytes(
     state = _bytes([*student.parameters(), *student.buffers()])
     optimizer = _optimizer_bytes(student, options)
     try:
-        saved, largest = _activations(student, signature, options.batch_size)
-        scored = _activations(student, signature, BATCH)[1]
+        saved, largest = activations(student, signature, options.batch_size)
+        scored = activations(student, signature, BATCH)[1]
         taught = 0
         if teacher is not None:
             given = _bytes([*teacher.parameters(), *teacher.buffers()])
-            taught = given + IN_FLIGHT * _activations(teacher, signature, options.batch_size)[1]
+            taught = given + IN_FLIGHT * activations(teacher, signature, options.batch_size)[1]
     except Exception:  # the user's own model may raise anything
         return None
     step = learning + saved + IN_FLIGHT * largest + taught
@@ -54,7 +54,7 @@ def _optimizer_bytes(student: nn.Module, options: Train) -> int:
     return learning * (2 if options.optimizer == "adamw" else int(options.momentum > 0))
 
 
-def _activations(module: nn.Module, signature: Signature, batch: int) -> tuple[int, int]:
+def activations(module: nn.Module, signature: Signature, batch: int) -> tuple[int, int]:
     """Return the bytes that a forward pass keeps for the backward pass, and its largest tensor."""
     own = {p.untyped_storage()._cdata for p in (*module.parameters(), *module.buffers())}
     kept: dict[int, Tensor] = {}  # the tensors stay, so that no other gets their address

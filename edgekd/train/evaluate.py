@@ -1,21 +1,41 @@
 """Scoring a model on a split by the measures of its task."""
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from edgekd.core.kinds import measure
 from edgekd.core.protocols import Split, Task
 from edgekd.core.quantity import Quantity
+from edgekd.core.registry import Plugin
 from edgekd.ops.named import call_by_name
 from edgekd.ops.statistics import mean_interval, share_interval
+from edgekd.train.memory import enough_memory
 
 BATCH = 512
+SMALLER = "Lower the model's width or the size of its inputs, or run where there is more memory."
+
+
+def evaluate(model: nn.Module, task: Task, split: Split, device: torch.device) -> Quantity:
+    """Return the mean of the task's first measure, with its 95 % interval.
+
+    StageError where memory runs out.
+    """
+    plugin = measure.get(task.quality[0])
+    with enough_memory(f"scoring {BATCH} examples of {split} at once", SMALLER):
+        scores = _scores(plugin, model, task, split, device)
+    right = (scores == 1).sum().item()
+    if right == scores.sum().item():  # answers that are right or wrong, and nothing between
+        low, high = share_interval(int(right), len(scores))
+    else:
+        low, high = mean_interval(scores.cpu().numpy())
+    return Quantity(scores.mean().item(), plugin.traits["unit"], low, high, len(scores))
 
 
 @torch.inference_mode()
-def evaluate(model: nn.Module, task: Task, split: Split, device: torch.device) -> Quantity:
-    """Return the mean of the task's first measure, with its 95 % interval."""
-    plugin = measure.get(task.quality[0])
+def _scores(
+    plugin: Plugin, model: nn.Module, task: Task, split: Split, device: torch.device
+) -> Tensor:
+    """Return the measure of every example of the split."""
     score = plugin.build(plugin.config())
     model.eval()
     values = []
@@ -23,10 +43,4 @@ def evaluate(model: nn.Module, task: Task, split: Split, device: torch.device) -
         outputs = call_by_name(model, task.signature(), batch)
         signals = batch | {f"student_{name}": value for name, value in outputs.items()}
         values.append(score(**{need: signals[need] for need in plugin.needs}))
-    scores = torch.cat(values).double()
-    right = (scores == 1).sum().item()
-    if right == scores.sum().item():  # answers that are right or wrong, and nothing between
-        low, high = share_interval(int(right), len(scores))
-    else:
-        low, high = mean_interval(scores.cpu().numpy())
-    return Quantity(scores.mean().item(), plugin.traits["unit"], low, high, len(scores))
+    return torch.cat(values).double()

@@ -1,127 +1,38 @@
 """The training loop: a student learns from labels, a teacher, or both."""
 
-import copy
 import json
-import math
-import time
-from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from edgekd.core.errors import StageError
-from edgekd.core.protocols import Batch, Task
-from edgekd.core.seeds import sub_seed
+from edgekd.core.errors import RunInterruptedError
+from edgekd.core.protocols import Batch
 from edgekd.ops.named import call_by_name
+from edgekd.train.chance import no_chance_drawn
+from edgekd.train.checkpoint import Checkpoints, packed
+from edgekd.train.course import Course, Lesson
 from edgekd.train.evaluate import evaluate
-from edgekd.train.optim import Train, make_optimizer, make_schedule
+from edgekd.train.guard import Watch, note
+from edgekd.train.memory import enough_memory
+from edgekd.train.packing import unpack
 from edgekd.train.taps import tapped
-from edgekd.train.terms import Terms
 
 HISTORY = "history.json"
-
-
-@dataclass(frozen=True)
-class Lesson:
-    """Who learns what, from what, and how."""
-
-    student: nn.Module
-    teacher: nn.Module | None
-    """Used in eval mode and without gradient."""
-    task: Task
-    terms: Terms
-    options: Train
-    seed: int
-    device: torch.device
-    progress: Callable[..., None]
-
-    @property
-    def steps_per_epoch(self) -> int:
-        """The number of batches in one pass over the training split."""
-        return -(-self.task.size("train") // self.options.batch_size)
 
 
 def train(lesson: Lesson) -> dict[str, Any]:
     """Train the student in place, leave it at its best validation epoch, return the history.
 
-    StageError where a loss is not finite.
+    Goes on from a checkpoint that an interrupted run of the same training left, and ends as it
+    would have: on a CPU, to the bit. RunInterruptedError where the run was asked to end,
+    StageError where a loss is not finite or memory runs out; the checkpoints stay.
     """
-    options, task = lesson.options, lesson.task
-    for module in filter(None, (lesson.student, lesson.teacher, lesson.terms)):
-        module.to(lesson.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    steps = options.epochs * lesson.steps_per_epoch
-    optimizer = make_optimizer(options, (lesson.student, lesson.terms))
-    schedule = make_schedule(options, optimizer, steps)
-    order = torch.Generator().manual_seed(sub_seed(lesson.seed, "order"))
-    chance = torch.Generator().manual_seed(sub_seed(lesson.seed, "augment"))
-    epochs: list[dict[str, Any]] = []
-    best_score, best_epoch, best_state = -float("inf"), 0, {}
-
-    for epoch in range(1, options.epochs + 1):
-        started = time.monotonic()
-        means = _one_epoch(lesson, epoch, optimizer, schedule, order, chance)
-        _refuse_non_finite(means, epoch)
-        score = evaluate(lesson.student, task, "validation", lesson.device).value
-        epochs.append(
-            {
-                "epoch": epoch,
-                "learning_rate": float(schedule.get_last_lr()[0]),
-                "seconds": round(time.monotonic() - started, 3),
-                "loss": means.pop("loss"),
-                "terms": means,
-                "validation": {task.quality[0]: score},
-            }
-        )
-        if score > best_score:
-            best_score, best_epoch = score, epoch
-            best_state = copy.deepcopy(lesson.student.state_dict())
-        lesson.progress(epoch * lesson.steps_per_epoch, steps, "training", score=score)
-        if options.patience and epoch - best_epoch >= options.patience:
-            break
-    lesson.student.load_state_dict(best_state)
-    return {"monitor": task.quality[0], "best_epoch": best_epoch, "epochs": epochs}
-
-
-def _one_epoch(
-    lesson: Lesson,
-    epoch: int,
-    optimizer: torch.optim.Optimizer,
-    schedule: torch.optim.lr_scheduler.LambdaLR,
-    order: torch.Generator,
-    chance: torch.Generator,
-) -> dict[str, float]:
-    """Return the mean loss and the mean of each term over one pass of the training split."""
-    options, per_epoch = lesson.options, lesson.steps_per_epoch
-    augments = [use.build() for use in options.augment]
-    sums: dict[str, Tensor] = {}
-    lesson.student.train()
-    if lesson.teacher is not None:
-        lesson.teacher.eval()
-    batches = lesson.task.batches("train", options.batch_size, device=lesson.device, rng=order)
-    taken = 0
-    for step, given in enumerate(batches):
-        batch = given
-        if step and len(batch["ids"]) == 1:  # batch norm needs two; the example comes again
-            continue
-        taken += 1
-        for augment in augments:
-            batch = augment(batch, chance)
-        loss, parts = _losses(lesson, _channels_last(batch))
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        if options.clip_norm is not None:
-            nn.utils.clip_grad_norm_(lesson.student.parameters(), options.clip_norm)
-        optimizer.step()
-        schedule.step()
-        for name, value in ({"loss": loss} | parts).items():  # on the device: no sync per step
-            sums[name] = sums.get(name, torch.zeros_like(value)) + value.detach()
-        if step % 20 == 0:
-            lesson.progress((epoch - 1) * per_epoch + step, options.epochs * per_epoch, "training")
-    return {name: value.item() / taken for name, value in sums.items()}
+    size = lesson.options.batch_size
+    with enough_memory("training", f"Lower train.batch_size from {size}, or the model's width."):
+        return _train(lesson)
 
 
 def write_history(folder: Path, history: dict[str, Any]) -> None:
@@ -129,10 +40,87 @@ def write_history(folder: Path, history: dict[str, Any]) -> None:
     (folder / HISTORY).write_text(json.dumps(history, indent=1) + "\n", "utf-8")
 
 
+def _train(lesson: Lesson) -> dict[str, Any]:
+    run, student, monitor = lesson.run, lesson.student, lesson.run.task.quality[0]
+    for module in filter(None, (student, lesson.teacher, lesson.terms)):
+        module.to(run.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    course, checkpoints = Course(lesson), Checkpoints(run)
+    watch = Watch(run, lesson.options, student, lesson.steps)
+    _resume(course, checkpoints)
+    while not course.over:
+        _set_modes(lesson)
+        for batch in course.batches():
+            if not course.standing.batch or len(batch["ids"]) > 1:
+                _step(course, batch, watch)
+            course.standing.batch += 1  # one left over is no batch to a norm: it comes again
+            if course.step % 20 == 0:
+                run.progress(course.step, lesson.steps, "training")
+            _keep(course, checkpoints, watch)
+        watch.look_at_all()
+        with no_chance_drawn(course.device):
+            score = evaluate(student, run.task, "validation", course.device).value
+        course.end_epoch(monitor, score)
+        run.progress(course.step, lesson.steps, "training", score=score)
+        _keep(course, checkpoints, watch)
+    done = course.standing
+    student.load_state_dict(done.best_state)
+    return {"monitor": monitor, "best_epoch": done.best_epoch, "epochs": done.epochs}
+
+
+def _step(course: Course, given: Batch, watch: Watch) -> None:
+    """Learn from one batch."""
+    batch, lesson, now = given, course.lesson, course.standing
+    for augment in course.augments:
+        batch = augment(batch, course.chance)
+    loss, parts = _losses(lesson, _channels_last(batch))
+    rate = float(course.schedule.get_last_lr()[0])
+    watch.see(note(course.step + 1, now.epoch, rate, batch, loss, parts))
+    course.optimizer.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    if lesson.options.clip_norm is not None:
+        nn.utils.clip_grad_norm_(lesson.student.parameters(), lesson.options.clip_norm)
+    course.optimizer.step()
+    course.schedule.step()
+    course.add({"loss": loss} | parts)
+
+
+def _resume(course: Course, checkpoints: Checkpoints) -> None:
+    """Go on from the newest checkpoint that is whole and fits, or stay at the beginning."""
+    beginning = packed(course.state())  # tells early, too, of a state that cannot be kept
+    for state in checkpoints.states():
+        spare = unpack(*beginning)
+        try:
+            course.restore(state)
+        except (KeyError, TypeError, ValueError, RuntimeError):
+            course.restore(spare)
+        else:
+            course.lesson.run.progress(course.step, course.lesson.steps, "resumed")
+            return
+
+
+def _keep(course: Course, checkpoints: Checkpoints, watch: Watch) -> None:
+    """Write a checkpoint where one is due; end here where the run was asked to end."""
+    asked, step = course.lesson.run.stop_asked(), course.step
+    if not asked and not checkpoints.due(step):
+        return
+    watch.look_at_all()
+    kept = checkpoints.write(step, course.state())
+    if asked:
+        then = "the next run goes on from there" if kept else "its state could not be kept"
+        where = f"after step {step} of {course.lesson.steps}"
+        raise RunInterruptedError(f"Training stopped {where}: {then}.")
+
+
+def _set_modes(lesson: Lesson) -> None:
+    lesson.student.train()
+    if lesson.teacher is not None:
+        lesson.teacher.eval()
+
+
 def _losses(lesson: Lesson, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
     """Return the weighted loss of one batch and its terms."""
     student, teacher, terms = lesson.student, lesson.teacher, lesson.terms
-    signature = lesson.task.signature()
+    signature = lesson.run.task.signature()
     signals = dict(batch)
     with ExitStack() as stack:
         features = {"student": stack.enter_context(tapped(student, terms.taps("student")))}
@@ -154,12 +142,3 @@ def _channels_last(batch: Batch) -> Batch:
         name: t.contiguous(memory_format=torch.channels_last) if t.ndim == 4 else t
         for name, t in batch.items()
     }
-
-
-def _refuse_non_finite(means: dict[str, float], epoch: int) -> None:
-    bad = [name for name, value in means.items() if not math.isfinite(value)]
-    if bad:
-        raise StageError(
-            f"the loss is not finite in epoch {epoch}: {', '.join(bad)}.",
-            "Lower train.learning_rate, or set train.clip_norm.",
-        )

@@ -16,8 +16,8 @@ class Terms(nn.Module):
         super().__init__()
         self.uses = tuple(uses)
         self.names = _distinct([use.kind for use in uses])
-        self._built = [use.build() for use in uses]
-        self.learned = nn.ModuleList(b for b in self._built if isinstance(b, nn.Module))
+        self.built = {name: use.build() for name, use in zip(self.names, uses, strict=True)}
+        self.learned = nn.ModuleList(b for b in self.built.values() if isinstance(b, nn.Module))
 
     def taps(self, who: str) -> list[str]:
         """Return the module paths that are to be tapped in `student` or `teacher`."""
@@ -31,7 +31,7 @@ class Terms(nn.Module):
         `features` holds tapped outputs by model (`student`, `teacher`) and module path.
         """
         means = {}
-        for name, use, term in zip(self.names, self.uses, self._built, strict=True):
+        for use, (name, term) in zip(self.uses, self.built.items(), strict=True):
             own = {
                 need: features[TAPPED[need]][getattr(use.tap, TAPPED[need])]
                 if need in TAPPED

@@ -8,14 +8,15 @@ from torch import nn
 
 from edgekd.core.errors import StageError
 from edgekd.core.refs import UseObjective, UseTask
-from edgekd.train.loop import Lesson, train
+from edgekd.testing.runs import ExampleRun
+from edgekd.train.course import Lesson
+from edgekd.train.loop import train
 from edgekd.train.optim import Train
 from edgekd.train.terms import Terms
 
 TASK = UseTask.model_validate(
     {"kind": "image_classification", "data": "digits", "train_examples": 128}
 )
-CPU = torch.device("cpu")
 
 
 def network(width=8):
@@ -25,21 +26,24 @@ def network(width=8):
     )  # fmt: skip
 
 
-def lesson(teacher=None, objective=("cross_entropy",), seed=0, **options):
-    torch.manual_seed(seed)
-    return Lesson(
-        student=network(),
-        teacher=teacher,
-        task=TASK.build(),
-        terms=Terms([UseObjective.model_validate(o) for o in objective]),
-        options=Train(**{"epochs": 3, "batch_size": 32} | options),
-        seed=seed,
-        device=CPU,
-        progress=lambda *_, **__: None,
-    )
+@pytest.fixture
+def lesson(tmp_path):
+    """Return a function that makes a lesson; all share the folder for checkpoints."""
+
+    def make(teacher=None, objective=("cross_entropy",), seed=0, **options):
+        torch.manual_seed(seed)
+        return Lesson(
+            run=ExampleRun(tmp_path, TASK.build(), seed=seed),
+            student=network(),
+            teacher=teacher,
+            terms=Terms([UseObjective.model_validate(o) for o in objective]),
+            options=Train(**{"epochs": 3, "batch_size": 32} | options),
+        )
+
+    return make
 
 
-def test_a_student_learns_and_its_history_says_so():
+def test_a_student_learns_and_its_history_says_so(lesson):
     taught = lesson(epochs=8, learning_rate=0.01)
     history = train(taught)
     scores = [epoch["validation"]["accuracy"] for epoch in history["epochs"]]
@@ -48,7 +52,7 @@ def test_a_student_learns_and_its_history_says_so():
     assert history["best_epoch"] == 1 + scores.index(max(scores))
 
 
-def test_a_teacher_stays_as_it_was():
+def test_a_teacher_stays_as_it_was(lesson):
     torch.manual_seed(1)
     teacher = network(16)
     before = copy.deepcopy(teacher.state_dict())
@@ -59,7 +63,7 @@ def test_a_teacher_stays_as_it_was():
     assert not teacher.training
 
 
-def test_the_same_seed_gives_the_same_bytes_and_another_does_not():
+def test_the_same_seed_gives_the_same_bytes_and_another_does_not(lesson):
     first, again, other = lesson(), lesson(), lesson(seed=1)
     for taught in (first, again, other):
         train(taught)
@@ -68,7 +72,7 @@ def test_the_same_seed_gives_the_same_bytes_and_another_does_not():
     assert not torch.equal(weights[0], weights[2])
 
 
-def test_the_best_epoch_is_what_stays(monkeypatch):
+def test_the_best_epoch_is_what_stays(lesson, monkeypatch):
     scores = iter([0.1, 0.9, 0.3])
     states = []
 
@@ -85,19 +89,19 @@ def test_the_best_epoch_is_what_stays(monkeypatch):
     assert all(torch.equal(kept[name], states[1][name]) for name in kept)
 
 
-def test_patience_ends_training_early(monkeypatch):
+def test_patience_ends_training_early(lesson, monkeypatch):
     from edgekd.core.quantity import Quantity
 
     monkeypatch.setattr("edgekd.train.loop.evaluate", lambda *_: Quantity(0.5, "share"))
     assert len(train(lesson(epochs=20, patience=2))["epochs"]) == 3
 
 
-def test_a_loss_that_is_not_finite_stops_with_what_to_do():
-    with pytest.raises(StageError, match=r"not finite in epoch 1: loss(?s:.*)learning_rate"):
+def test_a_loss_that_is_not_finite_stops_with_what_to_do(lesson):
+    with pytest.raises(StageError, match=r"not finite in step \d+ of 12 (?s:.*)learning_rate"):
         train(lesson(optimizer="sgd", learning_rate=1e25))
 
 
-def test_clipping_bounds_the_step():
+def test_clipping_bounds_the_step(lesson):
     clipped = lesson(epochs=1, optimizer="sgd", learning_rate=1e-3, momentum=0.0,
                      weight_decay=0.0, clip_norm=1e-6)  # fmt: skip
     before = copy.deepcopy(clipped.student.state_dict())
@@ -106,7 +110,7 @@ def test_clipping_bounds_the_step():
     assert moved <= 1e-8
 
 
-def test_augmentations_are_seeded():
+def test_augmentations_are_seeded(lesson):
     augmented = [lesson(augment=({"kind": "crop", "padding": 1},)) for _ in range(2)]
     for taught in augmented:
         train(taught)
@@ -117,12 +121,12 @@ def test_augmentations_are_seeded():
     assert not torch.equal(weights[0], weights[2])
 
 
-def test_training_never_sees_the_test_split(monkeypatch):
+def test_training_never_sees_the_test_split(lesson, monkeypatch):
     taught = lesson()
     asked = []
-    batches = type(taught.task).batches
+    batches = type(taught.run.task).batches
     monkeypatch.setattr(
-        type(taught.task), "batches",
+        type(taught.run.task), "batches",
         lambda self, split, *a, **k: (asked.append(split), batches(self, split, *a, **k))[1],
     )  # fmt: skip
     train(taught)

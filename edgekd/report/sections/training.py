@@ -44,13 +44,12 @@ def training_table(training: Training) -> Table:
             significant(e.loss),
             *(number(e.terms, name) for name in terms),
             *(number(e.validation, name) for name in scores),
-            significant(e.seconds),
         )
         for e in training.epochs
     ]
     head = ("Epoch", "Learning rate", "Loss", *terms)
     return Table(
         f"Training of {training.stage}",
-        (*head, *(f"validation {name}" for name in scores), "Seconds"),
+        (*head, *(f"validation {name}" for name in scores)),
         rows,
     )

@@ -1,0 +1,110 @@
+"""The state of a training on disk: never half a file, never an altered one, never a pickle."""
+
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+
+from edgekd.core.artifact import digest_file, sync
+from edgekd.core.errors import StageError
+from edgekd.core.protocols import Run
+from edgekd.train.packing import pack, unpack
+
+KEPT = 2
+"""So that there is one to go back to where the newest is damaged."""
+PART, SKELETON = "checkpoint.part", "state"
+
+
+class Checkpoints:
+    """The checkpoints of one stage, in the folder that outlives an interruption.
+
+    A file's name holds its step and the SHA-256 of its content.
+    """
+
+    def __init__(self, run: Run):
+        self.run, self.folder = run, run.unfinished
+        self._written, self._step = time.monotonic(), 0
+
+    def due(self, step: int) -> bool:
+        """Tell whether the state after `step` steps is to be written."""
+        every = self.run.checkpoint
+        enough = every.every_steps is not None and step - self._step >= every.every_steps
+        return enough or time.monotonic() - self._written >= every.every_s
+
+    def write(self, step: int, state: dict[str, Any]) -> bool:
+        """Write the state after `step` steps and tell whether that succeeded.
+
+        A disk that is full does not end the training: a notice says that nothing could be kept.
+        """
+        part = self.folder / PART
+        try:
+            text, tensors = packed(state)
+            save_file(tensors, part, {SKELETON: text})
+            sync(part)
+            part.rename(self.folder / f"step-{step:09}-{digest_file(part)}.safetensors")
+            sync(self.folder)
+            self._remove(self.files()[KEPT:])
+        except (OSError, SafetensorError) as error:
+            self._remove([part])
+            self.run.notice(f"no checkpoint could be written after step {step}: {error}")
+            return False
+        finally:
+            self._written, self._step = time.monotonic(), step
+        return True
+
+    def states(self) -> Iterator[dict[str, Any]]:
+        """Yield the states that are whole, newest first; remove others, and say so.
+
+        Ask for the next one where a state does not fit: it is removed.
+        """
+        for file in self.files():
+            try:
+                state = _read(file)
+            except (OSError, SafetensorError, ValueError) as error:
+                self.refuse(file, f"cannot be used ({error})")
+                continue
+            self._step = int(file.name.split("-")[1])
+            yield state
+            self.refuse(file, "does not fit this training")
+
+    def refuse(self, file: Path, why: str) -> None:
+        """Remove a checkpoint and say why."""
+        self._remove([file])
+        self._step = 0
+        rest = "the one before is used" if self.files() else "training begins anew"
+        self.run.notice(f"the checkpoint {file.name[:14]} {why}: {rest}.")
+
+    def files(self) -> list[Path]:
+        """Return the checkpoints that are there, newest first."""
+        return sorted(self.folder.glob("step-*.safetensors"), reverse=True)
+
+    def _remove(self, files: list[Path]) -> None:
+        for file in files:
+            with suppress(OSError):
+                file.unlink()
+
+
+def packed(state: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Return the state as text and tensors; StageError where a plug-in's state cannot be kept."""
+    try:
+        return pack(state)
+    except TypeError as error:
+        raise StageError(
+            f"the state of this training cannot be kept: {error}.",
+            "state_dict() must give numbers, texts, tensors and arrays, and dicts, lists and "
+            "tuples of them.",
+        ) from error
+
+
+def _read(file: Path) -> dict[str, Any]:
+    """Return the state in a file; ValueError where its content is not what its name says."""
+    if digest_file(file) != file.stem.rpartition("-")[2]:
+        raise ValueError("its content is not what was written")
+    with safe_open(file, framework="pt") as opened:
+        text = (opened.metadata() or {})[SKELETON]
+    state: dict[str, Any] = unpack(text, load_file(file))
+    return state

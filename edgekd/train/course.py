@@ -1,0 +1,176 @@
+"""A lesson, and its course: everything that a training's next step depends on."""
+
+import copy
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+
+from edgekd.core.protocols import Batch, Run
+from edgekd.core.seeds import sub_seed
+from edgekd.train.chance import chance_of, no_chance_drawn, restore_chance, seed_process
+from edgekd.train.optim import Train, make_optimizer, make_schedule
+from edgekd.train.terms import Terms
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """Who learns what, from what, and how."""
+
+    run: Run
+    student: nn.Module
+    teacher: nn.Module | None
+    """Used in eval mode and without gradient."""
+    terms: Terms
+    options: Train
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """The number of batches in one pass over the training split."""
+        return -(-self.run.task.size("train") // self.options.batch_size)
+
+    @property
+    def steps(self) -> int:
+        """The number of batches in all passes."""
+        return self.options.epochs * self.steps_per_epoch
+
+
+@runtime_checkable
+class Remembers(Protocol):
+    """A part that keeps state from step to step."""
+
+    def state_dict(self) -> Mapping[str, Any]:
+        """Return all of it, in numbers, texts, tensors and arrays, however nested."""
+
+    def load_state_dict(self, state: Any) -> Any:
+        """Go on from what `state_dict` returned."""
+
+
+@dataclass
+class Standing:
+    """How far a training is, and what has come of it."""
+
+    epoch: int = 1
+    batch: int = 0
+    """Batches of this epoch that are over."""
+    taken: int = 0
+    """Those of them that were learned from."""
+    sums: dict[str, Tensor] = field(default_factory=dict)
+    """Of the loss and of each term, over this epoch."""
+    epochs: list[dict[str, Any]] = field(default_factory=list)
+    """The history."""
+    best_score: float = -float("inf")
+    best_epoch: int = 0
+    best_state: dict[str, Tensor] = field(default_factory=dict)
+
+
+class Course:
+    """A lesson under way. What is not in its state cannot shape what comes."""
+
+    def __init__(self, lesson: Lesson):
+        self.lesson, options, seed = lesson, lesson.options, lesson.run.seed
+        self.device = torch.device(lesson.run.device)
+        self.optimizer = make_optimizer(options, (lesson.student, lesson.terms))
+        self.schedule = make_schedule(options, self.optimizer, lesson.steps)
+        self.augments = [use.build() for use in options.augment]
+        for augment in self.augments:
+            if isinstance(augment, nn.Module):
+                augment.to(self.device)
+        self.order = torch.Generator().manual_seed(sub_seed(seed, "order"))
+        self.chance = torch.Generator().manual_seed(sub_seed(seed, "augment"))
+        self.standing = Standing()
+        self._order = self.order.get_state()
+        seed_process(seed)
+
+    @property
+    def step(self) -> int:
+        """The number of batches that are over."""
+        return (self.standing.epoch - 1) * self.lesson.steps_per_epoch + self.standing.batch
+
+    @property
+    def over(self) -> bool:
+        """Whether all epochs are over, or enough of them without a better score."""
+        options, now = self.lesson.options, self.standing
+        patient = options.patience is None or now.epoch - 1 - now.best_epoch < options.patience
+        return now.epoch > options.epochs or not patient
+
+    def batches(self) -> Iterator[Batch]:
+        """Return what is left of this epoch's batches; passing over the others costs no chance."""
+        size, task = self.lesson.options.batch_size, self.lesson.run.task
+        self.order.set_state(self._order)
+        with no_chance_drawn(self.device):
+            batches = task.batches("train", size, device=self.device, rng=self.order)
+            for _ in islice(batches, self.standing.batch):
+                pass
+        return batches
+
+    def add(self, values: Mapping[str, Tensor]) -> None:
+        """Count a step's loss and terms; they stay on the device, so that nothing waits."""
+        sums = self.standing.sums
+        for name, value in values.items():
+            sums[name] = sums.get(name, torch.zeros_like(value)) + value.detach()
+        self.standing.taken += 1
+
+    def end_epoch(self, monitor: str, score: float) -> None:
+        """Write the epoch into the history and turn to the next; keep the weights if best."""
+        now = self.standing
+        means = {name: value.item() / now.taken for name, value in now.sums.items()}
+        rate = float(self.schedule.get_last_lr()[0])
+        entry = {"epoch": now.epoch, "learning_rate": rate, "loss": means.pop("loss")}
+        now.epochs.append(entry | {"terms": means, "validation": {monitor: score}})
+        if score > now.best_score or not now.best_epoch:
+            now.best_score, now.best_epoch = score, now.epoch
+            now.best_state = copy.deepcopy(self.lesson.student.state_dict())
+        now.epoch, now.batch, now.taken, now.sums = now.epoch + 1, 0, 0, {}
+        self._order = self.order.get_state()
+
+    def state(self) -> dict[str, Any]:
+        """Return all of it; tensors are not copied, so it holds until the next step."""
+        return {
+            "format": FORMAT,
+            "parts": {name: _state(part) for name, part in self._parts().items()},
+            "standing": dict(vars(self.standing)),
+            "order": self._order,
+            "augment": self.chance.get_state(),
+            "process": chance_of(self.device),
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state; KeyError, TypeError, ValueError or RuntimeError if it misfits."""
+        parts = self._parts()
+        if state["format"] != FORMAT or parts.keys() != state["parts"].keys():
+            raise ValueError("other parts are trained")
+        for name, part in parts.items():
+            _restore(part, state["parts"][name])
+        self.standing = Standing(**state["standing"])
+        self._order = state["order"]
+        self.chance.set_state(state["augment"])
+        restore_chance(state["process"])
+
+    def _parts(self) -> dict[str, Remembers]:
+        """Return every part that keeps state, by name; plain functions keep none."""
+        terms = {f"objective {name}": term for name, term in self.lesson.terms.built.items()}
+        augments = {f"augment {index}": augment for index, augment in enumerate(self.augments)}
+        own = {"student": self.lesson.student, "optimizer": self.optimizer, "rate": self.schedule}
+        every = own | terms | augments
+        return {name: part for name, part in every.items() if isinstance(part, Remembers)}
+
+
+def _state(part: Remembers) -> dict[str, Any]:
+    """Return a part's state; of a module also the buffers that it keeps out of its own."""
+    own = part.state_dict()
+    extra = dict(part.named_buffers()) if isinstance(part, nn.Module) else {}
+    return {"own": own, "extra": {name: b for name, b in extra.items() if name not in own}}
+
+
+def _restore(part: Remembers, state: Mapping[str, Any]) -> None:
+    part.load_state_dict(state["own"])
+    if isinstance(part, nn.Module):
+        buffers = dict(part.named_buffers())
+        for name, tensor in state["extra"].items():
+            buffers[name].copy_(tensor)

@@ -1,0 +1,148 @@
+"""Stopping at the first loss that is not finite, with everything that tells why."""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from edgekd.core.errors import StageError
+from edgekd.core.protocols import Batch, Run
+from edgekd.train.optim import Train
+
+NON_FINITE = "non_finite.json"
+STEPS_BETWEEN_LOOKS = 20
+"""On a GPU, where looking at a number waits until all work before it is done."""
+SHOWN = 8
+
+
+@dataclass(frozen=True)
+class Note:
+    """One step, as tensors on the device: nothing was waited for."""
+
+    step: int
+    epoch: int
+    learning_rate: float
+    ids: Tensor
+    loss: Tensor
+    terms: Mapping[str, Tensor]
+    inputs: Mapping[str, Tensor]
+    """One sum per example of each input with fractions: not finite where the input is not."""
+
+
+def note(
+    step: int, epoch: int, rate: float, batch: Batch, loss: Tensor, terms: Mapping[str, Tensor]
+) -> Note:
+    """Return the note of a step whose loss is known."""
+    sums = {
+        name: column.detach().flatten(1).sum(1, dtype=torch.float32)
+        for name, column in batch.items()
+        if column.is_floating_point() and column.ndim > 1
+    }
+    means = {name: value.detach() for name, value in terms.items()}
+    return Note(step, epoch, rate, batch["ids"], loss.detach(), means, sums)
+
+
+@dataclass
+class Watch:
+    """Looks at every loss: before its gradient on a CPU, every few steps on a GPU."""
+
+    run: Run
+    options: Train
+    student: nn.Module
+    steps: int
+    _notes: list[Note] = field(default_factory=list)
+
+    def see(self, seen: Note) -> None:
+        """Take a step's note; StageError where a loss was not finite, there or since the last."""
+        self._notes.append(seen)
+        if self.run.device == "cpu" or len(self._notes) > STEPS_BETWEEN_LOOKS:
+            self.look()
+
+    def look(self) -> None:
+        """Raise StageError where a loss since the last look is not finite."""
+        losses = torch.stack([seen.loss for seen in self._notes]).tolist() if self._notes else []
+        for index, loss in enumerate(losses):
+            if not math.isfinite(loss):
+                raise self._refusal(index)
+        self._notes = self._notes[-1:]
+
+    def look_at_all(self) -> None:
+        """Raise StageError where a loss, or after finite ones a weight, is not finite.
+
+        A gradient that is not finite spoils the weights and shows in the next step's loss. Asked
+        before anything is kept, so that no checkpoint and no result is spoiled.
+        """
+        self.look()
+        if self._notes and not _finite(self.student):
+            raise StageError(
+                f"the gradient of {self._place(self._notes[-1])} was not finite: the weights are "
+                f"not any more.{self._kept(self._notes[-1])}",
+                self._lower(),
+            )
+
+    def _refusal(self, index: int) -> StageError:
+        seen = self._notes[index]
+        terms = {name: value.item() for name, value in seen.terms.items()}
+        said = ", ".join(f"{name} is {value:.4g}" for name, value in terms.items())
+        message = f"the loss is not finite in {self._place(seen)}: {said}."
+        inputs = _not_finite(seen)
+        next_step = self._lower()
+        if inputs:
+            message += "".join(
+                f" The {name} of {_first(ids)} is not finite itself."
+                for name, ids in inputs.items()
+            )
+            next_step = "Mend these examples, or the augmentation that changed them."
+        elif index and self.run.device == "cpu" and not _finite(self.student):
+            message += " The weights were not before: the gradient of the step before it was not."
+        return StageError(message + self._kept(seen), next_step)
+
+    def _place(self, seen: Note) -> str:
+        return f"step {seen.step} of {self.steps} (epoch {seen.epoch})"
+
+    def _kept(self, seen: Note) -> str:
+        """Write down all that is known of a step; return where, and the batch, in a sentence."""
+        ids = seen.ids.tolist()
+        file = self.run.unfinished / NON_FINITE
+        found = {
+            "step": seen.step,
+            "epoch": seen.epoch,
+            "learning_rate": seen.learning_rate,
+            "loss": _number(seen.loss.item()),
+            "terms": {name: _number(value.item()) for name, value in seen.terms.items()},
+            "ids": ids,
+            "inputs_not_finite": _not_finite(seen),
+        }
+        file.write_text(json.dumps(found, indent=1, allow_nan=False) + "\n", "utf-8")
+        return f" Its batch is {_first(ids)}; all of it is in {file}."
+
+    def _lower(self) -> str:
+        rate, clip = self.options.learning_rate, self.options.clip_norm
+        other = "set train.clip_norm" if clip is None else f"train.clip_norm from {clip:g}"
+        return f"Lower train.learning_rate from {rate:g}, or {other}."
+
+
+def _finite(module: nn.Module) -> bool:
+    """Tell whether all weights are finite, with one wait for the device."""
+    checks = [parameter.detach().isfinite().all() for parameter in module.parameters()]
+    return bool(torch.stack(checks).all()) if checks else True
+
+
+def _not_finite(seen: Note) -> dict[str, list[int]]:
+    """Return the examples whose own input is not finite, by input."""
+    found = {name: seen.ids[~sums.isfinite()].tolist() for name, sums in seen.inputs.items()}
+    return {name: ids for name, ids in found.items() if ids}
+
+
+def _first(ids: list[int]) -> str:
+    """Return the first examples for people: 'examples 3, 8, ... (64)'."""
+    rest = f", ... ({len(ids)} in all)" if len(ids) > SHOWN else ""
+    return f"example{'s' * (len(ids) > 1)} {', '.join(map(str, ids[:SHOWN]))}{rest}"
+
+
+def _number(value: float) -> float | str:
+    """Return the number, or its name where JSON has no number for it."""
+    return value if math.isfinite(value) else str(value)

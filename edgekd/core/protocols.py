@@ -6,7 +6,13 @@ keyword, the signals that it asks for, and returns one value per example; a mode
 and returns a batch; a transform takes `(options, model, *, signature, batches)` and returns a
 model; a stage takes `(options, run)` and returns facts. A stage registers with what it `makes`
 and, where something can be told before it runs, a `check(options, preview)` that yields problems
-with paths relative to the stage.
+with paths relative to the stage, and an `estimate(options, preview)` that returns what it `Needs`.
+An augmentation may register a `check(options, task)`.
+
+A source may also have `check()`, which yields problems before anything is read, `count(split)`,
+its number of examples, and `names(split)`, how people find each. A task may have `check()`;
+`audit()`, which reads all splits, raises RequestError where they are no use and returns what is
+likely a mistake in them; `expected_size(split)` and `expected_bytes()`, None where not told.
 """
 
 from __future__ import annotations
@@ -170,6 +176,9 @@ class Preview(Protocol):
 
     def kind(self, ref: Ref) -> str | None:
         """Return the kind of the stage that a reference leads to, where it is known."""
+
+    def transform(self, ref: Ref) -> UseTransform | None:
+        """Return the transform of the stage that a reference leads to, where it has one."""
 
 
 @runtime_checkable

@@ -6,7 +6,7 @@ from typing import Any
 
 from edgekd.core.errors import Problem
 from edgekd.core.protocols import Task
-from edgekd.core.refs import Ref, UseModel, UseRuntime, UseStage
+from edgekd.core.refs import Ref, UseModel, UseRuntime, UseStage, UseTransform
 from edgekd.pipeline.document import Document, Steps
 from edgekd.pipeline.graph import IMPLIED_RUNTIME
 
@@ -39,6 +39,11 @@ class StagePreview:
     def kind(self, ref: Ref) -> str | None:
         """Return the kind of the stage that a reference leads to, where it is known."""
         return self.stages[ref.stage].kind if ref.stage in self.stages else None
+
+    def transform(self, ref: Ref) -> UseTransform | None:
+        """Return the transform of the stage that a reference leads to, where it has one."""
+        use = self._option(ref, "transform")
+        return use if isinstance(use, UseTransform) else None
 
     def _option(self, ref: Ref, name: str) -> object:
         stage = self.stages.get(ref.stage)

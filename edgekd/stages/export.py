@@ -11,7 +11,8 @@ import torch
 
 from edgekd.core.config import Config
 from edgekd.core.kinds import stage
-from edgekd.core.protocols import Arrays, Batch, Facts, Run
+from edgekd.core.needs import Needs
+from edgekd.core.protocols import Arrays, Batch, Facts, Preview, Run
 from edgekd.core.quantity import Quantity
 from edgekd.core.quantization import Int8Static
 from edgekd.core.refs import ModelRef, UseRuntime
@@ -20,6 +21,7 @@ from edgekd.models.folder import StoredModel, load_model, weights_digest
 from edgekd.ops.named import at_rest, call_by_name
 from edgekd.runtimes.folder import Program, save_program
 from edgekd.runtimes.parity import LABELS, Parity, check_parity
+from edgekd.train.needs import compression_needs, unbuilt
 from edgekd.train.samples import take
 
 X86 = ("x86_64", "amd64", "i386", "i686", "x86")
@@ -38,7 +40,27 @@ class Export(Config):
     """How far the program may depart from the PyTorch model."""
 
 
-@stage(config=Export, makes="program")
+def estimate(config: Export, preview: Preview) -> Needs | None:
+    """Return what exporting takes: the model, its graph, the program in three forms, the samples.
+
+    ONNX Runtime's percentile and entropy hold what every layer gave for every example.
+    """
+    quantization = preview.transform(config.model)
+    options = quantization.options if quantization else None
+    calibration = options if isinstance(options, Int8Static) else None
+    gathers = calibration is not None and calibration.calibration != "minmax"
+    samples = config.parity.samples
+    return compression_needs(
+        unbuilt(config.model, preview),
+        preview.task,
+        copies=5,
+        examples=max(samples, calibration.examples) if calibration else samples,
+        keeps="everything" if gathers else "nothing",
+        lower=("examples of the quantize stage", "parity.samples", "the width of the model"),
+    )
+
+
+@stage(config=Export, makes="program", estimate=estimate)
 def export(config: Export, run: Run) -> Facts:
     """Return the program's size, what the runtime says of it, and its parity."""
     folder = run.input(config.model)

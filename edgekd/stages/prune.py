@@ -7,6 +7,7 @@ import torch
 from edgekd.core.config import Config, PositiveCount
 from edgekd.core.errors import Problem
 from edgekd.core.kinds import stage
+from edgekd.core.needs import Needs
 from edgekd.core.protocols import Facts, Preview, Run
 from edgekd.core.refs import ModelRef, UseTransform
 from edgekd.core.seeds import sub_seed
@@ -14,6 +15,7 @@ from edgekd.models.folder import StoredModel, load_model, save_model
 from edgekd.ops.cost import cost
 from edgekd.train.check import check_full_precision, check_paths, check_transform
 from edgekd.train.evaluate import evaluate
+from edgekd.train.needs import compression_needs, unbuilt
 from edgekd.train.samples import take
 
 
@@ -37,7 +39,20 @@ def check(config: Prune, preview: Preview) -> Iterator[Problem]:
     yield from check_paths(exclude, model, preview.task, "transform.exclude")
 
 
-@stage(config=Prune, makes="model", check=check)
+def estimate(config: Prune, preview: Preview) -> Needs | None:
+    """Return what pruning takes: the model, what is cut, a copy that is tried, and gradients."""
+    by_gradient = getattr(config.transform.options, "importance", "") == "taylor"
+    return compression_needs(
+        unbuilt(config.model, preview),
+        preview.task,
+        copies=5 if by_gradient else 3,
+        examples=config.examples,
+        keeps="batch" if by_gradient else "nothing",
+        lower=("examples", "the width of the model"),
+    )
+
+
+@stage(config=Prune, makes="model", check=check, estimate=estimate)
 def prune(config: Prune, run: Run) -> Facts:
     """Return the size and the work before and after, and how good the model still is."""
     stored = load_model(run.input(config.model))

@@ -7,6 +7,7 @@ import torch
 from edgekd.core.config import Config
 from edgekd.core.errors import Problem
 from edgekd.core.kinds import stage
+from edgekd.core.needs import Needs
 from edgekd.core.protocols import Facts, Preview, Run
 from edgekd.core.quantity import Quantity
 from edgekd.core.quantization import Int8Static
@@ -16,6 +17,7 @@ from edgekd.models.folder import StoredModel, load_model, save_model
 from edgekd.ops.named import at_rest
 from edgekd.train.check import check_full_precision, check_paths, check_transform
 from edgekd.train.evaluate import evaluate
+from edgekd.train.needs import compression_needs, unbuilt
 from edgekd.train.samples import take
 
 DEFAULT_EXAMPLES = Int8Static().examples
@@ -39,7 +41,18 @@ def check(config: Quantize, preview: Preview) -> Iterator[Problem]:
     yield from check_paths(exclude, model, preview.task, "transform.exclude")
 
 
-@stage(config=Quantize, makes="model", check=check)
+def estimate(config: Quantize, preview: Preview) -> Needs | None:
+    """Return what quantizing takes: the model, its graph, what observes it, what simulates it."""
+    return compression_needs(
+        unbuilt(config.model, preview),
+        preview.task,
+        copies=4,
+        examples=getattr(config.transform.options, "examples", DEFAULT_EXAMPLES),
+        lower=("transform.examples", "the width of the model"),
+    )
+
+
+@stage(config=Quantize, makes="model", check=check, estimate=estimate)
 def quantize(config: Quantize, run: Run) -> Facts:
     """Return the validation score of the simulated int8 model beside the fp32 one's.
 

@@ -7,7 +7,8 @@ from pydantic import Field
 
 from edgekd.core.config import Config
 from edgekd.core.kinds import stage
-from edgekd.core.protocols import Facts, Run
+from edgekd.core.needs import LIBRARIES_BYTES, Needs
+from edgekd.core.protocols import Facts, Preview, Run
 from edgekd.core.refs import MeasurementsRef
 from edgekd.report.build import build_report
 from edgekd.report.evidence import read_evidence
@@ -22,7 +23,23 @@ class Report(Config):
     """The `validate` stages whose measurements are shown, as ['$check']."""
 
 
-@stage(config=Report, makes="report", reads_data=False, computes=False, code=("report",))
+DRAWING_BYTES, PAGE_BYTES = 100 * 2**20, 4 * 2**20
+"""What matplotlib and the evidence take in memory, and three forms of a report on disk."""
+
+
+def estimate(_config: Report, _preview: Preview) -> Needs:
+    """Return what drawing takes; it grows little with what is shown."""
+    return Needs(LIBRARIES_BYTES + DRAWING_BYTES, PAGE_BYTES)
+
+
+@stage(
+    config=Report,
+    makes="report",
+    estimate=estimate,
+    reads_data=False,
+    computes=False,
+    code=("report",),
+)
 def report(config: Report, run: Run) -> Facts:
     """Write `report.json`, `report.md` and `report.html`; say the verdict."""
     stages = [ref.stage for ref in config.of]

@@ -1,7 +1,8 @@
 """Measure programs on the target itself, and judge whether the contract is kept."""
 
-import tempfile
+import shutil
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
@@ -10,15 +11,17 @@ from pydantic import Field, model_validator
 from edgekd.core.config import Config
 from edgekd.core.errors import Problem
 from edgekd.core.kinds import stage
+from edgekd.core.needs import Needs
 from edgekd.core.protocols import Facts, Preview, Run
 from edgekd.core.refs import ProgramRef
 from edgekd.core.results import Measurements, Role
+from edgekd.devices.kept import Journal
 from edgekd.devices.settings import settle
 from edgekd.devices.target import Bench, Target
 from edgekd.measures.contract import Gates
 from edgekd.measures.verdict import limits_on
 from edgekd.runtimes.folder import load_program
-from edgekd.trial.ending import ends_cleanly
+from edgekd.train.needs import measurement_needs, unbuilt
 from edgekd.trial.entry import Entry
 from edgekd.trial.inputs import write_inputs
 from edgekd.trial.on_target import OnTarget
@@ -88,20 +91,35 @@ CODE = ("measures", "devices", "trial", "targets/runners")
 JUDGES = ("gates", "allow_inconclusive")
 
 
-@stage(config=Validate, makes="measurements", check=check, code=CODE, computes=False, judges=JUDGES)
+def estimate(config: Validate, preview: Preview) -> Needs | None:
+    """Return what measuring takes: the programs' answers, and one process that runs them."""
+    refs = (config.reference, *config.along, *config.programs)
+    models = [unbuilt(ref, preview) for ref in refs]
+    return measurement_needs(models, preview.task, config.split)
+
+
+@stage(
+    config=Validate,
+    makes="measurements",
+    check=check,
+    estimate=estimate,
+    code=CODE,
+    computes=False,
+    judges=JUDGES,
+)
 def validate(config: Validate, run: Run) -> Facts:
     """Return the verdicts; a gate that fails is a result and no error."""
     entries = list(_entries(config, run))
     targets = {name: Target.model_validate(run.targets[name]) for name in config.targets}
     settings = {name: settle(target.bench, config.bench) for name, target in targets.items()}
     real = [name for name, target in targets.items() if not target.emulated]
-    with ends_cleanly(), tempfile.TemporaryDirectory(prefix="edgekd-inputs-") as folder:
+    with _anew(run.unfinished / "inputs") as folder:
         inputs = write_inputs(
             run.task,
             config.split,
             max(s.samples for s in settings.values()),
             [entry.program.signature for entry in entries],
-            Path(folder),
+            folder,
         )
         parts = [
             OnTarget(
@@ -111,6 +129,7 @@ def validate(config: Validate, run: Run) -> Facts:
                 inputs=inputs,
                 settings=settings[name],
                 limits=limits_on(config.gates, name, exempt=target.emulated and bool(real)),
+                journal=Journal(run.unfinished / "measured" / name),
             )
             for name, target in targets.items()
         ]
@@ -126,14 +145,26 @@ def validate(config: Validate, run: Run) -> Facts:
         gates=[gate for part in parts for gate in part.gates()],
     )
     (run.out / "measurements.json").write_text(document.model_dump_json(indent=1) + "\n", "utf-8")
+    for failed in document.failures():
+        run.notice(f"{failed.program} on {failed.target} {failed.happened}")
     return _facts(config, document)
+
+
+@contextmanager
+def _anew(folder: Path) -> Iterator[Path]:
+    """Give an empty folder for a while; what a killed run left of it goes first."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _measure(parts: Sequence[OnTarget], run: Run) -> None:
     """Score on every target, then time on every real one."""
-    for index, part in enumerate(parts):
-        run.progress(index, len(parts), f"scoring on {part.name}")
-        part.score()
+    for part in parts:
+        part.score(run.progress)
         if not part.target.emulated:
             part.time(run.progress)
     run.progress(len(parts), len(parts), "measured")
@@ -157,10 +188,13 @@ def _facts(config: Validate, found: Measurements) -> Facts:
     failing = {"fail"} if config.allow_inconclusive else {"fail", "inconclusive"}
     failed = sum(gate.verdict in failing for gate in found.gates)
     result = f"{failed} of {len(found.gates)} gates not kept" if failed else "contract kept"
+    failures = found.failures()
+    lost = f", {len(failures)} failed" if failures else ""
     return {
-        "says": f"{len(found.programs)} programs on {', '.join(config.targets)}",
+        "says": f"{len(found.programs)} programs on {', '.join(config.targets)}{lost}",
         "result": result if found.gates else "no gates",
         "gates_failed": failed,
+        "failures": [m.model_dump(include={"program", "target", "failure"}) for m in failures],
         "gates": [
             gate.model_dump(include={"name", "target", "program", "limit", "verdict", "reason"})
             | {"measured": str(gate.measured) if gate.measured else None}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -109,14 +110,23 @@ class ImageClassification:
             raise RequestError([Problem("task.data", text, step) for text in found])
         return found
 
-    def expected_bytes(self) -> int | None:
-        """Return what all splits will take in memory; None where the source cannot tell."""
+    def expected_size(self, split: Split) -> int | None:
+        """Return the number of pictures before any is read; None where the source cannot tell."""
         count: Any = getattr(self.source, "count", None)
         if count is None:
             return None
-        height, width, channels = self._shape
-        total: int = sum(count(split) for split in SPLITS)
-        return total * (height * width * channels + 16)  # a label and a number of 8 bytes each
+        there = int(count(split))
+        fewer = self.options.train_examples if split == "train" else None
+        return there if fewer is None else min(fewer, there)
+
+    def expected_bytes(self) -> int | None:
+        """Return what all splits will take in memory; None where the source cannot tell.
+
+        Twice their size: the source's own arrays, and those that batches are cut from.
+        """
+        sizes = [self.expected_size(split) for split in SPLITS]
+        each = prod(self._shape) + 16  # a label and a number of 8 bytes each
+        return None if None in sizes else 2 * sum(filter(None, sizes)) * each
 
     def facts(self) -> Facts:
         """Return the class names and all that turns a decoded picture into the model's input."""

@@ -37,6 +37,9 @@ class Preview:
     def kind(self, ref):
         return None
 
+    def transform(self, ref):
+        return None
+
 
 def options(**given):
     return kinds.stage.get("teacher").config.model_validate({"model": MODEL, **given})

@@ -226,6 +226,9 @@ class FakePreview:
     def kind(self, ref: Ref) -> None:
         return None
 
+    def transform(self, ref: Ref) -> None:
+        return None
+
 
 def test_a_plan_tells_every_program_that_a_target_cannot_run() -> None:
     runtimes = {"teacher": "onnxruntime", "pruned": "onnxruntime", "copy": "executorch"}
@@ -243,10 +246,23 @@ def test_a_target_without_the_runtime_is_refused_before_anything_is_measured(run
         validate(options(), run)
 
 
-def test_a_program_that_cannot_be_loaded_is_named_with_its_last_words(run: FakeRun) -> None:
+def test_a_program_that_cannot_be_loaded_fails_its_gates_and_the_others_are_judged(
+    run: FakeRun,
+) -> None:
     (run.root / "copy" / "program.onnx").write_bytes(b"nothing of the kind")
-    with pytest.raises(StageError, match=r"(?s)program 'copy' on here.*exit status 1.*INVALID"):
-        validate(options(), run)
+    facts = validate(options(gates={"accuracy": ">= 0.1", "load_ms": "< 9e9"}), run)
+    failed = next(m for m in read(run).measurements if m.program == "copy")
+    assert failed.happened == "ended with exit status 1 while loading"
+    assert "no ONNX file" in failed.failure
+    verdicts = {(gate.program, gate.name): gate for gate in read(run).gates}
+    assert verdicts["copy", "accuracy"].verdict == verdicts["copy", "load_ms"].verdict == "fail"
+    assert verdicts["copy", "load_ms"].reason == failed.happened
+    assert (
+        verdicts["student", "accuracy"].verdict == verdicts["student", "load_ms"].verdict == "pass"
+    )
+    assert facts["gates_failed"] == 2
+    assert facts["failures"][0]["program"] == "copy"
+    assert "copy on cpu ended with exit status 1 while loading" in run.said
 
 
 @pytest.mark.parametrize(

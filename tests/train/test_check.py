@@ -55,6 +55,9 @@ class Preview:
     def kind(self, ref):
         return self.of
 
+    def transform(self, ref):
+        return None
+
 
 def transform(kind, **options):
     return UseTransform.model_validate({"kind": kind, **options})

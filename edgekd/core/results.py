@@ -30,7 +30,10 @@ class MeasuredTarget(Result):
     machine: dict[str, str]
     """CPU model, cores, flags that matter, memory, OS, governor, frequency, runtime versions."""
     measured_at: str
-    """ISO 8601, UTC."""
+    """When the first measurement was taken: ISO 8601, UTC."""
+    sittings: list[str] = []
+    """When each run began that measured here: several where one was interrupted, or where what
+    an earlier one measured was judged anew."""
 
 
 class MeasuredProgram(Result):
@@ -78,8 +81,16 @@ class Measurement(Result):
     samples: str
     """File with every raw latency in ms, by restart, relative to the stage's folder."""
     valid: bool
-    """False where the device throttled or drifted while it was measured."""
+    """False where the device throttled or drifted while it was measured, or the program failed."""
     notes: list[str]
+    failure: str = ""
+    """Why the program could not be measured, with what its process wrote last; empty where it
+    could. What was measured before it failed, and does not need a clock, stays."""
+
+    @property
+    def happened(self) -> str:
+        """The failure in a few words."""
+        return self.failure.partition("\n")[0]
 
 
 class Gate(Result):
@@ -127,3 +138,7 @@ class Measurements(Result):
     measurements: list[Measurement]
     quality: list[Quality]
     gates: list[Gate]
+
+    def failures(self) -> list[Measurement]:
+        """Return the measurements of programs that could not be measured to the end."""
+        return [measurement for measurement in self.measurements if measurement.failure]

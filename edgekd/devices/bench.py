@@ -1,182 +1,196 @@
-"""Measuring and scoring programs on a target: a job folder goes there, a document comes back."""
+"""Measuring and scoring programs on a target: a folder goes there once, documents come back."""
 
 import json
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from edgekd.core import kinds
-from edgekd.core.errors import StageError
-from edgekd.core.results import Restart
+from edgekd.core.protocols import Transport
 from edgekd.core.shipped import shipped
-from edgekd.core.signature import Signature
+from edgekd.devices.answers import Failure, Scores, Timing, failure, timing, unlike
+from edgekd.devices.job import Job
+from edgekd.devices.kept import STABLE, Arrays, Journal
+from edgekd.devices.model_file import program_files
 from edgekd.devices.settings import Settings
 from edgekd.devices.target import Target
 
 SCORING_BATCH = 64
 
 
-@dataclass(frozen=True)
-class Job:
-    """A program to run on a target."""
-
-    name: str
-    file: Path
-    """The program; its external data lies beside it."""
-    runtime: str
-    signature: Signature
-    graph_level: str = "all"
-    """How far ONNX Runtime may rewrite its graph, where the target does not say."""
-
-
-@dataclass(frozen=True)
-class Timing:
-    """One program in one fresh process."""
-
-    restart: Restart
-    latencies_ms: NDArray[np.float64]
-    throttled: bool
-    runtime_version: str
-    modules: Sequence[str]
-    """Top-level modules that the process had loaded at its end."""
-
-
-@dataclass(frozen=True)
-class Scores:
-    """What a program answered to every example, by output name."""
-
-    outputs: Mapping[str, NDArray[Any]]
-    runtime_version: str
-    batch: int
-
-
 @dataclass
 class Session:
-    """A target with the programs and inputs that were brought there."""
+    """A target with the programs and inputs that were brought there.
+
+    What it measures is kept in `journal`, and taken from there if it was measured before, of the
+    same programs with the same settings on the same machine. Failures are not kept.
+    """
 
     target: Target
     jobs: Sequence[Job]
-    machine: dict[str, str] = field(default_factory=dict)
-    """The target as it was found, after the first measurement."""
+    journal: Journal
     measured_at: str = ""
+    """When the first measurement was taken."""
+    sittings: set[str] = field(default_factory=set)
+    """When the processes began that measured: more than one where some of it was kept."""
+    _found: dict[str, str] = field(default_factory=dict)
+    _versions: dict[str, str] = field(default_factory=dict)
+    _inputs: dict[Path, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._transport = self.target.transport.build()
+        self._transport: Transport = self.target.transport.build()
+        self._runtime = {job.name: job.runtime for job in self.jobs}
+
+    @property
+    def machine(self) -> dict[str, str]:
+        """The target as the first measurement found it, and the versions of its runtimes."""
+        return self._found | self._versions
 
     def score(
-        self, examples: Path, settings: Settings, batch: int = SCORING_BATCH
-    ) -> dict[str, Scores]:
-        """Return every program's outputs for all examples; each runs in a fresh process.
+        self, name: str, examples: Path, settings: Settings, batch: int = SCORING_BATCH
+    ) -> Scores | Failure:
+        """Return a program's outputs for all examples, or how it failed, in a fresh process.
 
         `examples` is a folder with one .npy per input, examples first.
         """
-        with self._job("score", examples, settings, {"batch": batch}) as (there, document):
-            found = {}
-            for job, about in zip(self.jobs, document["scored"], strict=True):
-                with tempfile.TemporaryDirectory() as here:
-                    self._transport.pull(f"{there}/scores/{job.name}", Path(here))
-                    outputs = {path.stem: np.load(path) for path in sorted(Path(here).iterdir())}
-                self._know(job.runtime, about["version"])
-                found[job.name] = Scores(outputs, about["version"], about["batch"])
-            return found
+        key = self._key("score", settings) | {"batch": batch}
+        document, arrays = self._taken(key, [name], examples, settings, {"batch": batch})
+        if name in document["failed"]:
+            return failure(document["failed"][name])
+        about = document["scored"][name]
+        self._versions[self._runtime[name]] = about["version"]
+        signature = next(job.signature for job in self.jobs if job.name == name)
+        if strange := unlike(signature, arrays, about["examples"]):
+            return Failure(strange)
+        return Scores(arrays, about["version"], about["batch"])
 
     def time(
         self, names: Sequence[str], samples: Path, settings: Settings, number: int
-    ) -> dict[str, Timing]:
-        """Return one restart of the named programs, measured in turns.
+    ) -> dict[str, Timing | Failure]:
+        """Return one restart of the named programs, measured in turns, or how they failed.
 
         `number` is how many restarts were taken before: every other one turns the order round.
         """
-        with self._job("measure", samples, settings, {"number": number, "names": names}) as job:
-            found = {}
-            for name, raw in job[1]["measured"].items():
-                runtime = next(job.runtime for job in self.jobs if job.name == name)
-                self._know(runtime, raw["version"])
-                found[name] = _timing(raw)
-            return found
+        key = self._key("measure", settings) | {"number": number}
+        document, _ = self._taken(key, names, samples, settings, {"number": number})
+        found: dict[str, Timing | Failure] = {}
+        for name in names:
+            if name in document["failed"]:
+                found[name] = failure(document["failed"][name])
+            else:
+                taken = found[name] = timing(document["measured"][name])
+                self._versions[self._runtime[name]] = taken.runtime_version
+        return found
 
-    def _know(self, runtime: str, version: str) -> None:
-        self.machine[runtime] = version
+    def _key(self, do: str, settings: Settings) -> dict[str, Any]:
+        """Return what tells this measurement from others of the same programs."""
+        target = self.target.model_dump(mode="json", exclude={"description", "bench"})
+        return {"do": do, "target": target, "settings": dict(vars(settings))}
 
-    @contextmanager
-    def _job(
-        self, do: str, inputs: Path, settings: Settings, more: Mapping[str, Any]
-    ) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Bring a job there, run it, and yield its folder there and its document."""
-        names = more.get("names", [job.name for job in self.jobs])
+    def _taken(
+        self,
+        key: Mapping[str, Any],
+        names: Sequence[str],
+        inputs: Path,
+        settings: Settings,
+        more: Mapping[str, Any],
+    ) -> tuple[Mapping[str, Any], Arrays]:
+        """Return a document with its arrays, from the journal where they are kept there."""
+        digests = {job.name: job.digest for job in self.jobs if job.name in names}
+        kept = self.journal.find(key, digests)
+        if kept and self._is_still(kept.document):
+            self._use(kept.document, kept.sitting)
+            return kept.document, kept.arrays
+        document = self._run(key["do"], names, settings, more, inputs)
+        scored = document.get("scored", {})
+        arrays = {name: array for each in scored for name, array in self._outputs(each).items()}
+        self._use(document, self.journal.sitting)
+        if not document["failed"]:
+            self.journal.keep(key, digests, document, arrays)
+        return document, arrays
+
+    def _use(self, document: Mapping[str, Any], sitting: str) -> None:
+        self.sittings.add(sitting)
+        if not self.measured_at or document["measured_at"] < self.measured_at:
+            self.measured_at, self._found = document["measured_at"], document["machine"]
+
+    def _is_still(self, document: Mapping[str, Any]) -> bool:
+        """Tell whether the target is what it was when a document was taken there."""
+        now, then = self._identity["machine"], document["machine"]
+        taken = document.get("measured", {}) | document.get("scored", {})
+        versions = {self._runtime[name]: about["version"] for name, about in taken.items()}
+        same = all(now.get(name) == then.get(name) for name in STABLE)
+        return same and versions.items() <= self._identity["versions"].items()
+
+    @cached_property
+    def _identity(self) -> dict[str, Any]:
+        """What the target is now, with the versions of the runtimes there."""
+        first = {job.runtime: job.name for job in self.jobs}
+        document = self._run("identify", [*first.values()], Settings("identify", 1, 1), {})
+        versions = {self._runtime[name]: text for name, text in document["versions"].items()}
+        return document | {"versions": versions}
+
+    def _run(
+        self,
+        do: str,
+        names: Sequence[str],
+        settings: Settings,
+        more: Mapping[str, Any],
+        inputs: Path | None = None,
+    ) -> dict[str, Any]:
+        """Run a job of the named programs; return its document."""
+        there, programs = self._brought
+        samples = self._pushed(inputs) if inputs else ""
+        asked = {name: value for name, value in vars(settings).items() if name != "mode"}
+        asked |= {"limit_s": settings.warmup_limit_s, "threads": self.target.threads, "do": do}
+        asked |= {"programs": [programs[name] | {"samples": samples} for name in names]}
         with tempfile.TemporaryDirectory(prefix="edgekd-job-") as made:
-            here = Path(made) / do
+            file = Path(made) / "job.json"
+            file.write_text(json.dumps(asked | dict(more)), "utf-8")
+            job = self._transport.push(file)
+        command = [self._transport.python, "-s", "-E", f"{there}/bench.py", job]
+        document: dict[str, Any] = json.loads(self._transport.run(command))
+        return document
+
+    @cached_property
+    def _brought(self) -> tuple[str, dict[str, dict[str, Any]]]:
+        """The folder on the target with runners and programs, and what is said of each program."""
+        with tempfile.TemporaryDirectory(prefix="edgekd-job-") as made:
+            here = Path(made) / "work"
             caches = shutil.ignore_patterns("__pycache__")
             shutil.copytree(shipped("targets") / "runners", here, ignore=caches)
-            shutil.copytree(inputs, here / "inputs")
-            programs = [
-                _brought(job, here) | {"graph_level": self.target.graph_level or job.graph_level}
-                for job in self.jobs
-                if job.name in names
-            ]
-            values = {name: value for name, value in vars(settings).items() if name != "mode"}
-            values |= {"limit_s": settings.warmup_limit_s, "threads": self.target.threads}
-            values |= {"programs": programs, "do": do}
-            (here / "job.json").write_text(json.dumps(values | dict(more)), "utf-8")
+            for index, job in enumerate(self.jobs):
+                for file in program_files(job.file):
+                    place = here / f"programs/{index}" / file.relative_to(job.file.parent)
+                    place.parent.mkdir(parents=True, exist_ok=True)
+                    shutil.copyfile(file, place)
             there = self._transport.push(here)
-        command = [self._transport.python, "-s", "-E", f"{there}/bench.py", f"{there}/job.json"]
-        document = json.loads(self._transport.run(command))
-        if "failed" in document:
-            raise _failure(document["failed"], self.target)
-        self.machine |= document["machine"]
-        self.measured_at = self.measured_at or document["measured_at"]
-        yield there, document
+        level = self.target.graph_level
+        return there, {
+            job.name: job.signature.as_dict()
+            | {
+                "name": job.name,
+                "file": f"{there}/programs/{index}/{job.file.name}",
+                "runner": job.runner,
+                "scores": f"{there}/scores/{index}",
+                "graph_level": level or job.graph_level,
+            }
+            for index, job in enumerate(self.jobs)
+        }
 
+    def _pushed(self, inputs: Path) -> str:
+        """Return where a folder of inputs is on the target."""
+        if inputs not in self._inputs:
+            self._inputs[inputs] = self._transport.push(inputs)
+        return self._inputs[inputs]
 
-def program_files(program: Path) -> list[Path]:
-    """Return a program with the external data beside it, without our own descriptions."""
-    beside = (path for path in program.parent.iterdir() if path.is_file())
-    return sorted(path for path in beside if path == program or path.suffix != ".json")
-
-
-def _brought(job: Job, here: Path) -> dict[str, Any]:
-    """Copy a program into the job's folder; return what the runner must know of it."""
-    place = Path("programs") / job.name
-    (here / place).mkdir(parents=True)
-    for path in program_files(job.file):
-        shutil.copyfile(path, here / place / path.name)
-    described = job.signature.as_dict()
-    return described | {
-        "name": job.name,
-        "file": str(place / job.file.name),
-        "runner": kinds.runtime.get(job.runtime).target.runner,  # type: ignore[attr-defined]
-        "samples": "inputs",
-        "scores": f"scores/{job.name}",
-    }
-
-
-def _timing(raw: Mapping[str, Any]) -> Timing:
-    kept = {name: raw[name] for name in Restart.model_fields if name in raw}
-    latencies = np.asarray(raw["ns"], dtype=np.float64) / 1e6
-    return Timing(
-        Restart(runs=len(latencies), **kept),
-        latencies,
-        raw["throttled"],
-        raw["version"],
-        raw["modules"],
-    )
-
-
-def _failure(failed: Mapping[str, Any], target: Target) -> StageError:
-    """Return the error of a program whose process did not answer."""
-    last = "\n".join(failed["lines"])
-    steps = [f"It wrote last:\n{last}" if last else "It wrote nothing before."]
-    if failed.get("late"):
-        steps.append("If it is only slow, give it longer: set bench.timeout_s.")
-    return StageError(
-        f"program '{failed['program']}' on {target.description}: its process {failed['how']} "
-        f"(at '{failed['doing']}').",
-        "\n".join(steps),
-    )
+    def _outputs(self, name: str) -> Arrays:
+        """Return the outputs that a program left on the target."""
+        with tempfile.TemporaryDirectory(prefix="edgekd-scores-") as here:
+            self._transport.pull(self._brought[1][name]["scores"], Path(here))
+            return {path.stem: np.load(path) for path in sorted(Path(here).iterdir())}

@@ -6,6 +6,7 @@ from typing import Any
 from edgekd.devices.target import Bench
 
 MOST_DRIFT = 0.1
+OF_THE_DEVICE = ("cool_down_s", "memory_mib", "scores_mib")
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,8 @@ class Settings:
     max_drift: float = MOST_DRIFT
     cool_down_s: float = 0.0
     timeout_s: float = 900.0
+    memory_mib: int = 0
+    scores_mib: int = 4096
 
     @property
     def warmup_limit_s(self) -> float:
@@ -54,12 +57,12 @@ def settle(target: Bench, stage: Bench) -> Settings:
     """Return the settings: the stage's values, then the target's, then the mode's.
 
     A mode that the stage names asks for less or more than usual, so it overrules the amounts of
-    the target's file; the target's pause stays, because the device needs it.
+    the target's file; its pause and its limits stay, because the device needs them.
     """
     preset = PRESETS[stage.mode or target.mode or "standard"]
     own = _given(target)
     if stage.mode:
-        own = {name: value for name, value in own.items() if name == "cool_down_s"}
+        own = {name: value for name, value in own.items() if name in OF_THE_DEVICE}
     settings = replace(preset, **(own | _given(stage)))
     return replace(settings, max_restarts=max(settings.restarts, settings.max_restarts))
 

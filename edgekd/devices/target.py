@@ -38,6 +38,10 @@ class Bench(Config):
     """Pause after each restart, in seconds."""
     timeout_s: Positive | None = None
     """How long one answer of a program's process may take, in seconds."""
+    memory_mib: PositiveCount | None = None
+    """Most memory that a program's process may ask for; without it, 80 % of the device's."""
+    scores_mib: PositiveCount | None = None
+    """Size of the largest file of answers that a program may write while it is scored."""
 
 
 class Hardware(Config):

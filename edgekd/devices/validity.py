@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from statistics import median
 
-from edgekd.devices.bench import Timing
+from edgekd.devices.answers import Timing
 from edgekd.devices.settings import Settings
 
 BUSY_SHARE = 0.9

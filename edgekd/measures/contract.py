@@ -36,7 +36,7 @@ class Term:
     timed: bool
     """Whether it rests on running the program against a clock."""
     compares: bool
-    """Whether it rests on timing the reference too."""
+    """Whether it rests on answers or timings of the reference too."""
     estimated: bool
     """Whether it is a mean over examples, whose interval reaches inside the bounds."""
 
@@ -82,7 +82,7 @@ def terms() -> dict[str, Term]:
             plugin.traits["better"],
             plugin.traits["bounds"],
             bool({"restarts", "latencies_ms"} & set(plugin.needs)),
-            "reference_latencies_ms" in plugin.needs,
+            any(need.startswith(("teacher_", "reference_")) for need in plugin.needs),
             not set(plugin.needs) & set(EVIDENCE),
         )
         for plugin in kinds.measure

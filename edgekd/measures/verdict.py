@@ -40,11 +40,17 @@ def judge(
     quantities: Mapping[str, Quantity],
     evidence: Mapping[str, Any],
     objection: str = "",
+    failure: str = "",
 ) -> Gate:
-    """Return a gate with its verdict; an `objection` to the measurement keeps timed ones open."""
+    """Return a gate with its verdict; an `objection` to the measurement keeps timed ones open.
+
+    A `failure` says why there can be no measurement: then the gate is not kept.
+    """
     measured = quantities.get(name)
     verdict: Verdict = "inconclusive"
-    if objection and terms()[name].timed:
+    if failure:
+        measured, verdict, why = None, "fail", failure
+    elif objection and terms()[name].timed:
         why = objection
     elif measured is None:
         why = _missing(name, evidence)

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from edgekd.core.artifact import digest_file
 from edgekd.core.results import MeasuredProgram, Role
-from edgekd.devices.bench import Job, program_files
+from edgekd.devices.job import Job
+from edgekd.devices.model_file import program_files
 from edgekd.runtimes.folder import Program
 
 

@@ -14,7 +14,9 @@ from edgekd.core.errors import StageError
 from edgekd.core.quantity import Quantity
 from edgekd.core.results import Gate, MeasuredTarget, Measurement, Quality
 from edgekd.core.signals import SIGNALS
-from edgekd.devices.bench import Session, Timing
+from edgekd.devices.answers import Failure, Timing
+from edgekd.devices.bench import Session
+from edgekd.devices.kept import Journal
 from edgekd.devices.settings import Settings
 from edgekd.devices.target import Target
 from edgekd.devices.validity import notes, objection
@@ -25,6 +27,8 @@ from edgekd.measures.verdict import judge
 from edgekd.trial.entry import Entry
 from edgekd.trial.inputs import Inputs
 
+_COMPARED = ("reference_latencies_ms",)
+_TIMED = ("latencies_ms", "restarts", *_COMPARED)
 Progress = Callable[[int, int, str], None]
 """Takes how much is done, of how much, and what it is."""
 
@@ -37,6 +41,8 @@ class Found:
     evidence: dict[str, Any]
     timings: list[Timing] = field(default_factory=list)
     quantities: dict[str, Quantity] = field(default_factory=dict)
+    failure: Failure | None = None
+    """Why there are no answers or no timings; then none is left of the latter."""
 
 
 class OnTarget:
@@ -51,11 +57,12 @@ class OnTarget:
         inputs: Inputs,
         settings: Settings,
         limits: Mapping[str, Limit],
+        journal: Journal,
     ):
         _check_runtimes(name, target, entries)
         self.name, self.target, self.inputs = name, target, inputs
         self.settings, self.limits, self.entries = settings, limits, entries
-        self.session = Session(target, [entry.job for entry in entries])
+        self.session = Session(target, [entry.job for entry in entries], journal)
         self.found: dict[str, Found] = {}
 
     @property
@@ -63,41 +70,70 @@ class OnTarget:
         """What is known of the reference."""
         return self.found[self.entries[0].name]
 
-    def score(self) -> None:
+    def score(self, progress: Progress) -> None:
         """Run every program over all examples, and measure what its answers are worth."""
-        scores = self.session.score(self.inputs.examples, self.settings)
-        reference = self.entries[0]
-        expected: dict[str, Any] = _signals("teacher", scores[reference.name].outputs)
-        expected["reference_size_bytes"] = reference.size_bytes
-        for entry in self.entries:
-            evidence: dict[str, Any] = {**self.inputs.columns, "size_bytes": entry.size_bytes}
-            evidence |= _signals("student", scores[entry.name].outputs)
-            evidence |= expected if entry is not reference else {}
-            self.found[entry.name] = Found(entry, evidence, quantities=measure_all(evidence))
+        expected: dict[str, Any] = {"reference_size_bytes": self.entries[0].size_bytes}
+        for number, entry in enumerate(self.entries):
+            progress(number, len(self.entries), f"scoring on {self.name}")
+            answer = self.session.score(entry.name, self.inputs.examples, self.settings)
+            answers = {} if isinstance(answer, Failure) else answer.outputs
+            failure = answer if isinstance(answer, Failure) else _undefined(answers)
+            evidence: dict[str, Any] = {"size_bytes": entry.size_bytes}
+            if failure is None:
+                evidence |= {**self.inputs.columns, **_signals("student", answers)}
+            if entry is not self.entries[0]:
+                evidence |= expected
+            elif failure is None:
+                expected |= _signals("teacher", answers)
+            found = Found(entry, evidence, quantities=measure_all(evidence), failure=failure)
+            self.found[entry.name] = found
 
     def time(self, progress: Progress) -> None:
         """Time all programs in turns; those with a gate still open, and the reference, again."""
         names, taken = list(self.found), 0
-        while names and taken < self.settings.max_restarts:
+        while self._sound(names) and taken < self.settings.max_restarts:
             upto = min(taken + self.settings.restarts, self.settings.max_restarts)
             for number in range(taken, upto):
                 progress(number, upto, f"timing on {self.name}")
-                timed = self.session.time(names, self.inputs.samples, self.settings, number)
-                for name, timing in timed.items():
-                    self.found[name].timings.append(timing)
+                self._restart(self._sound(names), number)
             taken = upto
-            for name in names:
+            for name in self._sound(names):
                 self._measure(self.found[name])
             still = {gate.program for gate in self.gates() if self._open(gate)} & {*names}
             names = [self.reference.entry.name, *sorted(still)] if still else []
+
+    def _sound(self, names: Sequence[str]) -> list[str]:
+        """Return those of the programs that have not failed."""
+        return [name for name in names if self.found[name].failure is None]
+
+    def _restart(self, names: Sequence[str], number: int) -> None:
+        """Time programs in turns once; of one that fails no timing is left."""
+        if not names:
+            return
+        timed = self.session.time(names, self.inputs.samples, self.settings, number)
+        for name, timing in timed.items():
+            found = self.found[name]
+            if isinstance(timing, Timing):
+                found.timings.append(timing)
+                continue
+            found.failure = timing
+            found.timings.clear()
+            for other in [found, *(self.found.values() if found is self.reference else ())]:
+                self._forget(other)
+
+    def _forget(self, found: Found) -> None:
+        """Drop what a failed program was measured by, and what was compared with it."""
+        for name in _TIMED if found.failure else _COMPARED:
+            found.evidence.pop(name, None)
+        found.quantities = measure_all(found.evidence)
 
     def _measure(self, found: Found) -> None:
         evidence = {
             "latencies_ms": [timing.latencies_ms for timing in found.timings],
             "restarts": [timing.restart for timing in found.timings],
         }
-        if found is not self.reference:  # restart i of both was taken in turns
-            paired = self.reference.timings[: len(found.timings)]
+        if found is not self.reference and not self.reference.failure:
+            paired = self.reference.timings[: len(found.timings)]  # restart i of both in turns
             evidence["reference_latencies_ms"] = [timing.latencies_ms for timing in paired]
         found.evidence |= evidence
         found.quantities |= measure_all(evidence)
@@ -117,6 +153,7 @@ class OnTarget:
                 quantities=found.quantities,
                 evidence=found.evidence,
                 objection=self._objection(found, name),
+                failure=self._failure(found, name),
             )
             for found in self.found.values()
             if found.entry.role == "candidate"
@@ -132,6 +169,19 @@ class OnTarget:
         concerned = [found] if not terms()[gate].compares else [found, self.reference]
         return next(filter(None, (objection(f.timings, self.settings) for f in concerned)), "")
 
+    def _failure(self, found: Found, gate: str) -> str:
+        """Return why a gate cannot be kept: its program could not run, or the reference could not.
+
+        Where a number was measured all the same, that is judged.
+        """
+        if gate in found.quantities:
+            return ""
+        if found.failure:
+            return found.failure.how
+        if self.reference.failure and terms()[gate].compares:
+            return f"{self.reference.entry.name} {self.reference.failure.how}"
+        return ""
+
     def described(self) -> MeasuredTarget:
         """Return the target as it was found."""
         return MeasuredTarget(
@@ -140,6 +190,7 @@ class OnTarget:
             emulated=self.target.emulated,
             machine=self.session.machine | {"threads": str(self.target.threads)},
             measured_at=self.session.measured_at,
+            sittings=sorted(self.session.sittings),
         )
 
     def measurements(self, out: Path) -> Iterator[Measurement]:
@@ -156,8 +207,9 @@ class OnTarget:
                 quantities=found.quantities,
                 restarts=[timing.restart for timing in found.timings],
                 samples=file,
-                valid=not objection(found.timings, self.settings),
-                notes=notes(found.timings, self.settings),
+                valid=not found.failure and not objection(found.timings, self.settings),
+                notes=[] if found.failure else notes(found.timings, self.settings),
+                failure=str(found.failure or ""),
             )
 
     def quality(self) -> Iterator[Quality]:
@@ -167,6 +219,17 @@ class OnTarget:
                 logits, truth = found.evidence["student_logits"], found.evidence["labels"]
                 names = found.entry.program.facts.get("labels", ())
                 yield break_down(name, self.name, logits, truth, names)
+
+
+def _undefined(outputs: Mapping[str, Any]) -> Failure | None:
+    """Return a failure where answers that are measured hold values that no class can have."""
+    for name, signal in _signals("student", outputs).items():
+        undefined = signal.isnan() | (signal == float("inf"))
+        rows = int(undefined.reshape(len(signal), -1).any(1).sum())
+        if rows:
+            output = name.removeprefix("student_")
+            return Failure(f"gave no number as '{output}' for {rows} of {len(signal)} examples")
+    return None
 
 
 def _check_runtimes(name: str, target: Target, entries: Sequence[Entry]) -> None:

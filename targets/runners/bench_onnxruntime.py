@@ -1,5 +1,6 @@
 """Loads an ONNX program in ONNX Runtime: no spinning, so that idle threads take nobody's core."""
 
+import external_data
 import onnxruntime
 
 LEVELS = {
@@ -10,6 +11,11 @@ LEVELS = {
 }
 VERSION = onnxruntime.__version__
 ERRORS_ONLY = 3
+
+
+def check(file):
+    """Refuse a file that names data outside its folder, before the runtime opens it."""
+    external_data.check(file)
 
 
 class Program:
@@ -30,16 +36,24 @@ class Program:
         self.session = onnxruntime.InferenceSession(
             file, options, providers=["CPUExecutionProvider"]
         )
-        self.inputs, self.outputs = inputs, outputs
+        self.inputs = named(inputs, self.session.get_inputs())
+        self.outputs = named(outputs, self.session.get_outputs())
+        self.own_outputs = list(self.outputs.values())
 
     def prepare(self, arrays):
         """Return what `run` takes, made of arrays by name."""
-        return {name: arrays[name] for name in self.inputs}
+        return {own: arrays[name] for name, own in self.inputs.items()}
 
     def run(self, prepared):
         """Return the raw outputs: this call is what is timed."""
-        return self.session.run(self.outputs, prepared)
+        return self.session.run(self.own_outputs, prepared)
 
     def arrays(self, raw):
         """Return the outputs as arrays by name."""
         return dict(zip(self.outputs, raw, strict=True))
+
+
+def named(names, ports):
+    """Return the file's own name of each port: the same, or that of its place."""
+    own = [port.name for port in ports]
+    return dict(zip(names, names if set(names) <= set(own) else own, strict=True))

@@ -10,30 +10,17 @@ interval is given: for evidence, let a pipeline measure.
 
 import argparse
 import json
-import signal
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 from statistics import median
 
-import machine
 import numpy as np
-from describe_onnxruntime import REFUSED
+from describe import UnreadableError, described
+from describe_onnxruntime import DTYPES
 
-DTYPES = {
-    "tensor(float)": "float32",
-    "tensor(float16)": "float16",
-    "tensor(double)": "float64",
-    "tensor(int64)": "int64",
-    "tensor(int32)": "int32",
-    "tensor(int8)": "int8",
-    "tensor(uint8)": "uint8",
-    "tensor(bool)": "bool",
-}
 NOISE_EXAMPLES = 32
-READING_S = 60
-"""Processor time that ONNX Runtime may take to read a file; half of the time by the clock."""
 FIXED = {
     "warmup_runs": 10,
     "min_runs": 25,
@@ -41,6 +28,8 @@ FIXED = {
     "cool_down_s": 0,
     "timeout_s": 900,
     "batch": 64,
+    "memory_mib": 0,
+    "scores_mib": 4096,
 }
 """What a job says and nobody needs to set by hand."""
 
@@ -49,41 +38,12 @@ class UsageError(Exception):
     """What was asked for cannot be done; the text says what to do instead."""
 
 
-def ports(described):
-    """Return the inputs or outputs of a file as the runners describe them."""
-    for port in described:
-        if port["type"] not in DTYPES:
-            raise UsageError(
-                f"'{port['name']}' is a {port['type']}; known are {', '.join(DTYPES)}."
-            )
-    return [{"name": p["name"], "dtype": DTYPES[p["type"]], "shape": p["shape"]} for p in described]
-
-
-def described(path):
-    """Return what an ONNX file takes and gives, read by a process that may crash or hang."""
-    script = Path(__file__).with_name("describe_onnxruntime.py")
-    limits = [str(READING_S), machine.memory_mib() or "0"]
-    command = [sys.executable, "-s", "-E", str(script), str(path), *limits]
-    try:
-        done = subprocess.run(command, check=False, capture_output=True, timeout=2 * READING_S)
-    except subprocess.TimeoutExpired as error:
-        raise UsageError(f"{path} cannot be loaded: no answer in {2 * READING_S} s.") from error
-    if done.returncode:
-        raise UsageError(f"{path} cannot be loaded: {objection(done)}")
-    return json.loads(done.stdout)
-
-
-def objection(done):
-    """Return why a file could not be read, by how the process ended that read it."""
-    last = done.stderr.decode("utf-8", "replace").strip().splitlines()[-1:]
-    if done.returncode == REFUSED and last:
-        return last[0]
-    if done.returncode == -signal.SIGXCPU:
-        return f"ONNX Runtime was still reading it after {READING_S} s of processor time."
-    how = f"ended with exit status {done.returncode}"
-    if done.returncode < 0:
-        how = f"was killed by {signal.Signals(-done.returncode).name}"
-    return " ".join([f"the process that read it {how}.", *(f"It wrote last: {it}" for it in last)])
+def check_types(ports):
+    """Refuse what NumPy does not have."""
+    for port in ports:
+        if port["dtype"] not in DTYPES.values():
+            known = ", ".join(DTYPES)
+            raise UsageError(f"'{port['name']}' is a {port['dtype']}; known are {known}.")
 
 
 def program(path, scores):
@@ -93,13 +53,17 @@ def program(path, scores):
             f"{path} is no .onnx file. ExecuTorch programs need torch in Python: let an edgekd "
             "that has it measure them."
         )
-    found = described(path)
+    try:
+        found = described(path)
+    except UnreadableError as error:
+        raise UsageError(f"{path} cannot be loaded: {error}") from error
+    check_types(found["inputs"] + found["outputs"])
     return {
         "name": path.name,
         "file": str(path.resolve()),
         "runner": "bench_onnxruntime.py",
-        "inputs": ports(found["inputs"]),
-        "outputs": ports(found["outputs"]),
+        "inputs": found["inputs"],
+        "outputs": found["outputs"],
         "state": [],
         "scores": str((scores or Path()) / path.stem),
     }
@@ -141,9 +105,8 @@ def run(job, folder):
     bench = Path(__file__).with_name("bench.py")
     command = [sys.executable, "-s", "-E", str(bench), str(folder / "job.json")]
     document = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
-    if "failed" in document:
-        about = document["failed"]
-        raise UsageError("\n".join([f"{about['program']}: {about['how']}.", *about["lines"]]))
+    for about in document["failed"].values():
+        raise UsageError("\n".join([f"{about['program']} {about['how']}.", *about["lines"]]))
     return document
 
 

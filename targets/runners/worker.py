@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 from statistics import median
 
+import limits
 import machine
 import numpy as np
 from feeds import Feeds
@@ -31,7 +32,8 @@ class Worker:
         ports = self.about["inputs"]
         fed_back = {into for _, into in self.about["state"]}
         folder = Path(self.about["samples"])
-        loader = importlib.import_module(Path(self.about["runner"]).stem)
+        loader = self.loader()
+        loader.check(self.about["file"])
         began = clock()
         self.program = loader.Program(
             self.about["file"],
@@ -53,6 +55,14 @@ class Worker:
             "first_ms": first / 1e6,
             "version": loader.VERSION,
         }
+
+    def loader(self):
+        """Return the module that loads programs of this runtime."""
+        return importlib.import_module(Path(self.about["runner"]).stem)
+
+    def version(self):
+        """Return the version of the runtime."""
+        return {"version": self.loader().VERSION}
 
     def timed(self, runs, seconds):
         """Return nanoseconds of at least `runs` calls over at least `seconds`."""
@@ -104,7 +114,7 @@ class Worker:
             for name, array in program.arrays(raw).items():
                 kept.setdefault(name, []).append(array[:count] if array.ndim else array[None])
         for name, parts in kept.items():
-            np.save(Path(out) / f"{name}.npy", np.concatenate(parts))
+            np.save(Path(out) / f"{name}.npy", np.concatenate(parts), allow_pickle=False)
         return {"examples": feeds.num_examples, "batch": step}
 
     def end(self):
@@ -121,6 +131,7 @@ def serve():
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     first = json.loads(sys.stdin.readline())
+    limits.confine(**first["limits"])
     worker = Worker(first["job"], first["program"])
     for line in sys.stdin:
         request = json.loads(line)

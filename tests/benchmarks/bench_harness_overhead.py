@@ -19,7 +19,9 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from edgekd.core.signature import Port, Signature
-from edgekd.devices.bench import Job, Session
+from edgekd.devices.bench import Session
+from edgekd.devices.job import Job
+from edgekd.devices.kept import Journal
 from edgekd.devices.settings import settle
 from edgekd.devices.target import Bench, Target
 

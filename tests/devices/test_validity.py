@@ -1,7 +1,7 @@
 import numpy as np
 
 from edgekd.core.results import Restart
-from edgekd.devices.bench import Timing
+from edgekd.devices.answers import Timing
 from edgekd.devices.settings import PRESETS
 from edgekd.devices.validity import notes, objection
 

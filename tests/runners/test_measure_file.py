@@ -81,27 +81,28 @@ def test_a_program_that_cannot_run_its_inputs_is_explained(double: Path, tmp_pat
     np.save(tmp_path / "x.npy", np.zeros((2, 7), np.float32))
     done = called(double, "--inputs", tmp_path, *QUICK)
     assert done.returncode == 2
-    assert "double.onnx: ended with exit status 1" in done.stderr
+    assert "double.onnx ended with exit status 1 while loading" in done.stderr
 
 
 @pytest.mark.parametrize(
     ("does", "said"),
     [
         ("import os; os.kill(os.getpid(), 11)", "was killed by SIGSEGV"),
-        ("while True: pass", "still reading it after 1 s of processor time"),
+        ("while True: pass", "still being read after 1 s of processor time"),
         ("import time; time.sleep(60)", "no answer in 2 s"),
         ("held = bytearray(2**50)", "cannot be loaded: MemoryError"),
         ("import os; os._exit(7)", "ended with exit status 7"),
     ],
 )
 def test_a_runtime_that_crashes_or_hangs_over_a_file_is_a_message(
-    does: str, said: str, tmp_path: Path
+    does: str, said: str, tmp_path: Path, double: Path
 ) -> None:
     here = tmp_path / "runners"
     shutil.copytree(SCRIPT.parent, here, ignore=shutil.ignore_patterns("__pycache__"))
     (here / "onnxruntime.py").write_text(does)
-    text = (here / SCRIPT.name).read_text()
-    (here / SCRIPT.name).write_text(text.replace("READING_S = 60", "READING_S = 1"))
+    text = (here / "describe.py").read_text()
+    (here / "describe.py").write_text(text.replace("READING_S = 60", "READING_S = 1"))
+    shutil.copyfile(double, tmp_path / "any.onnx")
     done = called(tmp_path / "any.onnx", script=here / SCRIPT.name)
     assert done.returncode == 2
     assert said in done.stderr

@@ -1,0 +1,36 @@
+"""A program that is to be measured."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from edgekd.core import kinds
+from edgekd.core.artifact import digest_file, digest_json
+from edgekd.core.signature import Signature
+from edgekd.devices.model_file import program_files
+
+
+@dataclass(frozen=True)
+class Job:
+    """A program to run on a target."""
+
+    name: str
+    file: Path
+    """The program; its external data lies beside it."""
+    runtime: str
+    signature: Signature
+    graph_level: str = "all"
+    """How far ONNX Runtime may rewrite its graph, where the target does not say."""
+
+    @property
+    def runner(self) -> str:
+        """The file of `targets/runners/` that loads it."""
+        name: str = kinds.runtime.get(self.runtime).target.runner  # type: ignore[attr-defined]
+        return name
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of all that shapes what it does: its files, and how it is called."""
+        files = {str(p.relative_to(self.file.parent)): p for p in program_files(self.file)}
+        about = [self.file.name, self.runtime, self.signature.as_dict(), self.graph_level]
+        return digest_json([about, {name: digest_file(path) for name, path in files.items()}])

@@ -1,5 +1,6 @@
 """The frozen base of every option set."""
 
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,6 +13,9 @@ from pydantic import (
     ValidationInfo,
 )
 from pydantic_core import CoreSchema, core_schema
+
+LONGEST_NAME, LONGEST_PATH = 255, 3000
+"""Bytes that a file system takes; the folder of the pipeline comes before a path."""
 
 
 class Config(BaseModel):
@@ -43,6 +47,21 @@ Share = Annotated[float, Field(ge=0, le=1), _Number]
 """A share of a whole, between 0 and 1."""
 
 
+def _own(value: str) -> Path:
+    """Return a path with the home folder in it; ValueError where no file can have that name."""
+    if "\0" in value:
+        raise ValueError("a path holds no NUL character")
+    try:
+        path = Path(value).expanduser()
+    except RuntimeError as error:  # there is no such user
+        raise ValueError(f"'{value}': {error}".rstrip(".")) from error
+    if any(len(os.fsencode(part)) > LONGEST_NAME for part in path.parts):
+        raise ValueError(f"a name in a path has at most {LONGEST_NAME} bytes")
+    if len(os.fsencode(path)) > LONGEST_PATH:
+        raise ValueError(f"a path has at most {LONGEST_PATH} bytes")
+    return path
+
+
 class LocalPath(str):
     """A file or folder of the user: `~` is their home, a relative path is beside the pipeline.
 
@@ -57,6 +76,6 @@ class LocalPath(str):
     ) -> CoreSchema:
         def place(value: str, info: ValidationInfo) -> LocalPath:
             context: Any = info.context or {}
-            return cls(Path(context.get("beside", ".")).joinpath(Path(value).expanduser()))
+            return cls(Path(context.get("beside", ".")).joinpath(_own(value)))
 
         return core_schema.with_info_after_validator_function(place, core_schema.str_schema())

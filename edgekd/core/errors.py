@@ -4,9 +4,15 @@ Each carries the exit code of the command that meets it. None of them shows a tr
 else that escapes is our own mistake and does.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+
+MOST_SHOWN = 50
+LONGEST_LINE = 1000
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e]")
+"""Characters that would move the cursor of a terminal, colour it or turn the text round."""
 
 
 @dataclass(frozen=True)
@@ -25,8 +31,14 @@ class Problem:
     def __str__(self) -> str:
         head = ": ".join(part for part in (self.place, self.path) if part)
         body = [self.message] + ([self.next_step] if self.next_step else [])
-        lines = [f"  {line}" for text in body for line in text.splitlines()]
-        return "\n".join(([head] if head else []) + lines)
+        lines = [f"  {line}" for text in body for line in text.split("\n") if line]
+        return "\n".join(map(_printable, ([head] if head else []) + lines))
+
+
+def _printable(line: str) -> str:
+    """Return a line that a terminal shows as it is: what a file says may be quoted in it."""
+    short = line if len(line) <= LONGEST_LINE else line[: LONGEST_LINE - 3] + "..."
+    return CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), short)
 
 
 class EdgekdError(Exception):
@@ -42,7 +54,9 @@ class RequestError(EdgekdError):
         self.problems: Sequence[Problem] = (
             (problems,) if isinstance(problems, Problem) else tuple(problems)
         )
-        super().__init__("\n".join(str(problem) for problem in self.problems))
+        shown = [str(problem) for problem in self.problems[:MOST_SHOWN]]
+        more = len(self.problems) - len(shown)
+        super().__init__("\n".join([*shown, *([f"... and {more} more problems."] if more else [])]))
 
 
 class StageError(EdgekdError):

@@ -185,13 +185,13 @@ def load_user_module(reference: str, beside: Path) -> list[Path]:
     if not reference.endswith(".py"):
         try:
             module = importlib.import_module(reference)
-        except Exception as error:  # the module's code may raise anything
+        except (Exception, SystemExit) as error:  # the module's code may raise anything
             raise ValueError(f"module '{reference}' cannot be imported: {error}") from error
-        file = Path(module.__file__ or "")
+        file = Path(getattr(module, "__file__", None) or "")
+        if not file.is_file():
+            raise ValueError(f"module '{reference}' has no file that could be followed")
         return sorted(file.parent.rglob("*.py")) if file.name == "__init__.py" else [file]
-    path = (beside / reference).resolve()
-    if not path.is_file():
-        raise ValueError(f"there is no file {path}")
+    path = _file(beside, reference)
     place = hashlib.sha256(str(path.parent).encode()).hexdigest()[:12]
     spec = importlib.util.spec_from_file_location(f"edgekd_plugins.{place}.{path.stem}", path)
     assert spec is not None
@@ -199,7 +199,18 @@ def load_user_module(reference: str, beside: Path) -> list[Path]:
     module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)  # for inspect, pickle
     try:
         spec.loader.exec_module(module)
-    except Exception as error:  # the user's code may raise anything
+    except (Exception, SystemExit) as error:  # the user's code may raise anything
         del sys.modules[spec.name]
         raise ValueError(f"{path} raised {type(error).__name__}: {error}") from error
     return [path]
+
+
+def _file(beside: Path, reference: str) -> Path:
+    """Return the file of a reference; ValueError where there is none, whatever the name is."""
+    try:
+        path = (beside / reference).resolve()
+        if path.is_file():
+            return path
+    except (OSError, RuntimeError) as error:  # a name that is too long, links in a circle
+        raise ValueError(f"'{reference}' is no file: {error}") from error
+    raise ValueError(f"there is no file {path}")

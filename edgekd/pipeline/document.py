@@ -1,5 +1,7 @@
 """Reading a YAML file: plain values, and the line on which each of them stands."""
 
+import re
+import stat
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +16,8 @@ from edgekd.core.errors import Problem, RequestError, nearest
 MAX_BYTES = 1 << 20
 MAX_NODES = 50_000
 MAX_DEPTH = 60
+MAX_BITS = 63
+INDEX = re.compile(r"[0-9]{1,9}\]")
 
 Steps = tuple[str | int, ...]
 """A way into the document: mapping keys and sequence indices."""
@@ -53,10 +57,13 @@ def read_text(path: Path) -> str:
     try:
         if path.is_dir():
             raise _refusal(str(path), "this is a folder.", "Give a pipeline file.")
-        if path.stat().st_size > MAX_BYTES:
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode):  # a device or a pipe may have no end
+            raise _refusal(str(path), "this is no file but a device or a pipe.", "Save it first.")
+        if found.st_size > MAX_BYTES:
             raise _refusal(
                 str(path),
-                f"the file has {path.stat().st_size:,} bytes; 1 MiB is the limit.",
+                f"the file has {found.st_size:,} bytes; 1 MiB is the limit.",
                 "Give a pipeline file; data and weights are named in it by path.",
             )
         return path.read_text("utf-8")
@@ -96,6 +103,9 @@ def override(document: Document, assignments: Sequence[str]) -> Document:
     """Return the document with each `path=value` set; the value is read as YAML."""
     value, places = document.value, dict(document.places)
     for assignment in assignments:
+        if not _is_text(assignment):
+            shown = assignment.encode("utf-8", "backslashreplace").decode()
+            raise _refusal(f"--set {shown}", "this is not UTF-8.", "Retype it.")
         origin = f"--set {assignment}"
         path, equals, text = assignment.partition("=")
         if not equals or not path:
@@ -128,19 +138,13 @@ class _Reader:
     """Turns nodes into values; remembers places, and every problem instead of the first."""
 
     def __init__(self, origin: str):
-        self.origin, self.count = origin, 0
+        self.origin, self.count, self.merges = origin, 0, 0
         self.places: dict[Steps, str] = {}
         self.problems: list[Problem] = []
 
     def read(self, node: Node, steps: Steps) -> Any:
-        self.count += 1
         self.places.setdefault(steps, self._line(node))
-        if self.count > MAX_NODES or len(steps) > MAX_DEPTH:
-            raise _refusal(
-                self._line(node),
-                "the file expands to too many or too deeply nested values.",
-                "Check its anchors and aliases.",
-            )
+        self._count(node, len(steps))
         kind = str(node.tag).rpartition(":")[2]
         if kind not in ("map", "seq", "str", "int", "float", "bool", "null", "timestamp"):
             message = f"the tag {node.tag} is not allowed; a file holds values only."
@@ -155,7 +159,23 @@ class _Reader:
         if not _is_text(text):
             self._problem(node, steps, "the text holds half of a character.", "Retype it.")
             return None
-        return _scalar(kind, text)
+        value = _scalar(kind, text)
+        if isinstance(value, int) and value.bit_length() > MAX_BITS:
+            self._problem(
+                node, steps, "the number needs more than 64 bits.", "Write a smaller one."
+            )
+            return None
+        return value
+
+    def _count(self, node: Node, depth: int) -> None:
+        """Refuse a file that a few aliases make endless, or too large to look at."""
+        self.count += 1
+        if self.count > MAX_NODES or depth > MAX_DEPTH:
+            raise _refusal(
+                self._line(node),
+                "the file expands to too many or too deeply nested values.",
+                "Check its anchors and aliases.",
+            )
 
     def _line(self, node: Node) -> str:
         return f"{self.origin}:{node.start_mark.line + 1}"
@@ -190,11 +210,14 @@ class _Reader:
     def _merge(self, node: Node, steps: Steps) -> dict[str, Any]:
         sources = node.value if isinstance(node, SequenceNode) else [node]
         merged: dict[str, Any] = {}
+        self.merges += 1
         for source in sources:
+            self._count(source, self.merges)
             if isinstance(source, MappingNode):
                 merged = self._mapping(source, steps) | merged
             else:
                 self._problem(source, steps, "<< needs a mapping.", "Give it an alias of one.")
+        self.merges -= 1
         return merged
 
     def _problem(self, node: Node, steps: Steps, message: str, next_step: str) -> None:
@@ -234,11 +257,13 @@ def _parse_path(path: str, origin: str) -> Steps:
     steps: list[str | int] = []
     for part in path.split("."):
         name, *indices = part.split("[")
-        if not name or not all(i.endswith("]") and i[:-1].isdigit() for i in indices):
+        if not name or not all(INDEX.fullmatch(index) for index in indices):
             raise _refusal(
                 origin, f"'{path}' is not a path.", "As in: stages.student.objective[0].weight"
             )
-        steps += [name, *(int(i[:-1]) for i in indices)]
+        steps += [name, *(int(index[:-1]) for index in indices)]
+    if len(steps) > MAX_DEPTH:
+        raise _refusal(origin, f"the path has {len(steps)} steps; {MAX_DEPTH} are the most.", "")
     return tuple(steps)
 
 

@@ -7,19 +7,22 @@ the parent keeps and plans with.
 import importlib.metadata
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from edgekd.core import kinds
 from edgekd.core.artifact import digest_file, digest_json
 from edgekd.core.errors import Problem, RequestError
+from edgekd.core.needs import Needs
 from edgekd.core.protocols import Task
 from edgekd.core.refs import UseStage, UseTask, UseTransport, as_written, paths_of, uses_of
 from edgekd.core.registry import load_user_module
 from edgekd.pipeline.code import closure_digests, files_of
 from edgekd.pipeline.document import Document, override, parse_document, read_text
 from edgekd.pipeline.graph import Node, check_edges, make_nodes
-from edgekd.pipeline.preview import check_stages
+from edgekd.pipeline.preview import StagePreview, check_stages
 from edgekd.pipeline.resolved import Request, Resolved, ResolvedStage
 from edgekd.pipeline.spec import Pipeline, validate
 from edgekd.pipeline.targets import find_targets, read_target
@@ -50,7 +53,8 @@ def resolve(request: Request) -> Resolved:
     uses = [node.use for node in nodes] or list(reading.stages.values())
     targets = _read_targets(uses, known, document, problems)
     if task is not None and not edges:  # references that lead somewhere can be followed
-        problems += check_stages(reading.stages, task, targets, document)
+        preview = StagePreview(reading.stages, task, targets)
+        problems += check_stages(preview, document)
     if problems or reading.pipeline is None or task is None:
         raise RequestError(problems)
     pipeline = reading.pipeline
@@ -67,7 +71,8 @@ def resolve(request: Request) -> Resolved:
         plugins=list(pipeline.plugins),
         task=as_written(pipeline.task),
         checkpoint=as_written(pipeline.checkpoint),
-        stages=[stages.resolved(node) for node in nodes],
+        task_judges=pipeline.task.plugin.traits.get("judges", ()),
+        stages=[stages.resolved(node, preview.needs(node.use)) for node in nodes],
         depends={str(file): digest_file(file) for file in files},
         target_files={name: str(known[name]) for name in targets},
     )
@@ -81,6 +86,7 @@ def _builds(targets: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     return {name: _build(name) for name in sorted(names)}
 
 
+@cache
 def _build(distribution: str) -> str:
     """Return a version with a digest of the machine code that was installed with it."""
     installed = importlib.metadata.distribution(distribution)
@@ -105,8 +111,10 @@ def _load_plugins(document: Document, beside: Path) -> list[list[Path]]:
     if not isinstance(listed, tuple):
         return []  # the typed reading says what is wrong
     for index, reference in enumerate(listed):
+        if not isinstance(reference, str):
+            continue  # here too
         try:
-            files.append(load_user_module(str(reference), beside))
+            files.append(load_user_module(reference, beside))
         except ValueError as error:
             at = ("plugins", index)
             problems.append(
@@ -144,6 +152,7 @@ def _build_task(use: UseTask | None, document: Document, problems: list[Problem]
     try:
         task: Task = use.build()
         task.files()
+        told = [*getattr(task, "check", tuple)()]
     except RequestError as error:
         problems += [
             Problem(p.path or "task.data", p.message, p.next_step, place) for p in error.problems
@@ -151,8 +160,15 @@ def _build_task(use: UseTask | None, document: Document, problems: list[Problem]
     except (ValueError, OSError) as error:
         problems.append(Problem("task.data", f"{error}", "", place))
     else:
+        problems += [_at_home(problem, document) for problem in told]
         return task
     return None
+
+
+def _at_home(problem: Problem, document: Document) -> Problem:
+    """Return a task's problem with its place in the file."""
+    place = document.place(tuple(problem.path.split(".")))
+    return Problem(problem.path, problem.message, problem.next_step, place)
 
 
 def _read_targets(
@@ -180,7 +196,8 @@ def _first_use(target: str, document: Document) -> tuple[str, ...]:
     """Return where a file first names a target."""
     for stage, options in document.value["stages"].items():
         for key in ("targets", "target"):
-            if isinstance(options, dict) and target in (options.get(key) or ()):
+            named = options.get(key) if isinstance(options, dict) else None
+            if named == target or (isinstance(named, tuple) and target in named):
                 return ("stages", stage, key)
     return ("targets",)
 
@@ -201,6 +218,12 @@ def _device(wanted: str, document: Document) -> str:
         raise RequestError(problem) from error
 
 
+@cache
+def _version(distribution: str) -> str:
+    """Return what is installed; it is read once, because what is loaded does not change either."""
+    return importlib.metadata.version(distribution)
+
+
 class _Stages:
     """Says of each stage what its result depends on."""
 
@@ -215,7 +238,7 @@ class _Stages:
         self.targets, self.plugin_files = targets, plugin_files
         self.data = [str(file) for file in task.files()]
 
-    def resolved(self, node: Node) -> ResolvedStage:
+    def resolved(self, node: Node, needs: Needs | None) -> ResolvedStage:
         """Return a stage with all that its result depends on."""
         use = node.use
         reads_data = bool(use.plugin.traits.get("reads_data", True))
@@ -233,7 +256,7 @@ class _Stages:
         distributions = {*LIBRARIES}
         for plugin in plugins:
             distributions |= {*plugin.traits.get("distributions", ())}
-        libraries = {name: importlib.metadata.version(name) for name in sorted(distributions)}
+        libraries = {name: _version(name) for name in sorted(distributions)}
         return ResolvedStage(
             name=node.name,
             kind=use.kind,
@@ -250,4 +273,5 @@ class _Stages:
             files=[*(self.data if reads_data else ()), *paths_of(use.options)],
             paths=[*paths_of(use.options), *paths_of(self.pipeline.task)],
             targets=targets,
+            needs=asdict(needs) if needs else None,
         )

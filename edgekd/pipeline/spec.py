@@ -18,6 +18,7 @@ from edgekd.core.refs import Use, UseStage, UseTask
 from edgekd.pipeline.document import Document, Steps, spell
 
 U = TypeVar("U", bound=Use)
+MAX_STAGES = 300
 StageName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$", max_length=60)]
 
 
@@ -43,7 +44,7 @@ class Pipeline(Config):
     """What is learned, and from which data."""
     targets: tuple[str, ...] = ()
     """Devices that every `validate` stage without targets of its own measures on."""
-    stages: Annotated[dict[StageName, UseStage], Field(min_length=1)]
+    stages: Annotated[dict[StageName, UseStage], Field(min_length=1, max_length=MAX_STAGES)]
     """The stages by name; `$name` refers to another stage's result."""
 
 
@@ -67,9 +68,10 @@ def validate(document: Document, beside: Path) -> Reading:
         found = [_problem(details, document) for details in error.errors()]
         problems = list({(p.path, p.place): p for p in reversed(found)}.values())[::-1]
         stages = document.value.get("stages")
+        readable = isinstance(stages, dict) and len(stages) <= MAX_STAGES
         parts = {
             name: _typed(UseStage, value, context)
-            for name, value in (stages if isinstance(stages, dict) else {}).items()
+            for name, value in (stages if readable else {}).items()
         }
         return Reading(
             None,
@@ -116,17 +118,35 @@ def _problem(details: ErrorDetails, document: Document) -> Problem:
 
 
 def _steps(details: ErrorDetails, value: Any) -> Steps:
-    """Return the location without pydantic's names for keys and for members of unions."""
+    """Return the location without pydantic's names for keys; what else it adds is `_Added`."""
     names_a_key = details["type"] in ("missing", "extra_forbidden")
     steps: list[str | int] = []
+    gathered = False
     for index, step in enumerate(details["loc"]):
         last = names_a_key and index == len(details["loc"]) - 1
-        if isinstance(value, Mapping | tuple) and step in _steps_into(value):
-            value = value[step]  # type: ignore[index]
-        elif not (last or step == "options" or str(step)[:1] == "<"):
+        if step == "options" and not gathered and _has_options(value):
+            gathered = True
+            steps.append(_Added(step))
             continue
-        steps.append(step)
+        if isinstance(value, Mapping | tuple) and step in _steps_into(value):
+            value, gathered = value[step], False  # type: ignore[index]
+            steps.append(step)
+        elif last:
+            steps.append(step)
+        elif str(step)[:1] == "<":
+            steps.append(_Added(step))
     return tuple(steps)
+
+
+class _Added(str):
+    """A step of pydantic's and not of the file: into a plug-in's options, a member of a union."""
+
+    __slots__ = ()
+
+
+def _has_options(value: Any) -> bool:
+    """Tell whether a value names a plug-in, whose options are gathered."""
+    return isinstance(value, str) or (isinstance(value, Mapping) and "kind" in value)
 
 
 def _steps_into(value: Mapping[str, Any] | tuple[Any, ...]) -> Collection[str | int]:
@@ -147,16 +167,16 @@ def _shown(value: object) -> str:
 
 def _written(loc: Steps) -> Steps:
     """Return where a value stands in the file: options stand beside their `kind`."""
-    return tuple(s for s in loc if s != "options" and not (isinstance(s, str) and s[:1] == "<"))
+    return tuple(step for step in loc if not isinstance(step, _Added))
 
 
 def _fields_at(loc: Steps, value: Any) -> Iterator[str]:
     """Yield the keys that are known at a place, following the types of the configs."""
     kind: Any = Pipeline
     for step in loc:
-        if isinstance(step, str) and step[:1] == "<":
+        if isinstance(step, _Added) and step != "options":
             continue  # which alternative of a union it was; `_inner` finds it again
-        if step == "options":
+        if isinstance(step, _Added):
             name = value if isinstance(value, str) else value.get("kind")
             use = next(c for c in _alternatives(kind) if issubclass(c, Use))
             kind = use.registry.get(name).config

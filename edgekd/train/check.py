@@ -1,14 +1,19 @@
 """What can be told about a training stage before it runs."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import nn
+from torch.nn.modules.module import register_module_module_registration_hook
 
 from edgekd.core.errors import EdgekdError, Problem, nearest
 from edgekd.core.protocols import Preview, Task
 from edgekd.core.refs import Ref, UseModel, UseObjective, UseTransform
 from edgekd.core.signals import TAPPED
+
+MOST_MODULES = 20_000
+"""Ten times as many as the deepest networks in use have."""
 
 
 def check_model(use: UseModel, task: Task, path: str, *, taught: bool = True) -> Iterator[Problem]:
@@ -30,10 +35,28 @@ def check_model(use: UseModel, task: Task, path: str, *, taught: bool = True) ->
 
 
 def outline(use: UseModel, task: Task) -> nn.Module:
-    """Return the model's modules without memory behind them."""
-    with torch.device("meta"):
+    """Return the model's modules without memory behind them; ValueError where they are too many."""
+    with torch.device("meta"), _counted():
         module: nn.Module = use.build()(task.signature())
     return module
+
+
+@contextmanager
+def _counted() -> Iterator[None]:
+    """Stop a model that would not be built today: a typing error can ask for a billion layers."""
+    made = 0
+
+    def count(*_: object) -> None:
+        nonlocal made
+        made += 1
+        if made > MOST_MODULES:
+            raise ValueError(f"it has more than {MOST_MODULES:,} modules")
+
+    handle = register_module_module_registration_hook(count)
+    try:
+        yield
+    finally:
+        handle.remove()
 
 
 def check_paths(

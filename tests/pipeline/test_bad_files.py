@@ -185,6 +185,58 @@ EDITS = {
     "unbalanced bracket": ("targets: [cpu]", "targets: [cpu", None, "not YAML"),
     "code in a tag": ("seed: 0", "seed: !!python/object/apply:os.getpid []", "seed", "tag"),
     "alias without anchor": ("seed: 0", "seed: *zero", "seed", "undefined alias"),
+    "unknown key of pydantic's": ("seed: 0", "options: 0", "options", "unknown key 'options'"),
+    "unknown key of pydantic's in a stage": (
+        "teacher: $teacher",
+        "teacher: $teacher\n    options: {}",
+        "options",
+        "unknown key 'options'",
+    ),
+    "unknown key of pydantic's in a model": (
+        "depth: 8,",
+        "depth: 8, <use>: 1,",
+        "<use>",
+        "unknown key '<use>'",
+    ),
+    "number where targets are named elsewhere": (
+        "kind: teacher\n",
+        "kind: teacher\n    targets: 5\n",
+        "targets: 5",
+        "unknown key 'targets'",
+    ),
+    "plug-in that is no text": ("seed: 0", "plugins: [5]", "plugins", "string, found 5"),
+    "plug-in with far too long a name": (
+        "seed: 0",
+        f"plugins: [{'x' * 300}.py]",
+        "plugins",
+        "is no file",
+    ),
+    "plug-in of Python itself": ("seed: 0", "plugins: [sys]", "plugins", "has no file"),
+    "weights with far too long a name": (
+        "    train: {epochs: 1}\n  st",
+        f"    weights: {'w' * 300}.safetensors\n  st",
+        "weights",
+        "at most 255 bytes",
+    ),
+    "weights of nobody": (
+        "    train: {epochs: 1}\n  st",
+        "    weights: ~nobody-of-this-name/w.safetensors\n  st",
+        "weights",
+        "~nobody-of-this-name",
+    ),
+    "weights with a NUL": (
+        "    train: {epochs: 1}\n  st",
+        '    weights: "w\\0.safetensors"\n  st',
+        "weights",
+        "NUL",
+    ),
+    "number that no machine has room for": (
+        "seed: 0",
+        f"seed: {'9' * 30}",
+        "seed",
+        "more than 64 bits",
+    ),
+    "network without end": ("depth: 8", "depth: 6000000002", "model", "20,000 modules"),
     "two documents": ("seed: 0", "---\nseed: 0", None, "several YAML documents"),
 }
 
@@ -275,6 +327,20 @@ def test_an_absent_file_and_a_folder_are_refused(tmp_path):
     for path, words in ((tmp_path / "no.yaml", "no such file"), (tmp_path, "a folder")):
         with pytest.raises(RequestError, match=words):
             resolve(Request(str(path)))
+
+
+def test_a_chain_of_very_many_stages_is_refused(tmp_path):
+    chain = "\n".join(
+        f"  s{i}: {{kind: prune, model: $s{i + 1}, transform: {{kind: channels, ratio: 0.1}}}}"
+        for i in range(3000)
+    )
+    assert "at most 300 items" in str(problems_of(f"{GOOD}{chain}\n", tmp_path))
+
+
+def test_a_plug_in_that_ends_the_process_is_a_problem(tmp_path):
+    (tmp_path / "mine.py").write_text("raise SystemExit(3)")
+    found = problems_of(GOOD.replace("seed: 0", "plugins: [mine.py]"), tmp_path)
+    assert "SystemExit" in str(found)
 
 
 def test_all_problems_of_a_file_come_together(tmp_path):

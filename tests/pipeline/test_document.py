@@ -1,6 +1,7 @@
 """Reading YAML: values, places, and nothing else."""
 
 import json
+from pathlib import Path
 
 import pytest
 from hypothesis import example, given
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 
 from edgekd.core.errors import RequestError
 from edgekd.core.refs import as_read
-from edgekd.pipeline.document import override, parse_document, spell
+from edgekd.pipeline.document import override, parse_document, read_text, spell
 
 KEYS = st.text(st.characters(categories=["Ll", "Lu", "Nd"]), min_size=1, max_size=8)
 SCALARS = (
@@ -84,3 +85,48 @@ def test_a_place_is_spelled_as_in_code():
 def test_an_override_of_the_whole_is_no_path():
     with pytest.raises(RequestError, match="PATH=VALUE"):
         override(parse_document("a: 1", "f"), ["=3"])
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("a: &a {<<: *a}", "anchors and aliases"),
+        ("a: &a {<<: [*a, *a]}", "anchors and aliases"),
+        ("seed: 0x" + "f" * 5000, "more than 64 bits"),
+        ("seed: 99999999999999999999", "more than 64 bits"),
+    ],
+    ids=["merged into itself", "merged into itself twice", "hexadecimal", "decimal"],
+)
+def test_a_value_without_end_is_refused(text, words):
+    with pytest.raises(RequestError, match=words):
+        parse_document(text, "x.yaml")
+
+
+def test_merges_that_multiply_are_refused():
+    levels = "\n".join(
+        f"a{i}: &a{i} {{<<: [{', '.join([f'*a{i - 1}'] * 9)}]}}" for i in range(1, 9)
+    )
+    with pytest.raises(RequestError, match="anchors and aliases"):
+        parse_document(f"a0: &a0 {{}}\n{levels}\n", "x.yaml")
+
+
+@pytest.mark.parametrize(
+    ("assignment", "words"),
+    [
+        ("a[²]=1", "is not a path"),
+        (f"a[{'9' * 50}]=1", "is not a path"),
+        (f"a{'.a' * 3000}=1", "3001 steps"),
+        ("a=\udcff", "not UTF-8"),
+    ],
+    ids=["other digits", "far too long an index", "far too many steps", "half a character"],
+)
+def test_an_odd_path_of_an_override_is_refused(assignment, words):
+    with pytest.raises(RequestError, match=words) as caught:
+        override(parse_document("a: {b: 1}", "x.yaml"), [assignment])
+    str(caught.value).encode("utf-8")
+
+
+@pytest.mark.parametrize("path", ["/dev/zero", "/dev/null"])
+def test_a_device_is_not_read(path):
+    with pytest.raises(RequestError, match="a device"):
+        read_text(Path(path))

@@ -22,7 +22,7 @@ from edgekd.core.errors import (
 )
 from edgekd.pipeline.resolved import Request, Resolved
 
-SECONDS_TO_END = 5
+SECONDS_TO_END = 2
 
 
 class Workshop:

@@ -27,7 +27,7 @@ class Checkpoints:
 
     def __init__(self, run: Run):
         self.run, self.folder = run, run.unfinished
-        self._written, self._step = time.monotonic(), 0
+        self._written, self._step, self._trouble = time.monotonic(), 0, ""
 
     def due(self, step: int) -> bool:
         """Tell whether the state after `step` steps is to be written."""
@@ -38,7 +38,7 @@ class Checkpoints:
     def write(self, step: int, state: dict[str, Any]) -> bool:
         """Write the state after `step` steps and tell whether that succeeded.
 
-        A disk that is full does not end the training: a notice says that nothing could be kept.
+        A disk that is full does not end the training: one notice says that nothing is kept.
         """
         part = self.folder / PART
         try:
@@ -50,7 +50,9 @@ class Checkpoints:
             self._remove(self.files()[KEPT:])
         except (OSError, SafetensorError) as error:
             self._remove([part])
-            self.run.notice(f"no checkpoint could be written after step {step}: {error}")
+            if str(error) != self._trouble:
+                self.run.notice(f"no checkpoint could be written after step {step}: {error}")
+            self._trouble = str(error)
             return False
         finally:
             self._written, self._step = time.monotonic(), step

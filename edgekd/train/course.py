@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from edgekd.core.protocols import Batch, Run
 from edgekd.core.seeds import sub_seed
-from edgekd.train.chance import chance_of, no_chance_drawn, restore_chance, seed_process
+from edgekd.train.chance import chance_of, no_chance_drawn, seed_process
 from edgekd.train.optim import Train, make_optimizer, make_schedule
+from edgekd.train.packing import pack, unpack
 from edgekd.train.terms import Terms
 
 FORMAT = 1
@@ -140,8 +141,20 @@ class Course:
             "process": chance_of(self.device),
         }
 
-    def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on from a state; KeyError, TypeError, ValueError or RuntimeError if it misfits."""
+    def takes(self, state: Mapping[str, Any]) -> bool:
+        """Go on from a state and tell whether it fits; where it does not, nothing is changed.
+
+        The chance of the process is the caller's to restore, as the last thing before a step.
+        """
+        beginning = unpack(*pack(self.state()))
+        try:
+            self._restore(state)
+        except (KeyError, TypeError, ValueError, RuntimeError):
+            self._restore(beginning)
+            return False
+        return True
+
+    def _restore(self, state: Mapping[str, Any]) -> None:
         parts = self._parts()
         if state["format"] != FORMAT or parts.keys() != state["parts"].keys():
             raise ValueError("other parts are trained")
@@ -150,7 +163,6 @@ class Course:
         self.standing = Standing(**state["standing"])
         self._order = state["order"]
         self.chance.set_state(state["augment"])
-        restore_chance(state["process"])
 
     def _parts(self) -> dict[str, Remembers]:
         """Return every part that keeps state, by name; plain functions keep none."""

@@ -36,13 +36,14 @@ def note(
     step: int, epoch: int, rate: float, batch: Batch, loss: Tensor, terms: Mapping[str, Tensor]
 ) -> Note:
     """Return the note of a step whose loss is known."""
+    ids = batch["ids"]
     sums = {
-        name: column.detach().flatten(1).sum(1, dtype=torch.float32)
+        name: column.detach().reshape(len(ids), -1).sum(1, dtype=torch.float32)
         for name, column in batch.items()
-        if column.is_floating_point() and column.ndim > 1
+        if column.is_floating_point() and column.shape[:1] == ids.shape
     }
     means = {name: value.detach() for name, value in terms.items()}
-    return Note(step, epoch, rate, batch["ids"], loss.detach(), means, sums)
+    return Note(step, epoch, rate, ids, loss.detach(), means, sums)
 
 
 @dataclass
@@ -116,8 +117,12 @@ class Watch:
             "ids": ids,
             "inputs_not_finite": _not_finite(seen),
         }
-        file.write_text(json.dumps(found, indent=1, allow_nan=False) + "\n", "utf-8")
-        return f" Its batch is {_first(ids)}; all of it is in {file}."
+        batch = f" Its batch is {_first(ids)}"
+        try:
+            file.write_text(json.dumps(found, indent=1, allow_nan=False) + "\n", "utf-8")
+        except OSError as error:
+            return f"{batch}; all of it could not be written down: {error}."
+        return f"{batch}; all of it is in {file}."
 
     def _lower(self) -> str:
         rate, clip = self.options.learning_rate, self.options.clip_norm

@@ -11,13 +11,12 @@ from torch import Tensor, nn
 from edgekd.core.errors import RunInterruptedError
 from edgekd.core.protocols import Batch
 from edgekd.ops.named import call_by_name
-from edgekd.train.chance import no_chance_drawn
+from edgekd.train.chance import no_chance_drawn, restore_chance
 from edgekd.train.checkpoint import Checkpoints, packed
 from edgekd.train.course import Course, Lesson
 from edgekd.train.evaluate import evaluate
 from edgekd.train.guard import Watch, note
 from edgekd.train.memory import enough_memory
-from edgekd.train.packing import unpack
 from edgekd.train.taps import tapped
 
 HISTORY = "history.json"
@@ -86,16 +85,12 @@ def _step(course: Course, given: Batch, watch: Watch) -> None:
 
 def _resume(course: Course, checkpoints: Checkpoints) -> None:
     """Go on from the newest checkpoint that is whole and fits, or stay at the beginning."""
-    beginning = packed(course.state())  # tells early, too, of a state that cannot be kept
-    for state in checkpoints.states():
-        spare = unpack(*beginning)
-        try:
-            course.restore(state)
-        except (KeyError, TypeError, ValueError, RuntimeError):
-            course.restore(spare)
-        else:
-            course.lesson.run.progress(course.step, course.lesson.steps, "resumed")
-            return
+    packed(course.state())  # tells early of a state that could not be kept
+    with no_chance_drawn(course.device):
+        state = next((state for state in checkpoints.states() if course.takes(state)), None)
+    if state is not None:
+        course.lesson.run.progress(course.step, course.lesson.steps, "resumed")
+        restore_chance(state["process"])
 
 
 def _keep(course: Course, checkpoints: Checkpoints, watch: Watch) -> None:
@@ -104,7 +99,8 @@ def _keep(course: Course, checkpoints: Checkpoints, watch: Watch) -> None:
     if not asked and not checkpoints.due(step):
         return
     watch.look_at_all()
-    kept = checkpoints.write(step, course.state())
+    with no_chance_drawn(course.device):  # how often it is written must not shape the result
+        kept = checkpoints.write(step, course.state())
     if asked:
         then = "the next run goes on from there" if kept else "its state could not be kept"
         where = f"after step {step} of {course.lesson.steps}"

@@ -7,7 +7,7 @@ import torch
 
 from edgekd.core.errors import StageError
 
-SIGNS = ("not enough memory", "DefaultCPUAllocator", "out of memory")
+SIGNS = ("not enough memory", "DefaultCPUAllocator", "out of memory", "STATUS_ALLOC_FAILED")
 
 
 @contextmanager

@@ -8,7 +8,6 @@ patience; clipping.
 import json
 import random
 import shutil
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,7 +20,6 @@ from edgekd.core.errors import RunInterruptedError
 from edgekd.core.kinds import augment, objective
 from edgekd.core.refs import UseObjective, UseTask
 from edgekd.testing.runs import ExampleRun
-from edgekd.train.checkpoint import Checkpoints
 from edgekd.train.course import Lesson
 from edgekd.train.loop import train, write_history
 from edgekd.train.optim import Train
@@ -108,19 +106,22 @@ def network(width, dropout):
     )  # fmt: skip
 
 
-def lesson(folder, options, *, stop_after=None, every_steps=None, before=None):
-    """Return a lesson that is asked to end after `stop_after` steps of its own."""
-    asked = iter(range(10**6))
+def lesson(folder, options, *, stop_after=None, every_steps=None, width=4, watch=lambda step: None):
+    """Return a lesson that is asked to end after `stop_after` steps of its own.
+
+    `watch` is called after every step with their number.
+    """
+    asked = iter(range(1, 10**6))
     torch.manual_seed(7)
-    teacher, student = network(8, 0.0), network(4, 0.2)
+    teacher, student = network(8, 0.0), network(width, 0.2)
     uses = ("cross_entropy", {"kind": "kd", "temperature": 2.0}, "test_class_weights",
             "test_moving_mean")  # fmt: skip
     augments = ({"kind": "crop", "padding": 1}, "flip", "test_fading_noise")
 
     def stops():
-        if before is not None:
-            before(folder)
-        return stop_after is not None and next(asked) + 1 >= stop_after
+        step = next(asked)
+        watch(step)
+        return stop_after is not None and step >= stop_after
 
     return Lesson(
         ExampleRun(folder, TASK, stops=stops, checkpoint=Checkpoint(every_steps=every_steps)),
@@ -154,17 +155,108 @@ def undisturbed(tmp_path_factory):
     return found
 
 
-def points(seed):
-    return sorted(random.Random(seed).sample(range(1, 3 * STEPS // EPOCHS + 2), POINTS // 2))
+def scramble():
+    """Leave the generators of the process anywhere, as in a new process."""
+    random.seed()
+    np.random.seed()
+    torch.seed()
+
+
+def interrupted(folder, options, step):
+    """Train until the step is over, and be asked to end there."""
+    with pytest.raises(RunInterruptedError, match="the next run goes on from there"):
+        train(lesson(folder, options, stop_after=step))
+    scramble()
+
+
+def random_steps(options, count):
+    """Return moments in the epochs that every training gets to: after a step or a score."""
+    return random.Random(options).sample(range(1, 3 * (STEPS // EPOCHS + 1)), count)
 
 
 @pytest.mark.parametrize("options", OPTIONS)
-@pytest.mark.parametrize("index", range(POINTS // 2))
-def test_asked_to_end_at_a_random_step_it_goes_on_to_the_same_bits(
-    undisturbed, tmp_path, options, index
+def test_asked_to_end_after_a_random_step_it_ends_as_if_it_had_not_been(
+    undisturbed, tmp_path, options, rounds, counted
 ):
-    step = points(options)[index]
+    steps = random_steps(options, rounds(10, 17))
+    for step in steps:
+        interrupted(tmp_path / str(step), options, step)
+        assert end(lesson(tmp_path / str(step), options)) == undisturbed[options], step
+    counted(f"training asked to end, {options}", steps=len(steps), same_bits=len(steps))
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+def test_killed_after_a_random_step_it_ends_as_if_it_had_not_been(
+    undisturbed, tmp_path, options, rounds, counted
+):
+    def watch(step):
+        shutil.copytree(tmp_path / "whole" / "example.unfinished", folder(step))
+
+    def folder(step):
+        return tmp_path / str(step) / "example.unfinished"
+
+    assert (
+        end(lesson(tmp_path / "whole", options, every_steps=3, watch=watch))
+        == (undisturbed[options])
+    )
+    steps = random_steps(options, rounds(10, 17))
+    for step in steps:
+        (folder(step) / "checkpoint.part").write_bytes(b"half of one")
+        scramble()
+        taught = lesson(tmp_path / str(step), options)
+        assert end(taught) == undisturbed[options], step
+        assert taught.run.notices == []
+    counted(f"training killed, {options}", steps=len(steps), same_bits=len(steps))
+
+
+def test_a_training_that_is_interrupted_at_every_turn_ends_as_if_it_had_not_been(
+    undisturbed, tmp_path
+):
+    for steps in (4, 1, 2, 5):
+        interrupted(tmp_path, "sgd", steps)
+    taught = lesson(tmp_path, "sgd")
+    assert end(taught) == undisturbed["sgd"]
+    (resumed,) = [done for done, _, what in taught.run.told if what == "resumed"]
+    assert resumed >= 10
+
+
+def truncate(file):
+    file.write_bytes(file.read_bytes()[:-100])
+
+
+def flip_a_bit(file):
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+
+
+def empty(file):
+    file.write_bytes(b"")
+
+
+@pytest.mark.parametrize("damage", [truncate, flip_a_bit, empty])
+@pytest.mark.parametrize("damaged", [1, 2])
+def test_a_damaged_checkpoint_is_told_and_the_one_before_is_used(
+    undisturbed, tmp_path, damage, damaged
+):
     with pytest.raises(RunInterruptedError):
-        train(lesson(tmp_path, options, stop_after=step))
-    random.seed(), np.random.seed(), torch.seed()
-    assert end(lesson(tmp_path, options)) == undisturbed[options]
+        train(lesson(tmp_path, "adamw", stop_after=9, every_steps=3))
+    files = sorted((tmp_path / "example.unfinished").glob("step-*"), reverse=True)
+    assert len(files) == 2
+    for file in files[:damaged]:
+        damage(file)
+    scramble()
+    taught = lesson(tmp_path, "adamw")
+    assert end(taught) == undisturbed["adamw"]
+    assert len(taught.run.notices) == damaged
+    rest = "training begins anew" if damaged == 2 else "the one before is used"
+    assert rest in taught.run.notices[-1]
+    assert any(what == "resumed" for _, _, what in taught.run.told) == (damaged == 1)
+
+
+def test_a_checkpoint_of_another_training_is_told_and_leaves_no_trace(tmp_path):
+    interrupted(tmp_path / "a", "sgd", 6)
+    taught = lesson(tmp_path / "a", "sgd", width=6)
+    assert end(taught) == end(lesson(tmp_path / "b", "sgd", width=6))
+    (notice,) = taught.run.notices
+    assert "does not fit this training: training begins anew" in notice

@@ -1,10 +1,13 @@
 """Plans as people and programs read them."""
 
 import json
+from collections.abc import Mapping
+from typing import Any
 
 import typer
 
 from edgekd.pipeline.plan import Plan, explain
+from edgekd.pipeline.room import readable
 
 
 def print_plan(plan: Plan) -> None:
@@ -14,9 +17,18 @@ def print_plan(plan: Plan) -> None:
         typer.echo(f"  loads code from {path}")
     for step in plan.steps:
         why = step.key[:16] if step.action == "keep" else "; ".join(step.reasons)
-        typer.echo(f"  {step.stage.name:<{width}}  {step.action:<4}  {why}")
+        needs = typer.style(_needs(step.stage.needs), dim=True) if step.action == "run" else ""
+        typer.echo(f"  {step.stage.name:<{width}}  {step.action:<4}  {why}{needs}")
     count = len(plan.to_run)
     typer.echo(f"{count} of {len(plan.steps)} stages would run." if count else "Nothing to do.")
+
+
+def _needs(needs: Mapping[str, Any] | None) -> str:
+    """Return what a stage is estimated to need, as the end of its line."""
+    if needs is None:
+        return ""
+    memory, disk = readable(needs["memory_bytes"]), readable(needs["disk_bytes"])
+    return f"  (needs ~{memory} memory, {disk} disk)"
 
 
 def plan_as_json(plan: Plan) -> str:
@@ -29,6 +41,7 @@ def plan_as_json(plan: Plan) -> str:
             "reasons": list(step.reasons),
             "key": step.key,
             "inputs": list(step.stage.inputs),
+            "needs": step.stage.needs,
         }
         for step in plan.steps
     ]

@@ -23,7 +23,5 @@ class Needs:
     """What it writes: its result, and what it keeps meanwhile to survive an interruption."""
     device_bytes: int = 0
     """The part of `memory_bytes` that lies in the memory of a GPU where one computes."""
-    temporary_bytes: int = 0
-    """What it writes into the system's folder for temporary files."""
     lower: Sequence[str] = ()
     """Options that make it need less, the most effective first: `train.batch_size`."""

@@ -230,46 +230,36 @@ class UseObjective(Use):
     """Where a feature term takes its features."""
 
 
-def refs_of(
-    value: object, path: tuple[str | int, ...] = ()
-) -> Iterator[tuple[tuple[str | int, ...], Ref]]:
+def refs_of(value: object) -> Iterator[tuple[tuple[str | int, ...], Ref]]:
     """Yield every `Ref` inside a config with its path in the file."""
-    if isinstance(value, Ref):
-        yield path, value
-    elif isinstance(value, BaseModel):
+    return ((path, item) for path, item in placed(value) if isinstance(item, Ref))
+
+
+def placed(
+    value: object, path: tuple[str | int, ...] = ()
+) -> Iterator[tuple[tuple[str | int, ...], object]]:
+    """Yield a config and everything inside it with its path in the file, outermost first."""
+    yield path, value
+    if isinstance(value, BaseModel):
         for name in type(value).model_fields:
             inner = path if isinstance(value, Use) and name == "options" else (*path, name)
-            yield from refs_of(getattr(value, name), inner)
+            yield from placed(getattr(value, name), inner)
     elif isinstance(value, Mapping):
         for key, item in value.items():
-            yield from refs_of(item, (*path, key))
+            yield from placed(item, (*path, key))
     elif isinstance(value, tuple):
         for index, item in enumerate(value):
-            yield from refs_of(item, (*path, index))
+            yield from placed(item, (*path, index))
 
 
 def uses_of(value: object) -> Iterator[Use]:
     """Yield every plug-in that a config names, outermost first."""
-    return (item for item in _walk(value) if isinstance(item, Use))
+    return (item for _, item in placed(value) if isinstance(item, Use))
 
 
 def paths_of(value: object) -> Iterator[LocalPath]:
     """Yield every file and folder of the user that a config names."""
-    return (item for item in _walk(value) if isinstance(item, LocalPath))
-
-
-def _walk(value: object) -> Iterator[object]:
-    """Yield a config and everything inside it, outermost first."""
-    yield value
-    if isinstance(value, BaseModel):
-        for name in type(value).model_fields:
-            yield from _walk(getattr(value, name))
-    elif isinstance(value, Mapping):
-        for item in value.values():
-            yield from _walk(item)
-    elif isinstance(value, tuple):
-        for item in value:
-            yield from _walk(item)
+    return (item for _, item in placed(value) if isinstance(item, LocalPath))
 
 
 def as_written(value: Any) -> Any:

@@ -152,4 +152,5 @@ class Execution:
             "ancestors": {name: folder for name, folder in folders.items() if name in above},
             "origin": asdict(self.origin),
             "targets": stage.targets,
+            "needs": stage.needs,
         }

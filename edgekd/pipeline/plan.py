@@ -109,7 +109,8 @@ class Planner:
                 name: getattr(resolved, name) for name in ("device", "precision", "threads")
             }
         if stage.reads_data:
-            identity["task"] = _without_paths(resolved.task, stage.paths)
+            task = {k: v for k, v in resolved.task.items() if k not in resolved.task_judges}
+            identity["task"] = _without_paths(task, stage.paths)
         if stage.makes == "report":  # it shows the request that it answers
             request = resolved.request
             identity["request"] = {

@@ -5,8 +5,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from edgekd.core.errors import Problem
+from edgekd.core.needs import Needs
 from edgekd.core.protocols import Task
-from edgekd.core.refs import Ref, UseModel, UseRuntime, UseStage, UseTransform
+from edgekd.core.refs import (
+    Ref,
+    UseAugment,
+    UseModel,
+    UseRuntime,
+    UseStage,
+    UseTransform,
+    placed,
+)
 from edgekd.pipeline.document import Document, Steps
 from edgekd.pipeline.graph import IMPLIED_RUNTIME
 
@@ -45,27 +54,45 @@ class StagePreview:
         use = self._option(ref, "transform")
         return use if isinstance(use, UseTransform) else None
 
+    def needs(self, use: UseStage) -> Needs | None:
+        """Return what a stage is estimated to need; None where it cannot tell."""
+        estimate = use.plugin.traits.get("estimate")
+        found: Needs | None = estimate(use.options, self) if estimate else None
+        return found
+
     def _option(self, ref: Ref, name: str) -> object:
         stage = self.stages.get(ref.stage)
         return getattr(stage.options, name, None) if stage else None
 
 
-def check_stages(
-    stages: Mapping[str, UseStage],
-    task: Task,
-    targets: Mapping[str, Mapping[str, Any]],
-    document: Document,
-) -> Iterator[Problem]:
+def check_stages(preview: StagePreview, document: Document) -> Iterator[Problem]:
     """Yield every problem that a stage's own check finds, at its place in the file."""
-    preview = StagePreview(stages, task, targets)
-    for name, use in stages.items():
+    for name, use in preview.stages.items():
         check = use.plugin.traits.get("check")
-        for problem in check(use.options, preview) if check else ():
+        own = check(use.options, preview) if check else ()
+        for problem in (*own, *_check_augments(use, preview.task)):
             path = ".".join(part for part in ("stages", name, problem.path) if part)
             place = document.place(_steps(path))
             yield Problem(path, problem.message, problem.next_step, place)
 
 
+def _check_augments(use: UseStage, task: Task) -> Iterator[Problem]:
+    """Yield what an augmentation can tell of the task before it meets a batch."""
+    for path, augment in placed(use.options):
+        if not isinstance(augment, UseAugment):
+            continue
+        check = augment.plugin.traits.get("check")
+        for problem in check(augment.options, task) if check else ():
+            here = ".".join(part for part in (_written(path), problem.path) if part)
+            yield Problem(here, problem.message, problem.next_step)
+
+
 def _steps(path: str) -> Steps:
     flat = path.replace("[", ".").replace("]", "")
     return tuple(int(part) if part.isdigit() else part for part in flat.split("."))
+
+
+def _written(path: Steps) -> str:
+    """Return a path as `_steps` reads it."""
+    text = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
+    return text.removeprefix(".")

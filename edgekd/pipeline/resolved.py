@@ -42,6 +42,8 @@ class ResolvedStage:
     paths: Sequence[str]
     """Options that are paths: what lies there counts, not where."""
     targets: Mapping[str, Mapping[str, Any]]
+    needs: Mapping[str, Any] | None = None
+    """What it is estimated to need of the machine, `core.needs.Needs`; None where unknown."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,8 @@ class Resolved:
     plugins: Sequence[str]
     """Modules to import first, as the file names them."""
     task: Mapping[str, Any]
+    task_judges: Sequence[str]
+    """Options of the task that judge the data and do not shape a result."""
     checkpoint: Mapping[str, Any]
     """How often a stage that trains writes down its state; no result depends on it."""
     stages: Sequence[ResolvedStage]

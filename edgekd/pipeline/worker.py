@@ -31,9 +31,11 @@ from edgekd.core.trouble import named_trouble
 from edgekd.pipeline.graph import implied_export
 from edgekd.pipeline.resolve import resolve
 from edgekd.pipeline.resolved import Request
+from edgekd.pipeline.room import check_room
 
 SECONDS_BETWEEN_PROGRESS = 0.1
 PR_SET_PDEATHSIG = 1
+INTERRUPTED = RunInterruptedError.exit_code
 
 
 @dataclass
@@ -42,15 +44,15 @@ class Stopping:
 
     parent: int
     asked: bool = False
-    at_once: bool = False
-    """Whether a stage runs that does not ask by itself, so that it is interrupted."""
+    patient: bool = False
+    """Whether a stage runs that asks by itself and ends after its step; all else is interrupted."""
 
     def __call__(self, _number: int, _frame: FrameType | None) -> None:
         """Note the wish; leave at once where it is repeated or where the parent is gone."""
         if self.asked or os.getppid() != self.parent:
-            raise SystemExit(130)
+            raise SystemExit(INTERRUPTED)
         self.asked = True
-        if self.at_once:
+        if not self.patient:
             raise KeyboardInterrupt
 
 
@@ -76,10 +78,13 @@ class StageRun:
 
     @cached_property
     def task(self) -> Task:
-        """The task, with its data read once per worker."""
+        """The task, with its data read and audited once per worker."""
         key = self.use_task.model_dump_json()
         if key not in self._tasks:
-            self._tasks[key] = self.use_task.build()
+            built: Task = self.use_task.build()
+            for message in getattr(built, "audit", list)():
+                self.notice(message)
+            self._tasks[key] = built
         return self._tasks[key]
 
     def input(self, ref: Ref) -> Path:
@@ -107,7 +112,14 @@ class StageRun:
 
 
 def main() -> None:
-    """Serve requests from standard input until it ends."""
+    """Serve requests until there are no more, or until a signal comes between two of them."""
+    try:
+        _serve()
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+
+
+def _serve() -> None:
     stopping = Stopping(os.getppid())
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stopping)
@@ -118,6 +130,7 @@ def main() -> None:
     loaded: set[tuple[str, str]] = set()
     for line in sys.stdin:
         request = json.loads(line)
+        stopping.patient = False
         try:
             with named_trouble():
                 answer = _answer(request, channel, tasks, loaded, stopping)
@@ -179,19 +192,18 @@ def _answer(
         channel=channel,
         _tasks=tasks,
     )
-    from edgekd.train.device import use_threads
+    from edgekd.train.device import free_bytes, use_threads
 
     use_threads(request["threads"])
+    notice = check_room(request["needs"], run.out, free_bytes(run.device))
+    if notice:
+        run.notice(notice)
     plugin = kinds.stage.get(request["kind"])
     started, started_cpu = time.monotonic(), _cpu_seconds()
     options = plugin.config.model_validate(as_read(request["options"]))
-    stopping.at_once = not plugin.traits.get("stops", False)
-    try:
-        if stopping.asked:
-            raise KeyboardInterrupt
-        facts: Facts = plugin.build(options)(run)
-    finally:
-        stopping.at_once = False
+    stopping.patient = plugin.traits.get("stops", False)
+    facts: Facts = plugin.build(options)(run)
+    stopping.patient = False
     return {
         "facts": plain(facts),
         "seconds": time.monotonic() - started,

@@ -20,3 +20,11 @@ def precision(device: str) -> str:
     """Return what numbers a device multiplies in: a GPU rounds those of convolutions by default."""
     rounded = device == "cuda" and torch.backends.cudnn.allow_tf32
     return "tf32" if rounded else "float32"
+
+
+def free_bytes(device: str) -> int | None:
+    """Return the memory of a GPU that this process has or can have; None on a processor."""
+    if device != "cuda":
+        return None
+    free: int = torch.cuda.mem_get_info()[0]
+    return free + torch.cuda.memory_reserved()

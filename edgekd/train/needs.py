@@ -102,8 +102,7 @@ def compression_needs(
 def measurement_needs(models: Sequence[nn.Module | None], task: Task, split: Split) -> Needs | None:
     """Return what measuring programs takes: their answers here, and a process that runs them.
 
-    The examples are written where temporary files go, as floats. A model that is not known counts
-    nothing.
+    The examples lie on the disk meanwhile, as floats. A model that is not known counts nothing.
     """
     signature, examples = task.signature(), count(task, split)
     answers = examples * FOUR_BYTES
@@ -116,8 +115,9 @@ def measurement_needs(models: Sequence[nn.Module | None], task: Task, split: Spl
         + data_bytes(task)
         + 2 * len(models) * answers
         + 2 * weights,
-        disk_bytes=len(models) * SAMPLES_BYTES + DESCRIPTION_BYTES,
-        temporary_bytes=example_bytes(signature, examples) + len(models) * answers,
+        disk_bytes=example_bytes(signature, examples)
+        + len(models) * (answers + SAMPLES_BYTES)
+        + DESCRIPTION_BYTES,
         lower=("the size of the test split",),
     )
 

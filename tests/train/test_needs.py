@@ -111,10 +111,10 @@ def test_a_model_that_cannot_be_followed_is_not_guessed_at():
     assert compression_needs(Odd(), TASK, copies=1, examples=8, lower=LOWER) is None
 
 
-def test_measuring_writes_the_examples_where_temporary_files_go():
+def test_measuring_writes_down_the_examples():
     test = TASK.size("test")
     found = measurement_needs([None, unbuilt(SMALL, Preview())], TASK, "test")
-    assert found.temporary_bytes >= example_bytes(TASK.signature(), test)
+    assert found.disk_bytes >= example_bytes(TASK.signature(), test)
     assert found.memory_bytes > BASE + EXPORTERS_BYTES
 
 

@@ -1,5 +1,6 @@
 """Shift pictures by a few pixels: pad them on all sides and cut the old size out at random."""
 
+from collections.abc import Iterator
 from typing import Literal
 
 import torch
@@ -7,9 +8,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from edgekd.core.config import Config, PositiveCount
-from edgekd.core.errors import StageError
+from edgekd.core.errors import Problem, StageError
 from edgekd.core.kinds import augment
-from edgekd.core.protocols import Batch
+from edgekd.core.protocols import Batch, Task
 
 MODES = {"edge": "replicate", "reflect": "reflect", "zero": "constant"}
 
@@ -23,7 +24,19 @@ class Crop(Config):
     """Repeat the border, mirror the picture, or 0: the mean colour of normalised pictures."""
 
 
-@augment(config=Crop)
+def check(config: Crop, task: Task) -> Iterator[Problem]:
+    """Yield that the pictures are too small for the shift."""
+    for port in task.signature().inputs:
+        if port.name == "image" and config.padding >= min(map(int, port.shape[2:])):
+            height, width = port.shape[2:]
+            yield Problem(
+                "padding",
+                f"{config.padding} pixels are added, but the pictures have {height}x{width}.",
+                "Set it to less than their smaller side.",
+            )
+
+
+@augment(config=Crop, check=check)
 def crop(config: Crop, batch: Batch, rng: torch.Generator) -> Batch:
     """Return the batch with each `image` [n, channels, height, width] shifted on its own."""
     image = batch["image"]

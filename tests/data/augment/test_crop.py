@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgekd.core.errors import StageError
-from edgekd.data.augment.crop import Crop, crop
+from edgekd.core.refs import UseTask
+from edgekd.data.augment.crop import Crop, check, crop
 
 NUMPY_MODES = {"edge": "edge", "reflect": "reflect", "zero": "constant"}
 
@@ -52,3 +53,11 @@ def test_a_seed_repeats_and_other_columns_are_left_alone():
 def test_more_padding_than_picture_is_refused():
     with pytest.raises(StageError, match=r"crop pads by 5 pixels.*5x7"):
         crop(Crop(padding=5), batch(), seeded())
+
+
+def test_pictures_that_are_too_small_are_told_before_anything_runs():
+    task = UseTask.model_validate({"kind": "image_classification", "data": "digits"}).build()
+    assert not list(check(Crop(padding=7), task))
+    (problem,) = check(Crop(padding=8), task)
+    assert problem.path == "padding"
+    assert problem.message == "8 pixels are added, but the pictures have 8x8."

@@ -116,7 +116,7 @@ class Workshop:
         """Return the error of a worker that ended without an answer."""
         status = process.wait()
         self.close()
-        if self.stopping:
+        if self.stopping or status == RunInterruptedError.exit_code:
             return RunInterruptedError("Interrupted.")
         return StageError(
             f"the worker process ended with status {status}.",

@@ -20,6 +20,7 @@ def test_a_run_that_is_killed_ends_with_the_bytes_of_one_that_is_not(
     chance, kills = random.Random(3), rounds(6, 200)
     status, events, errors = run(file, tmp_path / "undisturbed", *often)
     assert status in (0, 1), errors  # 1 where a busy machine misses a gate of the quickstart
+    assert events[-1]["event"] == "run_done", errors
     whole = artifacts(tmp_path / "undisturbed")
     took = {e["stage"]: e["seconds"] for e in events if e["event"] == "stage_done"}
     hit, chains, resumed = Counter(dict.fromkeys(took, 0)), 0, 0
@@ -32,9 +33,7 @@ def test_a_run_that_is_killed_ends_with_the_bytes_of_one_that_is_not(
             running = start(file, folder, *often)
             if hit.total() < kills and left:
                 aim = min(left, key=lambda stage: hit[stage])
-                running.until(
-                    lambda e, aim=aim: e["event"] == "stage_started" and e["stage"] == aim
-                )
+                running.until(lambda e, aim=aim: begins(e, aim))
                 time.sleep(chance.uniform(0, took[aim]))
                 running.kill(tree=chance.random() < 0.5)
             status, errors = running.end() if running.process.returncode is None else (None, "")
@@ -49,9 +48,13 @@ def test_a_run_that_is_killed_ends_with_the_bytes_of_one_that_is_not(
             hit[begun["stage"] if begun else "before any stage"] += 1
         assert artifacts(folder) == whole
         assert not list((folder / "store" / "tmp").iterdir())
-    every = {stage: count for stage, count in sorted(hit.items())}
+    every = dict(sorted(hit.items()))
     assert all(hit[stage] for stage in took) or not full, every
     counted("SIGKILL", kills=hit.total(), finished_runs=chains, went_on=resumed, by_stage=every)
+
+
+def begins(event, stage):
+    return event["event"] == "stage_started" and event["stage"] == stage
 
 
 def goes_on(events, reached):

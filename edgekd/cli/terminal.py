@@ -28,6 +28,7 @@ from edgekd.pipeline.events import (
 )
 
 SECONDS_BETWEEN_LINES = 10
+FAILED = "failed"
 VERDICT_COLOURS = {"pass": "green", "fail": "red", "inconclusive": "yellow"}
 
 
@@ -172,8 +173,7 @@ class _Lines:
 def gate_lines(gates: Sequence[Mapping[str, Any]]) -> Iterator[Text]:
     """Yield the contract as aligned lines, one per gate, program and target."""
     rows = [
-        (row["name"], row["program"], row["target"], row["limit"], shown(row["measured"]))
-        for row in gates
+        (row["name"], row["program"], row["target"], row["limit"], _measured(row)) for row in gates
     ]
     head = ("contract", "program", "target", "limit", "measured")
     widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
@@ -185,6 +185,16 @@ def gate_lines(gates: Sequence[Mapping[str, Any]]) -> Iterator[Text]:
         cells = "  ".join(f"{c:<{w}}" for c, w in zip(row, widths, strict=True))
         yield Text.assemble(cells, "  ", (gate["verdict"], VERDICT_COLOURS[gate["verdict"]]))
 
+    failed = (gate for gate in gates if _measured(gate) == FAILED)
+    for line in dict.fromkeys(f"{g['program']} on {g['target']}: {g['reason']}" for g in failed):
+        yield Text(f"  {line}", style="red")
+
+
+def _measured(gate: Mapping[str, Any]) -> str:
+    """Return what a gate was judged by; without a number it fails where the program did."""
+    text = shown(gate["measured"])
+    return text or (FAILED if gate["verdict"] == "fail" else "")
+
 
 def shown(value: Any) -> str:
     """Return a fact as people read it."""
@@ -194,6 +204,8 @@ def shown(value: Any) -> str:
 
 
 def _sentence(event: RunDone, unproven: int) -> str:
+    if event.exit_code != 0 and not unproven:
+        return "All gates kept, but a program could not be measured."
     if event.exit_code != 0:
         return f"{unproven} of {len(event.gates)} gates not kept."
     allowed = f" {unproven} of {len(event.gates)} inconclusive, which the file allows."

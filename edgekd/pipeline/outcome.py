@@ -22,7 +22,7 @@ class RunResult:
     """What a run came to."""
 
     exit_code: int
-    """0 where every gate is kept, else 1."""
+    """0 where every gate is kept and nothing failed to be measured, else 1."""
     folder: Path
     """Where the report and the artifacts are."""
     report: Path | None
@@ -51,7 +51,10 @@ def leave(
 ) -> RunResult:
     """Leave programs and reports in the run's folder, with a record of the run."""
     gates = [row for m in manifests.values() for row in m.facts.get("gates", ())]
-    failed = sum(int(m.facts.get("gates_failed", 0)) for m in manifests.values())
+    failed = sum(
+        int(m.facts.get("gates_failed", 0)) + len(m.facts.get("failures", ()))
+        for m in manifests.values()
+    )
     record = Record(
         name=plan.resolved.name,
         file=plan.resolved.request.file,

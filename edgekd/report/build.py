@@ -6,7 +6,7 @@ from edgekd.core.results import MeasuredProgram, MeasuredTarget, Measurement
 from edgekd.report.changes import Change, changes
 from edgekd.report.evidence import Evidence, History, Validation
 from edgekd.report.lineage import Lineage, lineage
-from edgekd.report.provenance import kept, provenance
+from edgekd.report.provenance import earlier, kept, provenance
 from edgekd.report.quantized import quantized
 from edgekd.report.schema import (
     Check,
@@ -106,6 +106,7 @@ def _row(
         quantities=measurement.quantities,
         valid=measurement.valid,
         notes=measurement.notes,
+        failure=measurement.failure,
         change=change.words if change else "",
         gained=change is None or change.gained,
         timing=timing(measurement, validation.samples.get(measurement.samples, [])),
@@ -117,8 +118,11 @@ def _row(
 def _machine(evidence: Evidence, validation: Validation, target: MeasuredTarget) -> Machine:
     host = dict(validation.manifest.host)
     marks = ["emulated"] if target.emulated else []
-    if kept(validation.manifest, evidence.origin.started_at):
+    started = evidence.origin.started_at
+    if kept(validation.manifest, started):
         marks.append("kept from an earlier run")
+    elif earlier(target.sittings, started):
+        marks.append("partly measured in an earlier run")
     if any(host.get(name, here) != here for name, here in evidence.host.items()):
         marks.append("taken from another machine")
     return Machine(
@@ -127,6 +131,7 @@ def _machine(evidence: Evidence, validation: Validation, target: MeasuredTarget)
         emulated=target.emulated,
         facts=target.machine,
         measured_at=target.measured_at,
+        sittings=target.sittings,
         measured_by=host,
         marks=marks,
     )

@@ -21,7 +21,7 @@ class Change:
 def changes(found: Measurements, before: Mapping[str, str]) -> dict[tuple[str, str], Change]:
     """Return, by program and target, what changed; `before` names what each is compared with."""
     said = {}
-    by_place = {(m.program, m.target): m.quantities for m in found.measurements}
+    by_place = {(m.program, m.target): m.quantities for m in found.measurements if not m.failure}
     for program, old_one in _pairs(found, before):
         for target in found.targets:
             new, old = (by_place.get((p.name, target.name)) for p in (program, old_one))

@@ -21,7 +21,7 @@ def quantized(
 ) -> Iterator[Quantized]:
     """Yield a comparison per quantized candidate and target; without numbers where not measured."""
     found = validation.measurements
-    at = {(m.program, m.target): m for m in found.measurements}
+    at = {(m.program, m.target): m for m in found.measurements if not m.failure}
     for program in found.programs:
         for target in found.targets:
             if program.name in parents and (program.name, target.name) in at:

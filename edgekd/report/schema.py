@@ -52,6 +52,8 @@ class Machine(Document):
     """CPU, memory, OS, runtime versions, as read on the device."""
     measured_at: str
     """ISO 8601, UTC."""
+    sittings: list[str] = []
+    """When each run began that measured here: several where earlier measurements were kept."""
     measured_by: dict[str, str]
     """The host that drove the measurement."""
     marks: list[str]
@@ -118,6 +120,8 @@ class Row(Document):
     quantities: dict[str, Quantity]
     valid: bool
     notes: list[str]
+    failure: str = ""
+    """Why the program could not be measured here, and what its process wrote last."""
     change: str
     """What became better or worse against the step before; empty where there is none."""
     gained: bool

@@ -28,6 +28,7 @@ def summarise(
     verdict, words = verdict_of(
         [gate for one, _ in found for gate in one.gates],
         [gate for one, allows in found if allows for gate in one.gates],
+        sum(len(one.failures()) for one, _ in found),
     )
     for one, _ in found:
         if chosen := choose(one):
@@ -50,8 +51,20 @@ def summarise(
     )
 
 
-def verdict_of(gates: Sequence[Gate], lenient: Sequence[Gate] = ()) -> tuple[Outcome, str]:
-    """Return the contract's verdict and how to say it; `lenient` gates may be inconclusive."""
+def verdict_of(
+    gates: Sequence[Gate], lenient: Sequence[Gate] = (), failures: int = 0
+) -> tuple[Outcome, str]:
+    """Return the contract's verdict and how to say it; `lenient` gates may be inconclusive.
+
+    A program that could not be measured, though no gate is about it, keeps no contract either.
+    """
+    verdict, words = _of_gates(gates, lenient)
+    if not failures:
+        return verdict, words
+    return "fail", f"{words}; {plural(failures, 'measurement')} failed"
+
+
+def _of_gates(gates: Sequence[Gate], lenient: Sequence[Gate]) -> tuple[Outcome, str]:
     count = Counter(gate.verdict for gate in gates)
     allowed = Counter(gate.verdict for gate in lenient)["inconclusive"]
     whole = plural(len(gates), "gate")
@@ -92,6 +105,7 @@ def choose(found: Measurements) -> tuple[MeasuredProgram, MeasuredTarget] | None
 def sentence(found: Measurements, program: MeasuredProgram, target: MeasuredTarget) -> str:
     """Return what the program is, what it costs on the target, and what was lost."""
     measured = _quantities(found, program.name, target.name)
+    failed = [m for m in found.failures() if (m.program, m.target) == (program.name, target.name)]
     name = next((n for n in _latencies(found.gates) if n in measured), None)
     if target.emulated:  # an emulator's latency supports no claim
         name = None
@@ -99,6 +113,7 @@ def sentence(found: Measurements, program: MeasuredProgram, target: MeasuredTarg
     costs.append(f"needs {size_of(program)} of storage")
     made = f"{program.name} ({program.precision}, {program.runtime}) {listed(costs)}."
     said = list(_comparisons(measured, target.emulated))
+    made += "".join(f" It could not be measured on {m.target}: it {m.happened}." for m in failed)
     return made + (f" Against {found.reference}: {'; '.join(said)}." if said else "")
 
 

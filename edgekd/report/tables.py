@@ -51,10 +51,17 @@ def number_cell(quantities: Mapping[str, Quantity], name: str, mark: str = "") -
     return Cell(cell.text.replace(f" {unit}", "", 1) if unit else cell.text, None, cell.mark)
 
 
-def program_cell(check: Check, program: str) -> Cell:
-    """Return a program's name, with a mark where it is no step on the way."""
+def program_cell(check: Check, program: str, target: str) -> Cell:
+    """Return a program's name, with a mark where it is no step on the way, or failed."""
     control = any(step.control for step in check.steps if step.program == program)
-    return Cell(program, None, "control" if control else "")
+    row = row_at(check, program, target)
+    failed = "failed" if row and row.failure else ""
+    return Cell(program, None, "; ".join(filter(None, ("control" if control else "", failed))))
+
+
+def happened(row: Row) -> str:
+    """Return in a few words why a program could not be measured; empty where it could."""
+    return row.failure.partition("\n")[0]
 
 
 def spread_cell(spread: Spread, *, factor: float = 1.0, mark: str = "") -> Cell:

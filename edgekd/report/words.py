@@ -76,3 +76,9 @@ def listed(words: list[str]) -> str:
 def plural(count: int, one: str) -> str:
     """Return `1 gate` or `3 gates`."""
     return f"{count} {one}" if count == 1 else f"{count} {one}s"
+
+
+def sentence_of(failure: str) -> str:
+    """Return a failure on one line: what happened, then what was written last."""
+    happened, _, rest = failure.partition("\n")
+    return ": ".join(filter(None, (happened, " ".join(rest.split())))) + "."

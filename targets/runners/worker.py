@@ -135,7 +135,11 @@ def serve():
     worker = Worker(first["job"], first["program"])
     for line in sys.stdin:
         request = json.loads(line)
-        answer = getattr(worker, request.pop("do"))(**request)
+        try:
+            answer = getattr(worker, request.pop("do"))(**request)
+        except Exception as error:  # the exceptions of runtimes share no other ancestor
+            print(f"{type(error).__name__}: {error}", file=sys.stderr)
+            sys.exit(1)
         print(json.dumps(answer), file=answers, flush=True)
 
 

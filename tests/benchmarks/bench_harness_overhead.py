@@ -74,7 +74,8 @@ def compare(width: int, layers: int) -> list[float]:
         target = Target.model_validate(
             {"description": "here", "transport": "local", "runtimes": ("onnxruntime",)}
         )
-        session = Session(target, [Job("n", program, "onnxruntime", Signature(*ports))])
+        job = Job("n", program, "onnxruntime", Signature(*ports))
+        session = Session(target, [job], Journal(folder / "journal"))
         settings = settle(Bench(), Bench(mode="quick", min_s=SECONDS, warmup_s=SECONDS))
         taken = []
         for restart in range(RESTARTS):

@@ -63,7 +63,7 @@ def trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> OnTarget:
     (tmp_path / "p.onnx").write_bytes(b"x" * 10)
     program = Program("p.onnx", "onnxruntime", "fp32", SIGNATURE, {}, "m", "d", 1, {})
     roles = {"teacher": "reference", "open": "candidate", "closed": "candidate"}
-    made = OnTarget(
+    return OnTarget(
         "cpu",
         Target.model_validate(
             {"description": "here", "transport": "local", "runtimes": ("onnxruntime",)}
@@ -74,7 +74,6 @@ def trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> OnTarget:
         limits={"latency_p50_ms": read_limit("<= 1.5"), "accuracy": read_limit(">= 0.99")},
         journal=Journal(tmp_path / "journal"),
     )
-    return made
 
 
 def measure(trial: OnTarget) -> None:

@@ -1,7 +1,7 @@
 """The contract: every gate, judged."""
 
 from edgekd.core.results import Gate, Verdict
-from edgekd.report.schema import Check
+from edgekd.report.schema import Check, Row
 from edgekd.report.tables import (
     Cell,
     Table,
@@ -9,7 +9,7 @@ from edgekd.report.tables import (
     marks_of,
     row_of,
 )
-from edgekd.report.words import label, limit_text, listed
+from edgekd.report.words import label, limit_text, listed, sentence_of
 
 
 def gates_table(check: Check) -> Table:
@@ -30,13 +30,18 @@ def gates_table(check: Check) -> Table:
 
 
 def open_gates(check: Check) -> list[Cell]:
-    """Return why gates are not kept, failed ones first, those of one reason together."""
+    """Return what failed, then why gates are not kept, those of one reason together.
+
+    A gate without a number for which a failed program is the reason is told by that alone.
+    """
     reasons: dict[tuple[Verdict, str, str], list[str]] = {}
+    failed = {(row.program, row.target) for row in check.rows if row.failure}
     for gate in sorted(check.gates, key=lambda gate: gate.verdict != "fail"):
-        if gate.verdict != "pass":
+        told = gate.measured is None and (gate.program, gate.target) in failed
+        if gate.verdict != "pass" and not told:
             place = reasons.setdefault((gate.verdict, gate.name, gate.reason), [])
             place.append(f"{gate.program} on {gate.target}")
-    return [
+    return [*map(_failed, filter(lambda row: row.failure, check.rows))] + [
         Cell(
             f"{label(name)} of {listed(places)}{f': {reason}' if reason else ''}",
             verdict,
@@ -44,6 +49,10 @@ def open_gates(check: Check) -> list[Cell]:
         )
         for (verdict, name, reason), places in reasons.items()
     ]
+
+
+def _failed(row: Row) -> Cell:
+    return Cell(f"{row.program} on {row.target} {sentence_of(row.failure)}", "fail")
 
 
 def _against(name: str, reference: str) -> str:

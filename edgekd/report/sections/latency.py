@@ -8,6 +8,7 @@ from edgekd.report.sections.parts import Figure, Part, Section, moment, titled
 from edgekd.report.tables import (
     Cell,
     Table,
+    happened,
     machine_of,
     marks_of,
     number_cell,
@@ -33,6 +34,11 @@ def _parts(report: Report) -> Iterator[Part]:
             part.tables.append(latency_table(check, machine.name))
         else:
             part.lines.append("No latency was measured here.")
+        part.lines.extend(
+            f"{row.program} could not be measured: it {happened(row)}."
+            for row in check.rows
+            if row.target == machine.name and row.failure
+        )
         if any(row.timing.start for row in timed):
             part.tables.append(start_table(check, machine.name))
         yield part
@@ -55,6 +61,9 @@ def _figure(check: Check, machine: Machine) -> Figure:
 def _when(machine: Machine) -> str:
     """Return when and where the latencies were taken, and what must be known of them."""
     said = f"Measured {moment(machine.measured_at)} on {machine.name}."
+    if len(machine.sittings) > 1:
+        began = listed([moment(time) for time in machine.sittings])
+        said += f" The samples were taken in {len(machine.sittings)} sittings, begun {began}."
     if machine.emulated:
         said += " It is emulated: that proves packaging and numerics, and no latency."
     others = [mark for mark in machine.marks if mark != "emulated"]
@@ -67,7 +76,7 @@ def latency_table(check: Check, target: str) -> Table:
     mark = marks_of(machine_of(check, target))
     rows = [
         row_of(
-            program_cell(check, row.program),
+            program_cell(check, row.program, target),
             *(
                 number_cell(row.quantities, name, "; ".join(filter(None, (mark, _invalid(row)))))
                 for name in names
@@ -84,7 +93,7 @@ def distribution_table(check: Check, target: str) -> Table:
     """Return the latencies that given shares of the runs did not exceed."""
     rows = [
         row_of(
-            program_cell(check, row.program),
+            program_cell(check, row.program, target),
             *(
                 significant(next(x for x, up_to in row.timing.ecdf if up_to >= share))
                 for share in SHARES
@@ -108,7 +117,7 @@ def start_table(check: Check, target: str) -> Table:
             settled = "settled" if start.settled else "not all settled"
             rows.append(
                 row_of(
-                    program_cell(check, row.program),
+                    program_cell(check, row.program, target),
                     spread_cell(start.load_ms, mark=mark),
                     spread_cell(start.first_ms, mark=mark),
                     Cell(significant(steady.value) if steady else "not measured", None, mark),

@@ -103,7 +103,7 @@ def quality_table(check: Check, target: str) -> Table:
     names = (check.quality_name, f"{check.quality_name}_drop", "agreement", "ece")
     rows = [
         row_of(
-            program_cell(check, row.program),
+            program_cell(check, row.program, target),
             *(quantity_cell(row.quantities, name) for name in names),
         )
         for row in check.rows

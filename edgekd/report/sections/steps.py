@@ -7,6 +7,7 @@ from edgekd.report.sections.parts import Figure, Part, Section, titled
 from edgekd.report.sections.quantized import quantized_lines, quantized_table
 from edgekd.report.tables import (
     Table,
+    happened,
     machine_of,
     marks_of,
     number_cell,
@@ -16,6 +17,8 @@ from edgekd.report.tables import (
     row_of,
 )
 from edgekd.report.words import label
+
+_COMPARED = "what the others are compared with"
 
 
 def steps(report: Report) -> Section:
@@ -70,9 +73,9 @@ def steps_table(check: Check, target: str) -> Table:
             count = f"{step.parameters:,}" if step.parameters is not None else "not known"
             rows.append(
                 row_of(
-                    program_cell(check, step.program),
+                    program_cell(check, step.program, target),
                     f"{step.precision}, {step.runtime}",
-                    row.change or "what the others are compared with",
+                    f"failed: {happened(row)}" if row.failure else row.change or _COMPARED,
                     count,
                     quantity_cell(of, check.quality_name),
                     quantity_cell(of, "agreement"),

@@ -34,7 +34,7 @@ def trade_off_table(check: Check, picture: TradeOff) -> Table:
     """Return the points of a trade-off."""
     rows = [
         row_of(
-            program_cell(check, p.program),
+            program_cell(check, p.program, picture.target),
             str(p.latency),
             str(p.quality),
             "yes" if p.on_front else "no",

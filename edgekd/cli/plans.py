@@ -1,13 +1,16 @@
 """Plans as people and programs read them."""
 
 import json
-from collections.abc import Mapping
+import textwrap
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import typer
 
 from edgekd.pipeline.plan import Plan, explain
 from edgekd.pipeline.room import readable
+
+LONGEST_REASON = 100
 
 
 def print_plan(plan: Plan) -> None:
@@ -16,11 +19,16 @@ def print_plan(plan: Plan) -> None:
     for path in plan.resolved.plugins:
         typer.echo(f"  loads code from {path}")
     for step in plan.steps:
-        why = step.key[:16] if step.action == "keep" else "; ".join(step.reasons)
+        why = step.key[:16] if step.action == "keep" else _brief(step.reasons)
         needs = typer.style(_needs(step.stage.needs), dim=True) if step.action == "run" else ""
         typer.echo(f"  {step.stage.name:<{width}}  {step.action:<4}  {why}{needs}")
     count = len(plan.to_run)
     typer.echo(f"{count} of {len(plan.steps)} stages would run." if count else "Nothing to do.")
+
+
+def _brief(reasons: Sequence[str]) -> str:
+    """Return reasons on one line; `edgekd why` prints them whole."""
+    return textwrap.shorten("; ".join(reasons), LONGEST_REASON, placeholder=" ... (edgekd why)")
 
 
 def _needs(needs: Mapping[str, Any] | None) -> str:

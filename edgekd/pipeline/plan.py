@@ -197,13 +197,15 @@ def _changed(earlier: Manifest, identity: Mapping[str, Any]) -> list[str]:
     """Return what differs from the result that the stage used last."""
     known = {k: v for k, v in earlier.identity["inputs"].items() if k in identity["inputs"]}
     before = {**earlier.identity, "inputs": known}
-    return list(dict.fromkeys(_worded(*change) for change in _changes(before, identity)))
+    changes = list(_changes(before, identity))
+    code = [path.removeprefix("code.") for path, *_ in changes if path.startswith("code.")]
+    others = [_worded(*change) for change in changes if not change[0].startswith("code.")]
+    named = [f"the code of {', '.join(sorted(code))} changed"] if code else []
+    return list(dict.fromkeys([*others, *named]))
 
 
 def _worded(path: str, old: object, new: object) -> str:
     head, _, rest = path.partition(".")
-    if head == "code":
-        return f"the code of {rest} changed"
     if head == "request":
         return "the report shows another request"
     if head == "inputs":

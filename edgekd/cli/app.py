@@ -67,13 +67,18 @@ def run(
     remeasure: Annotated[
         bool, typer.Option("--remeasure", help="Measure again what was measured before.")
     ] = False,
+    bundle: Annotated[
+        Path | None,
+        typer.Option("--bundle", metavar="OUT.zip", help="Also leave all of the run in one file."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Run a pipeline: only what is not kept yet, from the first stage that changed."""
     import edgekd
+    from edgekd.cli.bundles import bundle_asked, leave_bundle
     from edgekd.cli.terminal import renderer
 
-    with renderer(as_json) as listener:
+    with bundle_asked(bundle), renderer(as_json) as listener:
         result = edgekd.run(
             file,
             sets=sets or (),
@@ -84,7 +89,44 @@ def run(
             remeasure=remeasure,
             listener=listener,
         )
+    if bundle is not None:
+        leave_bundle(bundle, result, until, as_json)
     raise typer.Exit(result.exit_code)
+
+
+@app.command()
+def replay(
+    bundle: Annotated[
+        Path, typer.Argument(metavar="BUNDLE", help="A file that run --bundle wrote.")
+    ],
+    store: Annotated[
+        Path | None,
+        typer.Option("--store", metavar="DIR", help="Keep stage results here; else in a new one."),
+    ] = None,
+    runs: Annotated[
+        Path | None, typer.Option("--runs", metavar="DIR", help="Leave report and artifacts here.")
+    ] = None,
+    data: Annotated[
+        list[str] | None,
+        typer.Option("--data", metavar="OLD=NEW", help="Where data lies now; may be repeated."),
+    ] = None,
+    trust_plugins: Annotated[
+        bool, typer.Option("--trust-plugins", help="Run the code that the bundle brings.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Run a bundle again: what is other here, and whether the results agree."""
+    from edgekd.cli.bundles import replay_bundle
+
+    code = replay_bundle(
+        bundle,
+        store=store,
+        runs=runs,
+        data=data or (),
+        trust_plugins=trust_plugins,
+        as_json=as_json,
+    )
+    raise typer.Exit(code)
 
 
 @app.command()

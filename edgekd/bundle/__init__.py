@@ -1,0 +1,1 @@
+"""A finished run in one file, and doing it again."""

@@ -10,8 +10,8 @@ from edgekd.ops.named import call_by_name
 from edgekd.train.evaluate import BATCH
 from edgekd.train.optim import Train
 
-IN_FLIGHT = 3
-"""Tensors of the largest size that a forward or backward step of one layer has at a time."""
+IN_FLIGHT = 4
+"""Tensors of the largest size that a pass has at a time, with what kernels copy; measured."""
 
 
 def training_bytes(
@@ -19,9 +19,9 @@ def training_bytes(
 ) -> int | None:
     """Return about how many bytes a training takes, beyond the libraries and the data set.
 
-    Both models are on the meta device (`train.check.outline`). The peak is that of a training
-    step or of the evaluation, whichever is more; terms that learn are not counted. None where a
-    model cannot be followed without values.
+    Both models are on the meta device (`train.check.outline`). A training step and the scoring of
+    a split are added up: allocators keep the first one's blocks, which are too small for the
+    second. Terms that learn are not counted. None where a model cannot be followed without values.
     """
     learning = sum(_bytes([p]) for p in student.parameters() if p.requires_grad)
     state = _bytes([*student.parameters(), *student.buffers()])
@@ -36,7 +36,7 @@ def training_bytes(
     except Exception:  # the user's own model may raise anything
         return None
     step = learning + saved + IN_FLIGHT * largest + taught
-    return 2 * state + optimizer + max(step, IN_FLIGHT * scored)
+    return 2 * state + optimizer + step + IN_FLIGHT * scored
 
 
 def checkpoint_bytes(student: nn.Module, options: Train) -> int:

@@ -53,6 +53,8 @@ def training_needs(
     if options is None:
         lower = ("the width of the model",)
         return compression_needs(student, task, copies=2, examples=0, lower=lower)
+    most = count(task, "train") or options.batch_size  # a batch is never larger than the split
+    options = options.model_copy(update={"batch_size": min(options.batch_size, most)})
     step = training_bytes(student, teacher, task.signature(), options) if student else None
     if student is None or step is None:
         return None

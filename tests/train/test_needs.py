@@ -77,13 +77,21 @@ def test_the_weights_are_those_of_the_file():
 def test_a_training_needs_more_with_each_thing_that_it_says_can_be_lowered():
     few, more = (
         training_needs(unbuilt(SMALL, Preview()), None, TASK, Train(batch_size=n))
-        for n in (1024, 4096)
+        for n in (600, 1000)
     )
-    wide = training_needs(unbuilt(use(64), Preview()), None, TASK, Train(batch_size=1024))
+    wide = training_needs(unbuilt(use(64), Preview()), None, TASK, Train(batch_size=600))
     assert BASE < few.memory_bytes < min(more.memory_bytes, wide.memory_bytes)
     assert few.device_bytes == few.memory_bytes - BASE
     assert few.disk_bytes == more.disk_bytes < wide.disk_bytes
     assert few.lower[0] == "train.batch_size"
+
+
+def test_no_batch_is_larger_than_the_split():
+    whole, larger = (
+        training_needs(unbuilt(SMALL, Preview()), None, TASK, Train(batch_size=n))
+        for n in (TASK.size("train"), 10**9)
+    )
+    assert whole == larger
 
 
 def test_what_a_change_of_the_model_holds_is_counted():

@@ -65,9 +65,15 @@ class Watch:
     def look(self) -> None:
         """Raise StageError where a loss since the last look is not finite."""
         losses = torch.stack([seen.loss for seen in self._notes]).tolist() if self._notes else []
-        for index, loss in enumerate(losses):
-            if not math.isfinite(loss):
-                raise self._refusal(index)
+        bad = next((i for i, loss in enumerate(losses) if not math.isfinite(loss)), None)
+        if bad is not None:
+            at_once = self.run.device == "cpu"  # so the weights are those that gave the loss
+            spoiled = at_once and bad > 0 and not _finite(self.student)
+            raise (
+                self._of_weights(self._notes[bad - 1])
+                if spoiled
+                else self._of_loss(self._notes[bad])
+            )
         self._notes = self._notes[-1:]
 
     def look_at_all(self) -> None:
@@ -78,27 +84,22 @@ class Watch:
         """
         self.look()
         if self._notes and not _finite(self.student):
-            raise StageError(
-                f"the gradient of {self._place(self._notes[-1])} was not finite: the weights are "
-                f"not any more.{self._kept(self._notes[-1])}",
-                self._lower(),
-            )
+            raise self._of_weights(self._notes[-1])
 
-    def _refusal(self, index: int) -> StageError:
-        seen = self._notes[index]
-        terms = {name: value.item() for name, value in seen.terms.items()}
-        said = ", ".join(f"{name} is {value:.4g}" for name, value in terms.items())
+    def _of_weights(self, seen: Note) -> StageError:
+        message = f"the weights are not finite after {self._place(seen)}, though its loss was."
+        return StageError(message + self._kept(seen), self._lower())
+
+    def _of_loss(self, seen: Note) -> StageError:
+        said = ", ".join(f"{name} is {value.item():.4g}" for name, value in seen.terms.items())
         message = f"the loss is not finite in {self._place(seen)}: {said}."
-        inputs = _not_finite(seen)
         next_step = self._lower()
-        if inputs:
-            message += "".join(
-                f" The {name} of {_first(ids)} is not finite itself."
-                for name, ids in inputs.items()
-            )
+        if inputs := _not_finite(seen):
+            spoiled = [
+                f" The {name} of {_first(ids)} is not finite." for name, ids in inputs.items()
+            ]
+            message += "".join(spoiled)
             next_step = "Mend these examples, or the augmentation that changed them."
-        elif index and self.run.device == "cpu" and not _finite(self.student):
-            message += " The weights were not before: the gradient of the step before it was not."
         return StageError(message + self._kept(seen), next_step)
 
     def _place(self, seen: Note) -> str:

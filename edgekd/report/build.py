@@ -119,9 +119,10 @@ def _machine(evidence: Evidence, validation: Validation, target: MeasuredTarget)
     host = dict(validation.manifest.host)
     marks = ["emulated"] if target.emulated else []
     started = evidence.origin.started_at
-    if kept(validation.manifest, started):
+    before = [earlier(time, started) for time in target.sittings]
+    if kept(validation.manifest, started) or (before and all(before)):
         marks.append("kept from an earlier run")
-    elif earlier(target.sittings, started):
+    elif any(before):
         marks.append("partly measured in an earlier run")
     if any(host.get(name, here) != here for name, here in evidence.host.items()):
         marks.append("taken from another machine")

@@ -34,12 +34,12 @@ def kept(manifest: Manifest, run_started_at: str) -> bool:
     return datetime.fromisoformat(manifest.started_at) < datetime.fromisoformat(run_started_at)
 
 
-def earlier(times: Sequence[str], run_started_at: str) -> bool:
-    """Tell whether any moment, in whole seconds, lies before the run began."""
+def earlier(time: str, run_started_at: str) -> bool:
+    """Tell whether a moment, in whole seconds, lies before the run began."""
     if not run_started_at:
         return False
     began = datetime.fromisoformat(run_started_at).replace(microsecond=0)
-    return any(datetime.fromisoformat(time) < began for time in times)
+    return datetime.fromisoformat(time) < began
 
 
 def _stage(name: str, manifest: Manifest, run_started_at: str) -> StageRecord:

@@ -1,6 +1,7 @@
 """A program on disk: the program file and `program.json`, which says what it is."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -26,9 +27,15 @@ class Program:
     """Stage whose model it was made from."""
     model_digest: str
     """SHA-256 of that model's weights."""
-    parameters: int
+    parameters: int | None
+    """None where nobody says."""
     parity: Mapping[str, Any]
     """How far the program departs from the PyTorch model, and on what."""
+
+
+def file_stem(name: str) -> str:
+    """Return a stage's name as a file name: letters, digits, `_` and `-` stay."""
+    return re.sub(r"[^\w-]", "_", name)
 
 
 def save_program(folder: Path, program: Program) -> None:

@@ -2,7 +2,6 @@
 
 import json
 import platform
-import re
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -19,7 +18,7 @@ from edgekd.core.refs import ModelRef, UseRuntime
 from edgekd.core.version import VERSION
 from edgekd.models.folder import StoredModel, load_model, weights_digest
 from edgekd.ops.named import at_rest, call_by_name
-from edgekd.runtimes.folder import Program, save_program
+from edgekd.runtimes.folder import Program, file_stem, save_program
 from edgekd.runtimes.parity import LABELS, Parity, check_parity
 from edgekd.train.needs import compression_needs, unbuilt
 from edgekd.train.samples import take
@@ -112,11 +111,6 @@ def export(config: Export, run: Run) -> Facts:
         "parity": parity,
         **facts,
     }
-
-
-def file_stem(name: str) -> str:
-    """Return a stage's name as a file name: letters, digits, `_` and `-` stay."""
-    return re.sub(r"[^\w-]", "_", name)
 
 
 def activation(stored: StoredModel, target: Mapping[str, Any]) -> Literal["uint8", "int8"]:

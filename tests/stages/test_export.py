@@ -8,8 +8,8 @@ from edgekd.core.artifact import digest_file
 from edgekd.core.errors import StageError
 from edgekd.core.refs import Ref, UseTransform
 from edgekd.models.folder import StoredModel, load_model
-from edgekd.runtimes.folder import load_program
-from edgekd.stages.export import activation, export, file_stem
+from edgekd.runtimes.folder import file_stem, load_program
+from edgekd.stages.export import activation, export
 from edgekd.stages.quantize import quantize
 
 

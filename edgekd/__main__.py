@@ -8,6 +8,7 @@ from typing import NoReturn
 import typer
 
 from edgekd.cli.app import app
+from edgekd.cli.printable import printable
 from edgekd.core.errors import EdgekdError, RunInterruptedError
 
 
@@ -18,7 +19,7 @@ def main() -> None:
     try:
         app()
     except EdgekdError as error:
-        typer.echo(str(error), err=True)
+        typer.echo(printable(str(error)), err=True)
         sys.exit(error.exit_code)
 
 

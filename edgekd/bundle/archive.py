@@ -1,21 +1,24 @@
 """Writing a bundle's zip: whole or not at all, and the same bytes for the same content."""
 
+import hashlib
+import io
 import os
 import shutil
 import zipfile
-from collections.abc import Mapping
+import zlib
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from edgekd.bundle.document import NAME, Bundle, Digest
-from edgekd.core.artifact import digest_file
+from edgekd.bundle.unpack import CHUNK, FREE_OF_RATIO, MAX_RATIO, Archive
+from edgekd.core.artifact import digest_file, sync
 from edgekd.core.errors import Problem, RequestError, StageError, UnreachableError
 
 DATE = (1980, 1, 1, 0, 0, 0)
 """Of every file: when a bundle was made stands in its document."""
 ZIP_UNIX, REGULAR = 3, 0o100644
-STORED = (".onnx", ".pte", ".data")
-"""Weights hardly shrink."""
 
 Source = Path | bytes
 """A member's content, or the file that holds it."""
@@ -37,9 +40,7 @@ def check_writable(out: Path) -> None:
 def digest_of(source: Source) -> Digest:
     """Return what a member holds."""
     if isinstance(source, bytes):
-        from hashlib import sha256
-
-        return Digest(sha256=sha256(source).hexdigest(), size=len(source))
+        return Digest(sha256=hashlib.sha256(source).hexdigest(), size=len(source))
     return Digest(sha256=digest_file(source), size=source.stat().st_size)
 
 
@@ -52,9 +53,9 @@ def write_archive(out: Path, document: Bundle, members: Mapping[str, Source]) ->
             for name in sorted(members):
                 _add(archive, name, members[name])
         _check(temporary, document)
-        with temporary.open("rb+") as stream:
-            os.fsync(stream.fileno())
+        sync(temporary)
         temporary.replace(out)
+        sync(out.absolute().parent)
     except OSError as error:
         raise UnreachableError(
             f"the bundle {out} cannot be written: {error.strerror or error}.\n"
@@ -68,20 +69,31 @@ def write_archive(out: Path, document: Bundle, members: Mapping[str, Source]) ->
 def _add(archive: zipfile.ZipFile, name: str, source: Source) -> None:
     info = zipfile.ZipInfo(name, DATE)
     info.create_system, info.external_attr = ZIP_UNIX, REGULAR << 16
-    stored = name.endswith(STORED)
-    info.compress_type = zipfile.ZIP_STORED if stored else zipfile.ZIP_DEFLATED
-    if isinstance(source, bytes):
-        archive.writestr(info, source)
-        return
-    info.file_size = source.stat().st_size
-    with source.open("rb") as stream, archive.open(info, "w") as member:
-        shutil.copyfileobj(stream, member, 1 << 20)
+    with _opened(source) as stream:
+        info.file_size = stream.seek(0, os.SEEK_END)
+        stream.seek(0)
+        shrunk = sum(map(len, _deflated(stream)))
+        sound = shrunk < info.file_size <= FREE_OF_RATIO + MAX_RATIO * shrunk
+        info.compress_type = zipfile.ZIP_DEFLATED if sound else zipfile.ZIP_STORED
+        stream.seek(0)
+        with archive.open(info, "w") as member:
+            shutil.copyfileobj(stream, member, CHUNK)
+
+
+def _opened(source: Source) -> BinaryIO:
+    return io.BytesIO(source) if isinstance(source, bytes) else source.open("rb")
+
+
+def _deflated(stream: BinaryIO) -> Iterator[bytes]:
+    """Yield what a member would shrink to: what shrinks too well looks like an attack."""
+    packer = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    while chunk := stream.read(CHUNK):
+        yield packer.compress(chunk)
+    yield packer.flush()
 
 
 def _check(file: Path, document: Bundle) -> None:
     """Read the archive back: a file that changed while it was copied is found here."""
-    from edgekd.bundle.unpack import Archive
-
     with Archive(file) as archive:
         changed = [n for n, digest in document.members.items() if archive.digest(n) != digest]
     if changed:

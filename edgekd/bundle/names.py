@@ -8,21 +8,23 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
-MAX_LENGTH = 300
+MAX_BYTES, MAX_PART_BYTES = 500, 200
+"""File systems refuse a part of more than 255 bytes."""
 
 
 def objection(name: str) -> str:
     """Return what is wrong with a file's name by itself, or nothing."""
-    if not name or len(name) > MAX_LENGTH:
-        return f"must have 1 to {MAX_LENGTH} characters"
-    if "\\" in name:
-        return "holds a backslash"
     if name.startswith("/") or re.match(r"[A-Za-z]:", name):
         return "is an absolute path"
+    if "\\" in name or ":" in name:
+        return "holds a backslash or a colon"
     if not name.isprintable():
         return "holds a control character"
-    if any(part in ("", ".", "..") for part in name.split("/")):
+    parts = name.split("/")
+    if any(part in ("", ".", "..") for part in parts):
         return "does not stay in its folder"
+    if len(name.encode()) > MAX_BYTES or any(len(p.encode()) > MAX_PART_BYTES for p in parts):
+        return "is too long"
     return ""
 
 
@@ -36,12 +38,8 @@ def clash(names: Iterable[str]) -> str:
     for name in names:
         folded = _folded(name)
         if folded in seen:
-            same = "is there twice" if seen[folded] == name else "differ only in case or form"
-            return (
-                f"{seen[folded]!r} and {name!r} {same}"
-                if seen[folded] != name
-                else (f"{name!r} {same}")
-            )
+            pair = f"{seen[folded]!r} and {name!r} differ only in case or form"
+            return f"{name!r} is there twice" if seen[folded] == name else pair
         seen[folded] = name
     for folded, name in seen.items():
         parts = folded.split("/")

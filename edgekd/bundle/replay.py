@@ -20,6 +20,7 @@ from edgekd.bundle.environment import Environment, compare_environments
 from edgekd.bundle.measured import Row
 from edgekd.bundle.unpack import Archive
 from edgekd.bundle.workplace import lay_out
+from edgekd.core.trouble import named_trouble
 from edgekd.pipeline.events import Event, Listener, RunDone
 from edgekd.pipeline.outcome import RunResult
 from edgekd.pipeline.run import Settings, plan_pipeline, run_pipeline
@@ -66,7 +67,7 @@ def replay(
     with _folder() as folder:
         unpacked = folder / "bundle"
         unpacked.mkdir()
-        with Archive(file) as archive:
+        with named_trouble(), Archive(file) as archive:
             bundle = archive.unpack(unpacked)
         measured = read_measurements(bundle, unpacked)
         request = lay_out(bundle, unpacked, folder / "work", moved, trust_plugins=trust_plugins)

@@ -7,6 +7,7 @@ disk is only ever made new, in a folder of ours that held nothing before.
 """
 
 import hashlib
+import shutil
 import stat
 import struct
 import zipfile
@@ -44,9 +45,10 @@ UNREADABLE = (
     RuntimeError,
     ValueError,
     OverflowError,
+    OSError,
     struct.error,
 )
-"""What zipfile raises on archives that are not as they should be."""
+"""What zipfile raises on archives that are not as they should be; a place before the file, say."""
 
 
 class Archive:
@@ -77,6 +79,13 @@ class Archive:
     def unpack(self, into: Path) -> Bundle:
         """Fill an empty folder with the bundle's files and return its document."""
         document = self.document()
+        total = sum(digest.size for digest in document.members.values())
+        most, free = MAX_TOTAL, shutil.disk_usage(into).free
+        if total > most:
+            raise self._refusal(f"it unpacks to {total:,} bytes; {most:,} are the limit")
+        if total > free:
+            step = "Free some space, or name a folder on another disk with TMPDIR."
+            raise self._refusal(f"it unpacks to {total:,} bytes; {free:,} are free in {into}", step)
         for name, listed in document.members.items():
             target = into / name
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -100,8 +109,6 @@ class Archive:
             raise self._refusal(f"{stray[0]!r} is in it, but {NAME} does not list it")
         if absent := sorted(listed - found):
             raise self._refusal(f"{absent[0]!r} is missing")
-        if sum(digest.size for digest in document.members.values()) > MAX_TOTAL:
-            raise self._refusal(f"it unpacks to more than {MAX_TOTAL >> 30} GiB")
         return document
 
     def digest(self, name: str) -> Digest:

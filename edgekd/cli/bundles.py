@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from edgekd.cli.printable import printable
 from edgekd.core.errors import EdgekdError, Problem, RequestError
 
 if TYPE_CHECKING:
@@ -90,15 +91,15 @@ def _moved(option: str) -> tuple[str, str]:
 def _say_environment(bundle: "Bundle", environment: "Environment") -> None:
     """Print what is other here, line by line."""
     made = f"{bundle.request.pipeline}, {bundle.created_at}, edgekd {bundle.edgekd}"
-    typer.echo(_printable(f"bundle of {made}: {bundle.request.command}"))
+    typer.echo(printable(f"bundle of {made}: {bundle.request.command}"))
     if not environment.differences:
         typer.echo("Nothing that shapes a result is other here.\n")
         return
     typer.echo("Other here than where it was made:")
     for one in environment.differences:
-        typer.echo(_printable(f"  {one}"))
+        typer.echo(printable(f"  {one}"))
         if one.step:
-            typer.echo(_printable(f"    {one.step}"))
+            typer.echo(printable(f"    {one.step}"))
     typer.echo("")
 
 
@@ -122,14 +123,14 @@ def _print(found: "Replay") -> None:
     for row in cells:
         padded = "  ".join(f"{cell:<{w}}" for cell, w in zip(row[:-1], widths, strict=True))
         typer.echo(f"  {padded}  {row[-1]}".rstrip())
-    typer.echo(f"\n{_printable(found.sentence)}")
+    typer.echo(f"\n{printable(found.sentence)}")
 
 
 def _cells(row: "Row") -> tuple[str, ...]:
     verdict = f"{'BROKEN: ' if row.broken else ''}{row.status}"
     verdict += f" ({row.note})" if row.note else ""
     parts = (row.kind, row.stage, row.what, row.then, row.now, verdict)
-    return tuple(map(_printable, parts))
+    return tuple(map(printable, parts))
 
 
 def _print_json(found: "Replay") -> None:
@@ -140,8 +141,3 @@ def _print_json(found: "Replay") -> None:
         "rows": [asdict(row) for row in found.rows],
     }
     typer.echo(json.dumps(about))
-
-
-def _printable(text: str) -> str:
-    """Return a bundle's own words without what would steer a terminal."""
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)

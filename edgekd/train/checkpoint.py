@@ -66,7 +66,7 @@ class Checkpoints:
         for file in self.files():
             try:
                 state = _read(file)
-            except (OSError, SafetensorError, ValueError) as error:
+            except Exception as error:  # whatever it holds, training can begin anew
                 self.refuse(file, f"cannot be used ({error})")
                 continue
             self._step = int(file.name.split("-")[1])

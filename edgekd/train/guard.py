@@ -69,11 +69,9 @@ class Watch:
         if bad is not None:
             at_once = self.run.device == "cpu"  # so the weights are those that gave the loss
             spoiled = at_once and bad > 0 and not _finite(self.student)
-            raise (
-                self._of_weights(self._notes[bad - 1])
-                if spoiled
-                else self._of_loss(self._notes[bad])
-            )
+            if spoiled:
+                raise self._of_weights(self._notes[bad - 1])
+            raise self._of_loss(self._notes[bad])
         self._notes = self._notes[-1:]
 
     def look_at_all(self) -> None:
@@ -95,10 +93,7 @@ class Watch:
         message = f"the loss is not finite in {self._place(seen)}: {said}."
         next_step = self._lower()
         if inputs := _not_finite(seen):
-            spoiled = [
-                f" The {name} of {_first(ids)} is not finite." for name, ids in inputs.items()
-            ]
-            message += "".join(spoiled)
+            message += "".join(f" The {n} of {_first(i)} is not finite." for n, i in inputs.items())
             next_step = "Mend these examples, or the augmentation that changed them."
         return StageError(message + self._kept(seen), next_step)
 

@@ -50,8 +50,8 @@ def _train(lesson: Lesson) -> dict[str, Any]:
         _set_modes(lesson)
         for batch in course.batches():
             if not course.standing.batch or len(batch["ids"]) > 1:
-                _step(course, batch, watch)
-            course.standing.batch += 1  # one left over is no batch to a norm: it comes again
+                _step(course, batch, watch)  # one left over is no batch to a norm: it comes again
+            course.standing.batch += 1
             if course.step % 20 == 0:
                 run.progress(course.step, lesson.steps, "training")
             _keep(course, checkpoints, watch)

@@ -23,7 +23,7 @@ def pack(state: object) -> Packed:
 
 
 def unpack(text: str, tensors: Mapping[str, Tensor]) -> Any:
-    """Return what was packed: the same types, values and strides, in memory of its own."""
+    """Return what was packed: same types, values, order of dimensions and device, as a copy."""
     return _unpack(json.loads(text), tensors)
 
 
@@ -60,7 +60,7 @@ class _Packer:
         name = str(len(self.tensors))
         self.tensors[name] = dense.clone() if place in self._places else dense
         self._places.add(place)
-        return {"tensor": name, "order": order}
+        return {"tensor": name, "order": order, "device": str(tensor.device)}
 
 
 def _unpack(value: Any, tensors: Mapping[str, Tensor]) -> Any:
@@ -68,7 +68,7 @@ def _unpack(value: Any, tensors: Mapping[str, Tensor]) -> Any:
         return value
     if "tensor" in value:
         back = [value["order"].index(dim) for dim in range(len(value["order"]))]
-        return tensors[value["tensor"]].permute(back).clone()
+        return tensors[value["tensor"]].permute(back).clone().to(value["device"])
     ((kind, content),) = value.items()
     if kind == "dict":
         return {_unpack(k, tensors): _unpack(v, tensors) for k, v in content}

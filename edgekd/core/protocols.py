@@ -9,6 +9,10 @@ and, where something can be told before it runs, a `check(options, preview)` tha
 with paths relative to the stage, and an `estimate(options, preview)` that returns what it `Needs`.
 An augmentation may register a `check(options, task)`.
 
+An objective or augmentation that keeps state from step to step is an `nn.Module`, or has
+`state_dict()` and `load_state_dict(state)`: numbers, texts, tensors and arrays in dicts, lists and
+tuples. A training that was interrupted gives it back; state kept elsewhere is lost.
+
 A source may also have `check()`, which yields problems before anything is read, `count(split)`,
 its number of examples, and `names(split)`, how people find each. A task may have `check()`;
 `audit()`, which reads all splits, raises RequestError where they are no use and returns what is

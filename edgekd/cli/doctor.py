@@ -27,7 +27,7 @@ class Finding:
     cure: str = ""
 
 
-def examine(as_json: bool) -> int:
+def examine(_store: Path, as_json: bool) -> int:
     """Print every finding; return 0 where all is well, else 2."""
     findings = [finding for check in CHECKS for finding in check()]
     if as_json:

@@ -1,9 +1,10 @@
 """Stage results on disk: one folder per key, committed by its manifest."""
 
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -157,11 +158,42 @@ class Store:
         finally:
             lock.release()
 
+    @contextmanager
+    def unused(self, work: str) -> Iterator[bool]:
+        """Yield whether nobody holds the lock of `work`; nobody can take it meanwhile then."""
+        lock = self._lock(work)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            yield False
+            return
+        try:
+            yield True
+        finally:
+            lock.release()
+
+    def held(self, work: str) -> bool:
+        """Tell whether any process holds the lock of `work` now; nothing is written for it."""
+        if not Path(self._lock(work).lock_file).exists():
+            return False
+        with suppress(OSError), self.unused(work) as free:  # a store that can only be read
+            return not free
+        return False
+
+    def busy(self) -> bool:
+        """Tell whether a stage is being made here now, by any process."""
+        return any(self.held(path.stem) for path in (self.root / "locks").glob("*.lock"))
+
     def _lock(self, work: str) -> FileLock:
         return FileLock(self.root / "locks" / f"{work[:SHORT]}.lock")
 
     def remember(self, pipeline: str, stage: str, key: str) -> None:
-        """Note the result of a stage that was used last, so that a later run says what changed."""
+        """Note the result of a stage that was used last, so that a later run says what changed.
+
+        The folder's time of change becomes the time of use.
+        """
+        with suppress(OSError):  # it may be taken out by another process at this very moment
+            os.utime(self.folder(key))
         note, text = self.root / "latest" / pipeline / stage, key + "\n"
         if not note.is_file() or note.read_text("utf-8", "replace") != text:
             write_text(note, text)

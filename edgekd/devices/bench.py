@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -149,8 +148,8 @@ class Session:
         asked = {name: value for name, value in vars(settings).items() if name != "mode"}
         asked |= {"limit_s": settings.warmup_limit_s, "threads": self.target.threads, "do": do}
         asked |= {"programs": [programs[name] | {"samples": samples} for name in names]}
-        with tempfile.TemporaryDirectory(prefix="edgekd-job-") as made:
-            file = Path(made) / "job.json"
+        with self.journal.workshop() as made:
+            file = made / "job.json"
             file.write_text(json.dumps(asked | dict(more)), "utf-8")
             job = self._transport.push(file)
         command = [self._transport.python, "-s", "-E", f"{there}/bench.py", job]
@@ -160,8 +159,8 @@ class Session:
     @cached_property
     def _brought(self) -> tuple[str, dict[str, dict[str, Any]]]:
         """The folder on the target with runners and programs, and what is said of each program."""
-        with tempfile.TemporaryDirectory(prefix="edgekd-job-") as made:
-            here = Path(made) / "work"
+        with self.journal.workshop() as made:
+            here = made / "work"
             caches = shutil.ignore_patterns("__pycache__")
             shutil.copytree(shipped("targets") / "runners", here, ignore=caches)
             for index, job in enumerate(self.jobs):
@@ -191,6 +190,6 @@ class Session:
 
     def _outputs(self, name: str) -> Arrays:
         """Return the outputs that a program left on the target."""
-        with tempfile.TemporaryDirectory(prefix="edgekd-scores-") as here:
-            self._transport.pull(self._brought[1][name]["scores"], Path(here))
-            return {path.stem: np.load(path) for path in sorted(Path(here).iterdir())}
+        with self.journal.workshop() as here:
+            self._transport.pull(self._brought[1][name]["scores"], here)
+            return {path.stem: np.load(path) for path in sorted(here.iterdir())}

@@ -1,7 +1,9 @@
 """What was measured, written down as it comes, so that nothing of it is measured twice."""
 
 import json
+import shutil
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -41,6 +43,17 @@ class Journal:
     folder: Path
     sitting: str = field(default_factory=_now)
     """When this process began to measure, ISO 8601, UTC."""
+
+    @contextmanager
+    def workshop(self) -> Iterator[Path]:
+        """Give an empty folder for a while; one that a killed run left goes first."""
+        folder = self.folder / "workshop"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
     def find(self, key: Key, programs: Mapping[str, str]) -> Kept | None:
         """Return what was kept under the key of at least these programs."""

@@ -1,9 +1,10 @@
 """Runs a command for as long as its own standard input stays open.
 
-    python3 -I -S tether.py FOLDER COMMAND ...
+    python3 -I -S tether.py FOLDER [COMMAND ...]
 
 Whoever starts it holds the other end of that pipe. The system closes it however the holder ends,
 SIGKILL included; then the command and all of its process group are killed and FOLDER is removed.
+Without a command it only keeps the folder for as long.
 Needs nothing but the standard library, and sleeps while the command runs.
 """
 
@@ -18,6 +19,10 @@ import threading
 def main() -> None:
     """Run the command, and end as it ends."""
     folder, *command = sys.argv[1:]
+    if not command:
+        _wait()
+        shutil.rmtree(folder, ignore_errors=True)
+        return
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
     alone = threading.Event()
     threading.Thread(target=_watch, args=(folder, process, alone), daemon=True).start()
@@ -30,10 +35,15 @@ def main() -> None:
     os._exit(status)
 
 
-def _watch(folder: str, process: "subprocess.Popen[bytes]", alone: threading.Event) -> None:
-    """Wait until the pipe is closed, then end everything; the group holds this process too."""
+def _wait() -> None:
+    """Return when the pipe is closed."""
     while os.read(0, 1):
         pass
+
+
+def _watch(folder: str, process: "subprocess.Popen[bytes]", alone: threading.Event) -> None:
+    """End everything when the pipe is closed; the group holds this process too."""
+    _wait()
     alone.set()
     process.kill()
     shutil.rmtree(folder, ignore_errors=True)

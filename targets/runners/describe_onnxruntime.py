@@ -33,7 +33,7 @@ def described(path):
 def port(found):
     """Return an input or output as the runners describe it; a type that is not known stays."""
     dtype = DTYPES.get(found.type, found.type)
-    return {"name": found.name, "dtype": dtype, "shape": found.shape}
+    return {"name": found.name, "dtype": dtype, "shape": list(found.shape or ())}
 
 
 if __name__ == "__main__":

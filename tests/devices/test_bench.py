@@ -1,3 +1,4 @@
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -149,3 +150,20 @@ def test_executorch_is_measured_by_the_same_harness(tmp_path: Path, rows: Path, 
     assert "torch" not in sound(found["relu"]).modules
     assert "onnxruntime" not in sound(found["pte"]).modules
     assert {"onnxruntime", "executorch"} <= set(session.machine)
+
+
+def test_names_and_folders_may_hold_spaces_and_letters_of_any_language(
+    relu: Job, rows: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "zwischen ablage ö 日本"
+    folder.mkdir()
+    monkeypatch.setenv("TMPDIR", str(folder))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    file = relu.file.rename(folder / "größe 1.onnx")
+    job = Job("größe 1 日本", file, "onnxruntime", ONE)
+    session = opened(folder / "gemessen ö", job)
+    assert np.array_equal(
+        scored(session, job, rows).outputs["y"], np.maximum(np.load(rows / "x.npy"), 0)
+    )
+    assert sound(session.time([job.name], rows, SHORT, 0)[job.name]).restart.runs
+    assert Path(session._transport.folder).is_relative_to(folder)  # type: ignore[attr-defined]

@@ -16,6 +16,7 @@ from edgekd.core.errors import StageError
 from edgekd.core.refs import Ref
 from edgekd.core.results import Measurements
 from edgekd.core.signature import Port, Signature
+from edgekd.devices.bench import Session
 from edgekd.runtimes.folder import Program, save_program
 from edgekd.stages.validate import Validate, check, validate
 
@@ -84,7 +85,7 @@ class FakeRun:
     device: str = "cpu"
     ancestors: Mapping[str, Any] = field(default_factory=dict)
     origin: Any = None
-    checkpoint: Checkpoint = Checkpoint()
+    checkpoint: Checkpoint = field(default_factory=Checkpoint)
 
     def stop_asked(self) -> bool:
         return False
@@ -263,6 +264,50 @@ def test_a_program_that_cannot_be_loaded_fails_its_gates_and_the_others_are_judg
     assert facts["gates_failed"] == 2
     assert facts["failures"][0]["program"] == "copy"
     assert "copy on cpu ended with exit status 1 while loading" in run.said
+
+
+@pytest.fixture
+def jobs(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return what targets are asked to do, as it happens."""
+    asked: list[str] = []
+    do = Session._run
+
+    def noted(self: Session, what: str, names: Any, *more: Any) -> Any:
+        asked.append(f"{what} {' '.join(names)}")
+        return do(self, what, names, *more)
+
+    monkeypatch.setattr(Session, "_run", noted)
+    return asked
+
+
+def test_an_interrupted_stage_goes_on_with_what_it_had_not_measured(
+    run: FakeRun, jobs: list[str]
+) -> None:
+    class Interrupted(FakeRun):
+        def progress(self, done: int, total: int, what: str, **_: float) -> None:
+            if what.startswith("timing") and done == 1:
+                raise KeyboardInterrupt
+
+    ended = Interrupted(run.root, run.targets)
+    with pytest.raises(KeyboardInterrupt):
+        validate(options(programs=("$copy",)), ended)
+    assert jobs == ["score teacher", "score copy", "measure teacher copy"]
+    assert {path.name for path in run.unfinished.iterdir()} == {"measured"}
+    jobs.clear()
+    validate(options(programs=("$copy",)), run)
+    assert jobs == ["identify copy", "measure teacher copy"]
+    assert all(len(m.restarts) == 2 for m in read(run).measurements)
+
+
+def test_other_gates_are_judged_without_measuring_again(run: FakeRun, jobs: list[str]) -> None:
+    validate(options(programs=("$copy",), gates={"load_ms": "< 9e9"}), run)
+    first = read(run)
+    jobs.clear()
+    facts = validate(options(programs=("$copy",), gates={"load_ms": "< 1e-9"}), run)
+    assert jobs == ["identify copy"]
+    assert facts["gates_failed"] == 1
+    assert read(run).measurements == first.measurements
+    assert read(run).targets == first.targets
 
 
 @pytest.mark.parametrize(

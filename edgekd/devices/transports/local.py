@@ -19,6 +19,9 @@ KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "SYSTEMRO
 """All that is handed on: thread counts, preloads or Python paths would change the measurement."""
 
 
+TETHERED = (sys.executable, "-I", "-S", tether.__file__)
+
+
 class Local(Config):
     """How commands run on this machine."""
 
@@ -28,7 +31,7 @@ class Local(Config):
 
 @transport(config=Local)
 class LocalTransport:
-    """A working folder of this machine, removed with the object."""
+    """A working folder of this machine, removed with the object or with this process."""
 
     python = sys.executable
     """The interpreter that runs programs there."""
@@ -36,7 +39,10 @@ class LocalTransport:
     def __init__(self, config: Local):
         self.config = config
         self.folder = Path(tempfile.mkdtemp(prefix="edgekd-"))
-        weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
+        keeper = subprocess.Popen(
+            [*TETHERED, str(self.folder)], stdin=subprocess.PIPE, start_new_session=True
+        )
+        weakref.finalize(self, _let_go, keeper)
 
     def push(self, local: Path) -> str:
         """Copy a file or folder into the working folder; return its path there."""
@@ -63,7 +69,7 @@ class LocalTransport:
         with (
             os.fdopen(here, "wb"),
             subprocess.Popen(
-                [sys.executable, "-I", "-S", tether.__file__, str(self.folder), *command],
+                [*TETHERED, str(self.folder), *command],
                 cwd=self.folder,
                 env={name: os.environ[name] for name in KEPT if name in os.environ},
                 stdin=there,
@@ -90,6 +96,13 @@ class LocalTransport:
             last = "\n".join(errors.decode("utf-8", "replace").strip().splitlines()[-8:])
             raise StageError(f"{_shown(command)} {how}.", last and f"It wrote last:\n{last}")
         return out.decode("utf-8")
+
+
+def _let_go(keeper: "subprocess.Popen[bytes]") -> None:
+    """Have the folder removed, and wait until it is."""
+    assert keeper.stdin is not None
+    keeper.stdin.close()
+    keeper.wait()
 
 
 def _shown(command: Sequence[str]) -> str:

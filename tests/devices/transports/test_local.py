@@ -108,6 +108,18 @@ def test_a_command_its_children_and_its_folder_go_when_we_are_ended(number: int)
         _wait(lambda: not any(map(_alive, pids)) and not folder.exists(), 30)
 
 
+def test_a_folder_goes_with_us_where_no_command_runs() -> None:
+    code = HOLDER.rpartition("transport.run")[0] + "sys.stdin.read()"
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as holder:
+        assert holder.stdout is not None
+        folder = Path(holder.stdout.readline().strip())
+        assert folder.is_dir()
+        holder.kill()
+        _wait(lambda: not folder.exists(), 30)
+
+
 def _wait(until: Callable[[], bool], seconds: float) -> None:
     deadline = time.monotonic() + seconds
     while not until():

@@ -102,7 +102,8 @@ def _keep(course: Course, checkpoints: Checkpoints, watch: Watch) -> None:
     with no_chance_drawn(course.device):  # how often it is written must not shape the result
         kept = checkpoints.write(step, course.state())
     if asked:
-        then = "the next run goes on from there" if kept else "its state could not be kept"
+        lost = "its state could not be kept, so the next run does some of it again"
+        then = "the next run goes on from there" if kept else lost
         where = f"after step {step} of {course.lesson.steps}"
         raise RunInterruptedError(f"Training stopped {where}: {then}.")
 

@@ -1,6 +1,7 @@
 """What a finished run puts into its bundle, and what it says of the things that stay outside."""
 
 import importlib.util
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -32,10 +33,16 @@ def stages_of(result: RunResult) -> Iterator[Stage]:
                 file: Digest(sha256=about["sha256"], size=about["size"])
                 for file, about in manifest.files.items()
             },
-            identity=dict(manifest.identity),
-            host=dict(manifest.host),
+            identity=_sorted(manifest.identity),
+            host=_sorted(manifest.host),
             started_at=manifest.started_at,
         )
+
+
+def _sorted(value: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a JSON object with sorted keys: a manifest just made has another order than one read."""
+    found: dict[str, Any] = json.loads(json.dumps(value, sort_keys=True))
+    return found
 
 
 def stage_members(stages: Sequence[Stage], result: RunResult) -> dict[str, Source]:
@@ -119,7 +126,7 @@ def _sources(reference: str, beside: Path) -> tuple[Path, list[Path]]:
 def _unchanged(file: Path, resolved: Resolved) -> bytes:
     """Return a file that the pipeline was read from; StageError if it is another by now."""
     try:
-        same = digest_file(file) == resolved.depends[str(file)]
+        same = digest_file(file) == resolved.depends.get(str(file))
     except OSError:
         same = False
     if not same:

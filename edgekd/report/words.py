@@ -81,4 +81,5 @@ def plural(count: int, one: str) -> str:
 def sentence_of(failure: str) -> str:
     """Return a failure on one line: what happened, then what was written last."""
     happened, _, rest = failure.partition("\n")
-    return ": ".join(filter(None, (happened, " ".join(rest.split())))) + "."
+    text = ". ".join(filter(None, (happened, " ".join(rest.split()))))
+    return text if text.endswith(".") else f"{text}."

@@ -12,128 +12,17 @@ import contextlib
 import json
 import math
 import os
-import signal
-import subprocess
 import sys
-import tempfile
-import threading
 import time
 from pathlib import Path
 from statistics import median
 
 import machine
+from children import Child, Company, FailedError
 
 ROUNDS = 10
 """Measuring blocks of a program in one restart; the first and last two tell of drift."""
 WINDOW = 2
-ANSWERS = ROUNDS + 3
-"""How often a process is asked in one restart: to load, to warm up, for each block, to end."""
-MEASURING_MIB = 16
-"""What a process may write that is only timed: its error stream."""
-LAST_WORDS = 2**16
-DOING = {
-    "load": "while loading",
-    "warm": "while warming up",
-    "block": "while it was timed",
-    "score": "while scoring",
-    "version": "while starting",
-    "end": "after its last run",
-}
-
-
-class FailedError(Exception):
-    """A program's process did not answer."""
-
-    def __init__(self, **about):
-        self.about = about
-        super().__init__(str(about))
-
-
-class Child:
-    """The process of one program, spoken to in JSON lines."""
-
-    def __init__(self, job, program):
-        self.name, self.timeout_s, self.doing = program["name"], job["timeout_s"], "starting"
-        self.errors = tempfile.TemporaryFile()  # noqa: SIM115  (closed in __exit__)
-        written_mib = job["scores_mib"] if job["do"] == "score" else MEASURING_MIB
-        confined = {
-            "memory_mib": job["memory_mib"],
-            "seconds": math.ceil(job["timeout_s"] * job["threads"] * ANSWERS),
-            "written_mib": written_mib,
-        }
-        self.process = subprocess.Popen(
-            [sys.executable, "-s", "-E", str(Path(__file__).with_name("worker.py"))],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self.errors,
-        )
-        self.send({"job": job, "program": program, "limits": confined})
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.process.kill()
-        self.process.wait()
-        for stream in (self.process.stdin, self.process.stdout, self.errors):
-            with contextlib.suppress(BrokenPipeError):
-                stream.close()
-
-    def send(self, message):
-        """Write one line; a process that is gone shows when its answer is awaited."""
-        with contextlib.suppress(BrokenPipeError):
-            self.process.stdin.write(json.dumps(message).encode() + b"\n")
-            self.process.stdin.flush()
-
-    def ask(self, do, **request):
-        """Return the answer to a request; FailedError where the process ends or takes too long."""
-        self.doing = do
-        watch = threading.Timer(self.timeout_s, self.process.kill)
-        watch.start()
-        try:
-            self.send({"do": do, **request})
-            line = self.process.stdout.readline()
-        finally:
-            in_time = watch.is_alive()
-            watch.cancel()
-        try:
-            return json.loads(line)
-        except ValueError:  # nothing, or a part of a line
-            raise self.failure(in_time) from None
-
-    def failure(self, in_time):
-        """Return what is known of the end of the process."""
-        with contextlib.suppress(subprocess.TimeoutExpired):  # it closed its end and lives on
-            self.process.wait(self.timeout_s)
-        self.process.kill()
-        status = self.process.wait()
-        self.errors.seek(max(0, self.errors.seek(0, os.SEEK_END) - LAST_WORDS))
-        lines = self.errors.read().decode("utf-8", "replace").strip().splitlines()
-        how = f"ended with exit status {status}"
-        if not in_time:
-            how = f"did not answer within {self.timeout_s:g} s"
-        elif status < 0:
-            how = f"was killed by {signal.Signals(-status).name}"
-        about = f"{how} {DOING[self.doing]}"
-        return FailedError(program=self.name, how=about, late=not in_time, lines=lines[-8:])
-
-
-class Company:
-    """The processes of programs that are measured together."""
-
-    def __init__(self, children):
-        self.children, self.failed = children, {}
-
-    def ask(self, do, *, backwards=False, **request):
-        """Return the answers by program; who does not answer leaves the company."""
-        answers = {}
-        for child in self.children[::-1] if backwards else self.children[:]:
-            try:
-                answers[child.name] = child.ask(do, **request)
-            except FailedError as failed:
-                self.failed[child.name] = failed.about
-                self.children.remove(child)
-        return answers
 
 
 def measure(job):
@@ -145,7 +34,7 @@ def measure(job):
     size = {"runs": math.ceil(job["min_runs"] / ROUNDS), "seconds": job["min_s"] / ROUNDS}
     with contextlib.ExitStack() as started:
         company = Company([started.enter_context(Child(job, program)) for program in programs])
-        said = [company.ask("load"), company.ask("warm", **warm)]
+        said = [company.start(), company.ask("warm", **warm)]
         blocks = [company.ask("block", backwards=turn % 2 == 1, **size) for turn in range(ROUNDS)]
         said.append(company.ask("end"))
     throttled = {"throttled": machine.throttle_count() > heat}
@@ -181,7 +70,7 @@ def score(job):
         out.mkdir(parents=True, exist_ok=True)
         with Child(job, program) as child:
             company = Company([child])
-            said = [company.ask("load"), company.ask("score", out=str(out), batch=job["batch"])]
+            said = [company.start(), company.ask("score", out=str(out), batch=job["batch"])]
             said.append(company.ask("end"))
         failed |= company.failed
         if not company.failed:

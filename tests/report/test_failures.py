@@ -57,7 +57,7 @@ def test_a_failed_candidate_breaks_the_contract_and_has_no_number(failed):
 def test_people_read_what_happened_beside_the_contract_and_in_the_tables(failed):
     report = failed("pte")
     page, text = to_html(report), to_markdown(report)
-    told = f"pte on cpu {HOW}: It wrote last: out of"
+    told = f"pte on cpu {HOW}. It wrote last: out of"
     for shown in (page, text):
         assert told in shown
         assert f"pte could not be measured: it {HOW}." in shown

@@ -1,0 +1,138 @@
+"""The processes of programs, one each, and what becomes of one that ends or does not answer."""
+
+import contextlib
+import json
+import math
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from pathlib import Path
+
+MOST_ANSWERS = 16
+"""More than a process is asked in its life: each may take the time of `timeout_s`."""
+MEASURING_MIB = 16
+"""What a process may write that is only timed: its error stream."""
+LAST_WORDS = 2**16
+LONGEST_LINE = 300
+COLOURS = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+DOING = {
+    "load": "while loading",
+    "first": "in its first run",
+    "warm": "while warming up",
+    "block": "while it was timed",
+    "score": "while scoring",
+    "version": "while starting",
+    "end": "after its last run",
+}
+
+
+class FailedError(Exception):
+    """A program's process did not answer."""
+
+    def __init__(self, **about):
+        self.about = about
+        super().__init__(str(about))
+
+
+class Child:
+    """The process of one program, spoken to in JSON lines."""
+
+    def __init__(self, job, program):
+        self.name, self.timeout_s, self.doing = program["name"], job["timeout_s"], "starting"
+        self.errors = tempfile.TemporaryFile()  # noqa: SIM115  (closed in __exit__)
+        written_mib = job["scores_mib"] if job["do"] == "score" else MEASURING_MIB
+        confined = {
+            "memory_mib": job["memory_mib"],
+            "seconds": math.ceil(job["timeout_s"] * job["threads"] * MOST_ANSWERS),
+            "written_mib": written_mib,
+        }
+        self.process = subprocess.Popen(
+            [sys.executable, "-s", "-E", str(Path(__file__).with_name("worker.py"))],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self.errors,
+        )
+        self.send({"job": job, "program": program, "limits": confined})
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.wait()
+        for stream in (self.process.stdin, self.process.stdout, self.errors):
+            with contextlib.suppress(BrokenPipeError):
+                stream.close()
+
+    def send(self, message):
+        """Write one line; a process that is gone shows when its answer is awaited."""
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.write(json.dumps(message).encode() + b"\n")
+            self.process.stdin.flush()
+
+    def ask(self, do, **request):
+        """Return the answer to a request; FailedError where the process ends or takes too long."""
+        self.doing = do
+        watch = threading.Timer(self.timeout_s, self.process.kill)
+        watch.start()
+        try:
+            self.send({"do": do, **request})
+            line = self.process.stdout.readline()
+        finally:
+            in_time = watch.is_alive()
+            watch.cancel()
+        try:
+            return json.loads(line)
+        except ValueError:  # nothing, or a part of a line
+            raise self.failure(in_time) from None
+
+    def failure(self, in_time):
+        """Return what is known of the end of the process."""
+        with contextlib.suppress(subprocess.TimeoutExpired):  # it closed its end and lives on
+            self.process.wait(self.timeout_s)
+        self.process.kill()
+        status = self.process.wait()
+        self.errors.seek(max(0, self.errors.seek(0, os.SEEK_END) - LAST_WORDS))
+        lines = [plain(line) for line in self.errors.read().decode("utf-8", "replace").split("\n")]
+        how = f"ended with exit status {status}"
+        if not in_time:
+            how = f"did not answer within {self.timeout_s:g} s"
+        elif status < 0:
+            how = f"was killed by {signal.Signals(-status).name}"
+        about = f"{how} {DOING[self.doing]}"
+        return FailedError(
+            program=self.name, how=about, late=not in_time, lines=[*filter(None, lines)][-8:]
+        )
+
+
+def plain(line):
+    """Return a line without colours and whatever else would move a terminal, and not too long."""
+    text = "".join(c if c.isprintable() else " " for c in COLOURS.sub("", line)).strip()
+    return text if len(text) <= LONGEST_LINE else f"{text[:LONGEST_LINE]} ..."
+
+
+class Company:
+    """The processes of programs that are measured together."""
+
+    def __init__(self, children):
+        self.children, self.failed = children, {}
+
+    def start(self):
+        """Have each load and run once, one after another; return the answers by program."""
+        return self.ask("load", "first")
+
+    def ask(self, *doing, backwards=False, **request):
+        """Return the answers by program; who does not answer leaves the company."""
+        answers = {}
+        for child in self.children[::-1] if backwards else self.children[:]:
+            try:
+                said = [child.ask(do, **request) for do in doing]
+                answers[child.name] = {name: each[name] for each in said for name in each}
+            except FailedError as failed:
+                self.failed[child.name] = failed.about
+                self.children.remove(child)
+        return answers

@@ -1,0 +1,1 @@
+"""What the doctor looks at: one function per trouble, which returns what it found."""

@@ -180,3 +180,12 @@ def test_manifests_are_frozen():
     manifest = Manifest("", "", "", "", {}, {}, {}, {}, "", 0.0, 0.0, {})
     with pytest.raises(dataclasses.FrozenInstanceError):
         manifest.key = "x"
+
+
+def test_a_file_system_without_locks_is_refused(store, monkeypatch):
+    def refuse(*_, **__):
+        raise NotImplementedError("FileSystem does not appear to support flock")
+
+    monkeypatch.setattr("filelock.FileLock.acquire", refuse)
+    with pytest.raises(RequestError, match="has no file locks"), store.locked(KEY, waiting=list):
+        pass

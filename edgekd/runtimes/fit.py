@@ -79,7 +79,7 @@ def _with_batch(port: Port, batch: int | None) -> Port:
 
 
 def _shown(found: Found) -> str:
-    sizes = ", ".join(str(size or "?") for size in found["shape"])
+    sizes = ", ".join("?" if size is None else str(size) for size in found["shape"])
     name = f"'{found['name']}' " if found["name"] else ""
     return f"{name}{found['dtype']} [{sizes}]"
 

@@ -15,7 +15,9 @@ from describing import REFUSED
 
 SCRIPTS = {".onnx": "describe_onnxruntime.py", ".pte": "describe_executorch.py"}
 READING_S = 60
-"""Processor time that a runtime may take to read a file; half of the time by the clock."""
+"""Processor time that a runtime may take to read a file."""
+BY_THE_CLOCK = 2
+"""How many times that it may take in all."""
 
 
 class UnreadableError(Exception):
@@ -29,12 +31,17 @@ def described(path, seconds=READING_S, memory_mib=0, script=None):
     words = [str(script), str(path), str(seconds), str(memory_mib)]
     command = [sys.executable, "-s", "-E", *words]
     try:
-        done = subprocess.run(command, check=False, capture_output=True, timeout=2 * seconds)
+        done = subprocess.run(
+            command, check=False, capture_output=True, timeout=BY_THE_CLOCK * seconds
+        )
     except subprocess.TimeoutExpired as error:
-        raise UnreadableError(f"no answer in {2 * seconds} s.") from error
+        raise UnreadableError(f"no answer in {BY_THE_CLOCK * seconds} s.") from error
     if done.returncode:
         raise UnreadableError(objection(done, seconds))
-    return json.loads(done.stdout)
+    try:
+        return json.loads(done.stdout)
+    except ValueError as error:
+        raise UnreadableError("the process that read it gave no answer.") from error
 
 
 def objection(done, seconds):

@@ -18,7 +18,7 @@ from edgekd.pipeline.kept import write_text
 SHORT = 20
 """Characters of a key that name its folder."""
 ROOMS = ("results", "unfinished", "tmp", "locks", "plans", "latest", "logs")
-SECONDS_UNTIL_WAITING = 1.0
+SECONDS_UNTIL_WAITING, FOR_EVER = 1.0, -1
 
 
 @dataclass(frozen=True)
@@ -48,24 +48,18 @@ class Store:
                 (self.root / ".gitignore").write_text("*\n")
             self._sweep()
         except OSError as error:
-            raise RequestError(
-                Problem(
-                    "",
-                    f"the store {self.root} cannot be written: {error.strerror}.",
-                    "Give another folder with --store.",
-                    "--store",
-                )
-            ) from error
+            raise self._refusal(f"cannot be written: {error.strerror}") from error
+
+    def _refusal(self, why: str) -> RequestError:
+        step = "Give a folder on another disk with --store."
+        return RequestError(Problem("", f"the store {self.root} {why}.", step, "--store"))
 
     def _sweep(self) -> None:
         """Remove half-filled folders of runs that were killed: those that nobody has locked."""
         for path in (self.root / "tmp").iterdir():
-            lock = self._lock(path.name.partition("-")[0])
-            try:
-                with lock.acquire(timeout=0):
+            with self.unused(path.name.partition("-")[0]) as free:
+                if free:
                     shutil.rmtree(path, ignore_errors=True)
-            except Timeout:
-                continue
 
     def folder(self, key: str) -> Path:
         """Return where the result of a key lies, or would lie."""
@@ -139,20 +133,10 @@ class Store:
         """Hold the lock under which a stage is made; `waiting` is told where another has it."""
         lock = self._lock(work)
         try:
-            try:
-                lock.acquire(timeout=SECONDS_UNTIL_WAITING)
-            except Timeout:
-                waiting()
-                lock.acquire()
-        except NotImplementedError as error:
-            raise RequestError(
-                Problem(
-                    "",
-                    f"the file system of {self.root} has no file locks.",
-                    "Give a folder on another disk with --store.",
-                    "--store",
-                )
-            ) from error
+            self._take(lock, SECONDS_UNTIL_WAITING)
+        except Timeout:
+            waiting()
+            self._take(lock, FOR_EVER)
         try:
             yield
         finally:
@@ -163,7 +147,7 @@ class Store:
         """Yield whether nobody holds the lock of `work`; nobody can take it meanwhile then."""
         lock = self._lock(work)
         try:
-            lock.acquire(timeout=0)
+            self._take(lock, 0)
         except Timeout:
             yield False
             return
@@ -183,6 +167,12 @@ class Store:
     def busy(self) -> bool:
         """Tell whether a stage is being made here now, by any process."""
         return any(self.held(path.stem) for path in (self.root / "locks").glob("*.lock"))
+
+    def _take(self, lock: FileLock, seconds: float) -> None:
+        try:
+            lock.acquire(timeout=seconds)
+        except NotImplementedError as error:
+            raise self._refusal("is on a file system without locks") from error
 
     def _lock(self, work: str) -> FileLock:
         return FileLock(self.root / "locks" / f"{work[:SHORT]}.lock")

@@ -29,7 +29,7 @@ def test_a_store_on_a_disk_that_is_read_only_is_refused_with_the_option_that_nam
     assert done.returncode == 2
     assert done.stderr.startswith("--store")
     assert "Read-only file system" in done.stderr
-    assert "Give another folder with --store." in done.stderr
+    assert "Give a folder on another disk with --store." in done.stderr
 
 
 def test_a_disk_that_becomes_read_only_is_named(tmp_path):

@@ -121,7 +121,7 @@ def test_a_manifest_of_other_fields_is_no_manifest(store):
     path = store.folder(KEY) / "manifest.json"
     fields = {"key": KEY}
     path.write_text(json.dumps(fields | {"seal": digest_json(fields)}))
-    with pytest.raises(ValueError, match="missing"):
+    with pytest.raises(ValueError, match="does not say what a manifest says"):
         Manifest.read(store.folder(KEY))
 
 
@@ -187,5 +187,8 @@ def test_a_file_system_without_locks_is_refused(store, monkeypatch):
         raise NotImplementedError("FileSystem does not appear to support flock")
 
     monkeypatch.setattr("filelock.FileLock.acquire", refuse)
-    with pytest.raises(RequestError, match="has no file locks"), store.locked(KEY, waiting=list):
+    with (
+        pytest.raises(RequestError, match="file system without locks"),
+        store.locked(KEY, waiting=list),
+    ):
         pass

@@ -16,7 +16,25 @@ TENSORS = (
 )
 jaxtyping.install_import_hook([f"edgekd.{room}" for room in TENSORS], "beartype.beartype")
 
+from collections.abc import Callable, Iterator  # noqa: E402
+from typing import Any  # noqa: E402
+
+import pytest  # noqa: E402
 from hypothesis import settings  # noqa: E402
+
+from edgekd.core.config import Config  # noqa: E402
+from edgekd.core.registry import Plugin, Registry  # noqa: E402
 
 settings.register_profile("fixed", derandomize=True, deadline=None, max_examples=50)
 settings.load_profile("fixed")
+
+
+@pytest.fixture(scope="module")
+def plugged() -> Iterator[Callable[[Registry, str, Callable[..., Any]], None]]:
+    """Return a function that registers a plug-in under a name until the module's tests are over."""
+    with pytest.MonkeyPatch.context() as patch:
+
+        def plug(registry: Registry, name: str, target: Callable[..., Any]) -> None:
+            patch.setitem(registry._loaded, name, Plugin(registry.kind, name, target, Config))
+
+        yield plug

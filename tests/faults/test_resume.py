@@ -15,7 +15,6 @@ import torch
 from torch import nn
 
 from edgekd.core.checkpoint import Checkpoint
-from edgekd.core.config import Config
 from edgekd.core.errors import RunInterruptedError
 from edgekd.core.kinds import augment, objective
 from edgekd.core.refs import UseObjective, UseTask
@@ -37,7 +36,6 @@ OPTIONS = {
 }
 
 
-@objective(config=Config, name="test_class_weights")
 class ClassWeights(nn.Module):
     """Weighs examples by how often their class was wrong: a buffer, one that no state has, and
     a weight that learns."""
@@ -57,7 +55,6 @@ class ClassWeights(nn.Module):
         return value
 
 
-@objective(config=Config, name="test_moving_mean")
 class MovingMean:
     """Pulls towards a mean of what was seen, with noise of Python's and numpy's chance."""
 
@@ -79,7 +76,6 @@ class MovingMean:
         vars(self).update(state)
 
 
-@augment(config=Config, name="test_fading_noise")
 class FadingNoise:
     """Adds noise that fades with every batch."""
 
@@ -96,6 +92,13 @@ class FadingNoise:
 
     def load_state_dict(self, state):
         self.strength = state["strength"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def plug_ins(plugged):
+    plugged(objective, "test_class_weights", ClassWeights)
+    plugged(objective, "test_moving_mean", MovingMean)
+    plugged(augment, "test_fading_noise", FadingNoise)
 
 
 def network(width, dropout):

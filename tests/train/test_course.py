@@ -9,7 +9,6 @@ import torch
 from torch import nn
 
 from edgekd.core.checkpoint import Checkpoint
-from edgekd.core.config import Config
 from edgekd.core.errors import RunInterruptedError, StageError
 from edgekd.core.kinds import augment, measure, objective
 from edgekd.core.refs import UseObjective, UseTask
@@ -24,7 +23,6 @@ TASK = UseTask.model_validate(
 ).build()
 
 
-@augment(config=Config, name="test_counted")
 class Counted:
     """Counts how often it is built and used."""
 
@@ -38,7 +36,6 @@ class Counted:
         return batch
 
 
-@objective(config=Config, name="test_keeps_a_set")
 class KeepsASet:
     """Has a state that no checkpoint can hold."""
 
@@ -53,6 +50,12 @@ class KeepsASet:
 
     def load_state_dict(self, state):
         self.seen = state["seen"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def plug_ins(plugged):
+    plugged(objective, "test_keeps_a_set", KeepsASet)
+    plugged(augment, "test_counted", Counted)
 
 
 class Hidden(nn.Sequential):

@@ -7,7 +7,6 @@ import torch
 from torch import nn
 
 from edgekd.core.checkpoint import Checkpoint
-from edgekd.core.config import Config
 from edgekd.core.errors import StageError
 from edgekd.core.kinds import augment, objective
 from edgekd.core.refs import UseObjective, UseTask
@@ -23,7 +22,6 @@ TASK = UseTask.model_validate(
 ).build()
 
 
-@objective(config=Config, name="test_bursts")
 class Bursts:
     """Is fine for five batches; then its value, or only its gradient, is not."""
 
@@ -40,12 +38,17 @@ class Bursts:
         return student_logits.square().mean(1)
 
 
-@augment(config=Config, name="test_spoils_two")
 def spoils_two(config, batch, rng):
     """Make the pictures 3 and 7 of all, where they are among the batch, not finite."""
     image = batch["image"].clone()
     image[(batch["ids"] == 3) | (batch["ids"] == 7), 0, 2, 2] = float("nan")
     return batch | {"image": image}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def plug_ins(plugged):
+    plugged(objective, "test_bursts", Bursts)
+    plugged(augment, "test_spoils_two", spoils_two)
 
 
 def lesson(folder, objectives=("cross_entropy",), every_steps=None, **options):

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from edgekd.core.errors import Problem
+from edgekd.core.errors import EdgekdError, Problem
 from edgekd.core.needs import Needs
 from edgekd.core.protocols import Task
 from edgekd.core.refs import (
@@ -57,7 +57,12 @@ class StagePreview:
     def needs(self, use: UseStage) -> Needs | None:
         """Return what a stage is estimated to need; None where it cannot tell."""
         estimate = use.plugin.traits.get("estimate")
-        found: Needs | None = estimate(use.options, self) if estimate else None
+        try:
+            found: Needs | None = estimate(use.options, self) if estimate else None
+        except EdgekdError:
+            raise
+        except Exception:  # an estimate stops nothing; what is wrong is told where it matters
+            return None
         return found
 
     def _option(self, ref: Ref, name: str) -> object:

@@ -12,8 +12,9 @@ from edgekd.core.errors import Problem, UnreachableError
 from edgekd.core.limits import memory_limit
 from edgekd.core.needs import Needs
 
-NEARLY = 0.8
-"""Share of what can be had from which an estimate is worth a notice."""
+NEARLY, BEYOND = 0.8, 1.5
+"""Shares of what can be had from which an estimate is worth a notice, and from which it is refused:
+estimates err, and a stage that runs out of memory or disk says so and can be gone on with."""
 MORE_MEMORY = "end other programs, or use a machine with more"
 MORE_DISK = "free some space, or give --store on another disk"
 
@@ -47,13 +48,13 @@ def room_here(folder: Path, device_bytes: int | None) -> Room:
 def check_room(needs: Mapping[str, Any] | None, folder: Path, device_bytes: int | None) -> str:
     """Return a notice where a stage will nearly fill what there is, else nothing.
 
-    UnreachableError where its estimate is beyond all that can be had.
+    UnreachableError where its estimate is far beyond all that can be had.
     """
     return judge(Needs(**needs), room_here(folder, device_bytes), folder) if needs else ""
 
 
 def judge(needs: Needs, room: Room, folder: Path) -> str:
-    """Return a notice, or nothing; UnreachableError where an estimate exceeds what can be had."""
+    """Return a notice, or nothing; UnreachableError where an estimate is far beyond it."""
     rows = [
         (needs.disk_bytes, room.disk_bytes, 0, "disk", f"free for {folder}", [MORE_DISK]),
     ]
@@ -68,15 +69,15 @@ def judge(needs: Needs, room: Room, folder: Path) -> str:
     problems, notices = [], []
     for needed, there, more, what, where, steps in rows:
         text = f"about {readable(needed)} of {what}; {readable(there)} can be had {where}"
-        if needed > there + more:
+        if needed > BEYOND * (there + more):
             cure = ", ".join(steps)
             step = f"{cure[0].upper()}{cure[1:]}."
             problems.append(str(Problem("", f"it is estimated to need {text}.", step)).strip())
         elif needed > NEARLY * there:
-            notices.append(text)
+            notices.append(f"{text}, {'less' if needed > there else 'hardly more'}")
     if problems:
         raise UnreachableError("\n".join(problems))
-    return f"it is estimated to need {' and '.join(notices)}, which is close." if notices else ""
+    return f"it is estimated to need {' and '.join(notices)}." if notices else ""
 
 
 def readable(size: int) -> str:

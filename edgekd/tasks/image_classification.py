@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -67,8 +67,9 @@ class ImageClassification:
 
     def check(self) -> Iterator[Problem]:
         """Yield what can be told to be wrong before a picture is read."""
-        yield from getattr(self.source, "check", tuple)()
-        count: Any = getattr(self.source, "count", None)
+        check = self._asked("check")
+        yield from check() if check else ()
+        count = self._asked("count")
         wanted, classes = self.options.train_examples, len(self.source.labels)
         if wanted is not None and wanted < classes:
             yield Problem(
@@ -102,7 +103,7 @@ class ImageClassification:
             raise RequestError(problems)
         if self.options.duplicates == "allow":
             return []
-        names: Any = getattr(self.source, "names", lambda _: ())
+        names = self._asked("names") or (lambda _: ())
         known = [Known(s, self._loaded[s], names(s), self.source.labels) for s in SPLITS]
         found = list(find_twins(known))
         if found and self.options.duplicates == "refuse":
@@ -112,7 +113,7 @@ class ImageClassification:
 
     def expected_size(self, split: Split) -> int | None:
         """Return the number of pictures before any is read; None where the source cannot tell."""
-        count: Any = getattr(self.source, "count", None)
+        count = self._asked("count")
         if count is None:
             return None
         there = int(count(split))
@@ -160,6 +161,11 @@ class ImageClassification:
         return self._pictures(split).batches(
             batch_size, normalisation=self._normalisation, device=device, rng=rng
         )
+
+    def _asked(self, name: str) -> Callable[..., Any] | None:
+        """Return a method that a source may have."""
+        method = getattr(self.source, name, None)
+        return method if callable(method) else None
 
     @property
     def _shape(self) -> tuple[int, ...]:

@@ -18,7 +18,7 @@ from edgekd.pipeline.outcome import RunResult
 MEASUREMENTS = "measurements.json"
 
 
-def read_measurements(bundle: Bundle, unpacked: Path) -> dict[str, Measurements]:
+def read_measurements(bundle: Bundle, unpacked: Path, file: str) -> dict[str, Measurements]:
     """Return what each stage of the bundle measured, by its name; RequestError if unreadable."""
     found = {}
     for stage in bundle.stages:
@@ -28,8 +28,8 @@ def read_measurements(bundle: Bundle, unpacked: Path) -> dict[str, Measurements]
                 text = (unpacked / member).read_bytes()
                 found[stage.name] = Measurements.model_validate_json(text)
             except ValidationError as error:
-                message = "holds no measurements that this edgekd reads."
-                raise refusal(repr(member), f"the file {message}") from error
+                message = f"its {member!r} holds no measurements that this edgekd reads."
+                raise refusal(file, message) from error
     return found
 
 

@@ -40,7 +40,7 @@ def stages_of(result: RunResult) -> Iterator[Stage]:
 
 
 def _sorted(value: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a JSON object with sorted keys: a manifest just made has another order than one read."""
+    """Return a JSON object as a manifest that was read has it: with sorted keys."""
     found: dict[str, Any] = json.loads(json.dumps(value, sort_keys=True))
     return found
 

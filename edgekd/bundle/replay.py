@@ -69,7 +69,7 @@ def replay(
         unpacked.mkdir()
         with named_trouble(), Archive(file) as archive:
             bundle = archive.unpack(unpacked)
-        measured = read_measurements(bundle, unpacked)
+        measured = read_measurements(bundle, unpacked, str(file))
         request = lay_out(bundle, unpacked, folder / "work", moved, trust_plugins=trust_plugins)
         settings = Settings(places.store or folder / "store", places.runs or folder / "runs")
         until = bundle.request.until

@@ -53,7 +53,7 @@ def _paths(bundle: Bundle, moved: Mapping[str, str]) -> list[str]:
         now = next((_put(then, old, new) for old, new in moved.items() if _inside(then, old)), then)
         if not Path(now).exists():
             step = f"Put it there, or say where it is: --data {then}=PATH"
-            problems.append(Problem(place, f"{now}, which the run read, is not here.", step))
+            problems.append(Problem(place, f"{now!r}, which the run read, is not here.", step))
         sets.append(f"{place}={json.dumps(now)}")
     if problems:
         raise RequestError(problems)

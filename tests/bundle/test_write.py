@@ -89,7 +89,7 @@ def test_an_altered_result_is_refused(finished, tmp_path):
     with (folder / "onnx.onnx").open("ab") as program:
         program.write(b"\0")
     result = replace(finished.result, folders={**finished.result.folders, "onnx": folder})
-    with pytest.raises(StageError, match="kept result of onnx was altered: onnx.onnx"):
+    with pytest.raises(StageError, match=r"onnx was altered: onnx\.onnx"):
         write_bundle(tmp_path / "b.zip", result)
     assert not (tmp_path / "b.zip").exists()
 
@@ -98,7 +98,7 @@ def test_a_target_that_changed_since_is_refused(finished, tmp_path):
     resolved = finished.result.resolved
     (tmp_path / "cpu.yaml").write_text("description: another\n")
     other = replace(resolved, target_files={"cpu": str(tmp_path / "cpu.yaml")})
-    with pytest.raises(StageError, match="cpu.yaml was changed after the pipeline was read"):
+    with pytest.raises(StageError, match=r"cpu\.yaml was changed after"):
         write_bundle(tmp_path / "b.zip", replace(finished.result, resolved=other))
 
 
@@ -140,7 +140,7 @@ def test_a_disk_that_fills_up_leaves_the_earlier_bundle(tmp_path, monkeypatch):
 
     (tmp_path / "b.zip").write_bytes(b"earlier")
     monkeypatch.setattr("shutil.copyfileobj", full)
-    with pytest.raises(UnreachableError, match="(?s)No space left.*run again with --bundle"):
+    with pytest.raises(UnreachableError, match=r"(?s)No space left.*run again with --bundle"):
         write_archive(tmp_path / "b.zip", document({"a": b"x"}), {"a": b"x"})
     assert [path.name for path in tmp_path.iterdir()] == ["b.zip"]
     assert (tmp_path / "b.zip").read_bytes() == b"earlier"

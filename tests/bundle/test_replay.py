@@ -1,0 +1,141 @@
+"""Running a bundle again: it agrees with itself, and says so where it does not."""
+
+import shutil
+from types import SimpleNamespace
+
+import pytest
+
+import edgekd
+from edgekd.bundle.replay import Places, replay
+from edgekd.bundle.write import write_bundle
+from edgekd.core.errors import RequestError
+
+from ..pipeline.conftest import TINY
+from .zips import rebuilt
+
+
+@pytest.fixture
+def again(finished, tmp_path):
+    """Return a function that replays a bundle and notes what is told; by default nothing runs."""
+
+    def do(file, **options):
+        heard, events = [], []
+        given = {
+            "places": Places(finished.store),
+            "moved": {},
+            "trust_plugins": False,
+            "listener": events.append,
+            "tell": lambda bundle, environment: heard.append(environment),
+        }
+        found = replay(file, **given | options)
+        return SimpleNamespace(found=found, told=heard[0].differences, events=events)
+
+    return do
+
+
+def rows(done, kind):
+    return [row for row in done.found.rows if row.kind == kind]
+
+
+def test_a_run_is_done_again_from_nothing_and_agrees(finished, again):
+    done = again(finished.zip, places=Places())
+    assert done.found.exit_code == 0
+    assert not done.told
+    assert [*done.found.result.ran] == [stage.name for stage in finished.bundle.stages]
+    by_status = {row.stage: row.status for row in rows(done, "stage")}
+    assert by_status == dict.fromkeys(
+        ["teacher", "student", "int8", "onnx", "teacher.onnx"], "equal"
+    ) | {"check": "-", "report": "-"}
+    metrics = {row.what: row.status for row in rows(done, "metric")}
+    assert metrics["accuracy of onnx on cpu"] == "equal"
+    assert metrics["latency_p50_ms of onnx on cpu"] in ("overlap", "apart")
+    assert [(row.then, row.now) for row in rows(done, "gate")] == [("pass", "pass")]
+    assert done.found.sentence.startswith("All as promised: 5 of 5 models and programs")
+    assert not done.found.result.folder.exists(), "a replay leaves nothing"
+    assert done.events[-1].report is None
+
+
+def test_another_package_version_is_told_and_nothing_is_promised(finished, again, tmp_path):
+    def change(document, members):
+        for package in document["packages"]:
+            if package["name"] == "numpy":
+                package["version"] = "1.2.3"
+
+    done = again(rebuilt(finished.zip, tmp_path / "b.zip", change))
+    assert [str(one).partition(" ->")[0] for one in done.told] == ["package numpy: 1.2.3"]
+    assert done.found.exit_code == 0
+    assert "0 of 5 models and programs are promised" in done.found.sentence
+    notes = {row.note for row in rows(done, "stage")}
+    assert "not promised: other here: package numpy; kept, not run again" in notes
+
+
+def spoil(stage_name, file):
+    def change(document, members):
+        for stage in document["stages"]:
+            if stage["name"] == stage_name:
+                stage["files"][file]["sha256"] = "0" * 64
+
+    return change
+
+
+def test_another_artifact_breaks_the_promise(finished, again, tmp_path):
+    file = rebuilt(finished.zip, tmp_path / "b.zip", spoil("onnx", "onnx.onnx"))
+    done = again(file)
+    (broken,) = [row for row in done.found.rows if row.broken]
+    assert (broken.stage, broken.now, broken.status) == ("onnx", "onnx.onnx", "differs")
+    assert done.found.exit_code == 1
+    assert done.found.sentence == "Not as promised: onnx (program)."
+
+
+def test_a_difference_that_is_not_promised_is_told_and_no_failure(finished, again, tmp_path):
+    def change(document, members):
+        spoil("onnx", "onnx.onnx")(document, members)
+        document["stages"][1]["identity"]["seed"] = 5
+
+    done = again(rebuilt(finished.zip, tmp_path / "b.zip", change))
+    assert done.found.exit_code == 0
+    assert "2 of 5 models and programs are promised byte for byte" in done.found.sentence
+    assert "1 differ" in done.found.sentence
+
+
+def test_measurements_that_are_none_are_refused_before_anything_runs(finished, again, tmp_path):
+    def change(document, members):
+        (name,) = [n for n in members if n.endswith("measurements.json")]
+        members[name] = b"{}"
+
+    with pytest.raises(RequestError, match=r"measurements\.json' holds no measurements"):
+        again(rebuilt(finished.zip, tmp_path / "b.zip", change))
+
+
+PLUGIN = '''
+"""A method of the user's own."""
+from pathlib import Path
+
+from edgekd.core.kinds import objective
+
+
+@objective(name="louder")
+def louder(config, *, student_logits, labels):
+    Path(__file__).with_name("ran").touch()
+    return student_logits.gather(-1, labels[..., None]).squeeze(-1).neg()
+'''
+
+
+def test_code_of_a_bundle_runs_with_the_users_word_alone(again, tmp_path):
+    own = tmp_path / "own"
+    own.mkdir()
+    (own / "mine.py").write_text(PLUGIN)
+    text = TINY.replace("seed: 0\n", "seed: 0\nplugins: [mine.py]\n")
+    text = text.replace("    train: {epochs: 1}", "    objective: [louder]\n    train: {epochs: 1}")
+    (own / "own.yaml").write_text(text)
+    places = {"store": tmp_path / "store", "runs": tmp_path / "runs"}
+    result = edgekd.run(own / "own.yaml", until="teacher", **places)
+    write_bundle(tmp_path / "b.zip", result, until="teacher")
+    shutil.rmtree(own)
+    with pytest.raises(RequestError, match=r"(?s)'mine\.py'.*--trust-plugins"):
+        again(tmp_path / "b.zip", places=Places())
+    done = again(tmp_path / "b.zip", places=Places(), trust_plugins=True)
+    assert [*done.found.result.ran] == ["teacher"]
+    assert done.found.exit_code == 0
+    assert [row.status for row in rows(done, "stage")] == ["equal"]
+    assert not own.exists()

@@ -14,6 +14,10 @@ import signal
 import subprocess
 import sys
 import threading
+import time
+from pathlib import Path
+
+PATIENCE_S = 10
 
 
 def main() -> None:
@@ -21,7 +25,7 @@ def main() -> None:
     folder, *command = sys.argv[1:]
     if not command:
         _wait()
-        shutil.rmtree(folder, ignore_errors=True)
+        _remove(folder)
         return
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
     alone = threading.Event()
@@ -39,6 +43,15 @@ def _wait() -> None:
     """Return when the pipe is closed."""
     while os.read(0, 1):
         pass
+
+
+def _remove(folder: str) -> None:
+    """Remove a folder, though a command that is being ended may still write there."""
+    deadline = time.monotonic() + PATIENCE_S
+    shutil.rmtree(folder, ignore_errors=True)
+    while Path(folder).exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _watch(folder: str, process: "subprocess.Popen[bytes]", alone: threading.Event) -> None:

@@ -83,6 +83,8 @@ def remove(store: Store, items: Iterable[Item]) -> list[Item]:
     """Remove what nobody is working on, and return it; the rest stays."""
     removed = []
     for item in items:
+        if item.latest and store.busy():  # a run began since this was found
+            continue
         with store.unused(item.work) as free:
             if free and item.path.exists():
                 if item.path.is_dir():

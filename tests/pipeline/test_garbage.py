@@ -189,6 +189,27 @@ def test_what_a_run_may_rest_on_stays_while_one_is_at_work(store, runs, held):
     assert stages(find_garbage(store, runs, Rules(older_than_s=30 * DAY))) == ["b"]
 
 
+def test_what_a_run_began_to_rest_on_since_it_was_found_stays(store, runs, held):
+    put(store, "a", days=40, pipeline="quick")
+    found = find_garbage(store, runs, Rules(older_than_s=30 * DAY))
+    held(key_of("c"))
+    assert stages(found) == ["a"]
+    assert remove(store, found) == []
+
+
+def test_a_run_after_cleaning_makes_the_same_again(tiny, tmp_path):
+    before = tiny(until="teacher")
+    store, runs = Store(tmp_path / ".edgekd"), RunFolders(tmp_path / "runs")
+    (weights,) = (store.root / "results").glob("*/model.safetensors")
+    content = weights.read_bytes()
+    assert not find_garbage(store, runs, Rules(unreferenced=True))
+    remove(store, find_garbage(store, runs, Rules(keep_bytes=0)))
+    assert not weights.exists()
+    after = tiny(until="teacher")
+    assert before.ran == after.ran == ["teacher"]
+    assert weights.read_bytes() == content
+
+
 def test_looking_writes_nothing(store, runs):
     put(store, "a", days=40)
     before = sorted(store.root.rglob("*"))

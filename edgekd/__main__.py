@@ -19,12 +19,12 @@ def main() -> None:
     try:
         app()
     except EdgekdError as error:
-        typer.echo(printable(str(error)), err=True)
+        typer.echo(printable(str(error) or "Interrupted."), err=True)
         sys.exit(error.exit_code)
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
-    raise RunInterruptedError("Interrupted.")
+    raise RunInterruptedError("")
 
 
 if __name__ == "__main__":

@@ -107,7 +107,7 @@ class _Lines:
     def _plain_progress(self, event: StageProgress) -> None:
         """Print how far a long stage is, every now and then."""
         now = time.monotonic()
-        if now - self.printed >= SECONDS_BETWEEN_LINES:
+        if now - self.printed >= SECONDS_BETWEEN_LINES or event.what == "resumed":
             self.printed = now
             numbers = "".join(f", {name} {value:.4g}" for name, value in event.numbers.items())
             self.console.print(

@@ -52,10 +52,10 @@ class Execution:
             name = step.stage.name
             try:
                 self._settle(step if step.key else self.planner.step(step.stage, self.made.get))
-            except (KeyboardInterrupt, RunInterruptedError):
+            except (KeyboardInterrupt, RunInterruptedError) as error:
                 raise RunInterruptedError(
-                    f"Interrupted in stage {name}; the stages before it are kept, and what it "
-                    "wrote down is gone on from: run the same command again."
+                    f"Interrupted in stage {name}. {error}".rstrip()
+                    + "\n  The stages before it are kept: run the same command again to go on."
                 ) from None
             except EdgekdError as error:
                 self.listener(StageFailed(name, str(error)))
@@ -80,7 +80,7 @@ class Execution:
         self.store.remember(self.plan.resolved.name, name, step.key)
         self.listener(StageDone(name, step.key, made.seconds, made.cpu_seconds, made.facts))
         if self.workshop.stopping:  # asked for while the last step of this stage was under way
-            raise RunInterruptedError("Interrupted.")
+            raise RunInterruptedError("It was finished first, and is kept.")
 
     def _keep(self, step: Step, kept: Manifest | None) -> None:
         assert kept is not None

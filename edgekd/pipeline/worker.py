@@ -74,6 +74,8 @@ class StageRun:
     stopping: Stopping
     channel: IO[str]
     _tasks: dict[str, Task]
+    notices: list[str] = field(default_factory=list)
+    """What the user was told."""
     _last: float = field(default=0.0, init=False)
 
     @cached_property
@@ -99,6 +101,7 @@ class StageRun:
 
     def notice(self, message: str) -> None:
         """Tell the user something that is likely a mistake but lets the stage go on."""
+        self.notices.append(message)
         _say(self.channel, {"answer": "notice", "message": message})
 
     def progress(self, done: int, total: int, what: str, **numbers: float) -> None:
@@ -136,7 +139,7 @@ def _serve() -> None:
                 answer = _answer(request, channel, tasks, loaded, stopping)
             _say(channel, {"answer": "done"} | answer)
         except KeyboardInterrupt:
-            _say(channel, {"answer": "refused"} | _described(RunInterruptedError("Interrupted.")))
+            _say(channel, {"answer": "refused"} | _described(RunInterruptedError("")))
         except EdgekdError as error:
             _say(channel, {"answer": "refused"} | _described(error))
         except Exception as error:  # any fault of a plug-in ends its stage, not the worker
@@ -193,6 +196,7 @@ def _answer(
         _tasks=tasks,
     )
     from edgekd.train.device import free_bytes, use_threads
+    from edgekd.train.memory import enough_memory
 
     use_threads(request["threads"])
     notice = check_room(request["needs"], run.out, free_bytes(run.device))
@@ -202,13 +206,20 @@ def _answer(
     started, started_cpu = time.monotonic(), _cpu_seconds()
     options = plugin.config.model_validate(as_read(request["options"]))
     stopping.patient = plugin.traits.get("stops", False)
-    facts: Facts = plugin.build(options)(run)
+    with enough_memory(run.name, _lower(request["needs"])):
+        facts: Facts = plugin.build(options)(run)
     stopping.patient = False
     return {
-        "facts": plain(facts),
+        "facts": plain(facts) | ({"notices": run.notices} if run.notices else {}),
         "seconds": time.monotonic() - started,
         "cpu_seconds": _cpu_seconds() - started_cpu,
     }
+
+
+def _lower(needs: Mapping[str, Any] | None) -> str:
+    """Return what to do about a stage that ran out of memory."""
+    options = " or ".join((needs or {}).get("lower", ()))
+    return f"Lower {options}." if options else "End other programs, or take a smaller model."
 
 
 def _cpu_seconds() -> float:

@@ -117,7 +117,7 @@ class Workshop:
         status = process.wait()
         self.close()
         if self.stopping or status == RunInterruptedError.exit_code:
-            return RunInterruptedError("Interrupted.")
+            return RunInterruptedError("")
         return StageError(
             f"the worker process ended with status {status}.",
             f"Its output is in {self.log}. Status -9 is often the system's out-of-memory killer: "

@@ -16,6 +16,8 @@ from edgekd.train.packing import pack, unpack
 
 KEPT = 2
 """So that there is one to go back to where the newest is damaged."""
+MOST_DEAR = 20
+"""Times what a checkpoint takes must pass before the next: they cost a twentieth at most."""
 PART, SKELETON = "checkpoint.part", "state"
 
 
@@ -33,14 +35,15 @@ class Checkpoints:
         """Tell whether the state after `step` steps is to be written."""
         every = self.run.checkpoint
         enough = every.every_steps is not None and step - self._step >= every.every_steps
-        return enough or time.monotonic() - self._written >= every.every_s
+        pause = max(every.every_s, MOST_DEAR * self._took)
+        return enough or time.monotonic() - self._written >= pause
 
     def write(self, step: int, state: dict[str, Any]) -> bool:
         """Write the state after `step` steps and tell whether that succeeded.
 
         A disk that is full does not end the training: one notice says that nothing is kept.
         """
-        part = self.folder / PART
+        part, began = self.folder / PART, time.monotonic()
         try:
             text, tensors = packed(state)
             save_file(tensors, part, {SKELETON: text})
@@ -56,6 +59,7 @@ class Checkpoints:
             return False
         finally:
             self._written, self._step = time.monotonic(), step
+            self._took = self._written - began
         return True
 
     def states(self) -> Iterator[dict[str, Any]]:

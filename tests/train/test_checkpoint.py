@@ -54,6 +54,25 @@ def test_they_are_due_after_so_many_steps_or_seconds(run, monkeypatch):
     assert kept.due(6)
 
 
+def test_one_that_takes_long_is_written_less_often(run, monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr(checkpoint.time, "monotonic", lambda: clock[0])
+    run.checkpoint = Checkpoint(every_s=30)
+    kept = Checkpoints(run)
+
+    def slow(*_):
+        clock[0] += 4
+        return packed({"a": 1})
+
+    monkeypatch.setattr(checkpoint, "packed", slow)
+    kept.write(1, {})
+    clock[0] += 79
+    assert not kept.due(2), "it took 4 s: 80 s must pass"
+    clock[0] += 1
+    assert kept.due(2)
+
+
+
 def test_one_that_was_read_counts_as_written(run):
     run.checkpoint = Checkpoint(every_steps=4)
     Checkpoints(run).write(10, state(10))

@@ -41,17 +41,23 @@ def memory(root: Path = Path("/"), total: int | None = None) -> Iterator[Finding
         yield fine("memory", text)
 
 
-def processors(root: Path = Path("/"), seen: int | None = None) -> Iterator[Finding]:
-    """Yield the processors that can be had, and a quota that is below what programs see."""
-    count = _affinity() if seen is None else seen
+def processors(
+    root: Path = Path("/"), allowed: int | None = None, seen: int | None = None
+) -> Iterator[Finding]:
+    """Yield the processors that can be had, where they are fewer than programs see."""
+    count = (os.cpu_count() or 1) if seen is None else seen
+    mine = _affinity() if allowed is None else allowed
     quota = cpu_limit(root)
-    if quota is not None and quota < count:
+    if quota is not None and quota < mine:
         yield hint(
             "processors",
             f"{count} are seen, but a quota grants {quota:g}",
             f"Set threads: {max(1, int(quota))} in the pipeline file. A latency taken under a "
             "quota is not the device's: measure without one (docker run --cpuset-cpus).",
         )
+    elif mine < count:
+        step = f"Set threads: {mine} in the pipeline file: more would take turns on them."
+        yield hint("processors", f"{count} are seen, but {mine} may be used", step)
     else:
         yield fine("processors", str(count))
 

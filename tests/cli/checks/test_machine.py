@@ -43,10 +43,16 @@ def test_a_machine_without_limits_has_what_it_has(tmp_path):
 
 def test_a_quota_of_processor_time_is_told_with_the_threads_to_set(put):
     root = put(**{"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/cpu.max": "250000 100000"})
-    (only,) = machine.processors(root, seen=8)
+    (only,) = machine.processors(root, allowed=8, seen=8)
     assert (only.level, only.found) == ("hint", "8 are seen, but a quota grants 2.5")
     assert "Set threads: 2 in the pipeline file" in only.cure
-    assert next(machine.processors(root, seen=2)).level == "ok"
+    assert next(machine.processors(root, allowed=2, seen=2)).level == "ok"
+
+
+def test_processors_that_others_have_are_told(tmp_path):
+    (only,) = machine.processors(tmp_path, allowed=2, seen=16)
+    assert (only.level, only.found) == ("hint", "16 are seen, but 2 may be used")
+    assert "Set threads: 2" in only.cure
 
 
 @pytest.mark.parametrize(

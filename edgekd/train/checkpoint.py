@@ -30,6 +30,7 @@ class Checkpoints:
     def __init__(self, run: Run):
         self.run, self.folder = run, run.unfinished
         self._written, self._step, self._trouble = time.monotonic(), 0, ""
+        self._took = 0.0
 
     def due(self, step: int) -> bool:
         """Tell whether the state after `step` steps is to be written."""

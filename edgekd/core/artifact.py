@@ -51,10 +51,33 @@ class Manifest:
         fields = json.loads((folder / MANIFEST).read_text("utf-8"))
         if not isinstance(fields, dict) or fields.pop(SEAL, None) != digest_json(fields):
             raise ValueError(f"{folder / MANIFEST} is not what was written")
-        try:
-            return Manifest(**fields)
-        except TypeError as error:
-            raise ValueError(f"{folder / MANIFEST}: {error}") from error
+        if not _well_formed(fields):
+            raise ValueError(f"{folder / MANIFEST} does not say what a manifest says")
+        return Manifest(**fields)
+
+
+_TEXTS = {"key", "stage", "kind", "makes", "started_at"}
+_MAPPINGS = {"identity", "inputs", "facts", "files", "host"}
+_NUMBERS = {"seconds", "cpu_seconds"}
+
+
+def _well_formed(fields: Mapping[str, Any]) -> bool:
+    """Tell whether fields are a manifest's: another version of edgekd may have written others."""
+    kinds = dict.fromkeys(_TEXTS, str) | dict.fromkeys(_MAPPINGS, dict)
+    return (
+        {*fields} == {*kinds} | _NUMBERS
+        and all(isinstance(fields[name], kind) for name, kind in kinds.items())
+        and all(isinstance(fields[name], int | float) for name in _NUMBERS)
+        and all(_describes_a_file(file) for file in fields["files"].values())
+    )
+
+
+def _describes_a_file(file: object) -> bool:
+    return (
+        isinstance(file, dict)
+        and isinstance(file.get("sha256"), str)
+        and isinstance(file.get("size"), int)
+    )
 
 
 def digest_file(path: Path) -> str:

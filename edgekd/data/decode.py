@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     Picture = np.ndarray[Any, np.dtype[np.uint8]]
 
+FORMATS = ("PNG", "JPEG")
+"""Whatever a file's name says: Pillow would also hand a page of PostScript to Ghostscript."""
 SHOWN = 10
 """Files that a message names."""
 
@@ -51,7 +53,7 @@ def _decode(path: Path, shape: tuple[int, ...], color: Literal["L", "RGB"]) -> P
 
     height, width, _ = shape
     try:
-        with Image.open(path) as stored:
+        with Image.open(path, formats=FORMATS) as stored:
             upright = ImageOps.exif_transpose(stored).convert(color)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         return _reason(path, error)
@@ -64,7 +66,7 @@ def _open(path: Path) -> str:
     from PIL import Image
 
     try:
-        with Image.open(path):
+        with Image.open(path, formats=FORMATS):
             return ""
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         return _reason(path, error)

@@ -17,7 +17,7 @@ from edgekd.core.errors import Problem, StageError, nearest
 from edgekd.core.kinds import model
 from edgekd.core.protocols import Task
 from edgekd.core.signature import Port, Signature
-from edgekd.models.pretrained_folder import check_folder, configuration
+from edgekd.models.pretrained_folder import check_folder, check_weights, configuration
 from edgekd.ops.shapes import Logits
 
 DESCRIPTION = "config.json"
@@ -66,6 +66,7 @@ def has_weights(config: Pretrained) -> bool:
 def check(config: Pretrained, task: Task, *, taught: bool) -> Iterator[Problem]:
     """Yield where a folder's classes or its view of pictures are not the task's."""
     if config.folder is not None:
+        yield from check_weights(Path(config.folder))
         yield from check_folder(Path(config.folder), _from_folder(config.folder), task, taught)
 
 
@@ -102,6 +103,9 @@ def _with_weights(folder: str, shape: Any) -> nn.Module:
     """Return the folder's classifier; only the head may be new."""
     from transformers import AutoModelForImageClassification
 
+    unreadable = next(iter(check_weights(Path(folder))), None)
+    if unreadable:
+        raise StageError(unreadable.message, unreadable.next_step)
     network, found = AutoModelForImageClassification.from_pretrained(
         folder,
         config=shape,

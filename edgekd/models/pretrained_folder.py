@@ -7,8 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
+
 from edgekd.core.errors import Problem
 from edgekd.core.protocols import Task
+from edgekd.models.weights import shapes_in
 
 PREPROCESSING = "preprocessor_config.json"
 GENERIC = re.compile(r"LABEL_\d+")
@@ -47,6 +50,16 @@ def check_folder(folder: Path, config: Any, task: Task, taught: bool) -> Iterato
         yield from _check_names(named, [str(name) for name in task.facts()["labels"]], taught)
     if (folder / PREPROCESSING).is_file():
         yield from _check_pictures(folder / PREPROCESSING, task)
+
+
+def check_weights(folder: Path) -> Iterator[Problem]:
+    """Yield the weight files that cannot be read; no tensor is."""
+    for file in sorted(folder.glob("*.safetensors")):
+        try:
+            shapes_in(file)
+        except (SafetensorError, OSError) as error:
+            step = "Save the model once more with save_pretrained."
+            yield Problem("folder", f"{file} cannot be read: {error}.", step)
 
 
 def _check_names(named: Sequence[str], wanted: Sequence[str], taught: bool) -> Iterator[Problem]:

@@ -28,7 +28,7 @@ class Digests:
         stat = path.stat()
         stamp = [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
         known = self._known.get(str(path))
-        if known and known[:-1] == stamp:
+        if isinstance(known, list) and known[:-1] == stamp:
             return str(known[-1])
         digest = digest_file(path)
         if max(stat.st_mtime, stat.st_ctime) < time.time() - SECONDS_TO_SETTLE:

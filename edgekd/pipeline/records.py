@@ -32,6 +32,21 @@ class Record:
 
 
 FIELDS = {field.name for field in fields(Record)}
+_TEXTS = ("name", "file", "command", "finished_at")
+_MAPPINGS = ("keys", "contents", "results")
+
+
+def _is_record(data: object) -> bool:
+    """Tell whether a JSON value is a record: people can write into the folders of runs."""
+    return (
+        isinstance(data, dict)
+        and {*data} == FIELDS
+        and all(isinstance(data[name], str) for name in _TEXTS)
+        and all(isinstance(data[name], dict) for name in _MAPPINGS)
+        and isinstance(data["exit_code"], int)
+        and isinstance(data["gates"], list)
+        and all(isinstance(gate, dict) and "verdict" in gate for gate in data["gates"])
+    )
 
 
 @dataclass(frozen=True)
@@ -56,7 +71,7 @@ class RunFolders:
         found = []
         for file in self.root.glob(f"*/{RECORD}"):
             data = read_json(file)
-            if isinstance(data, dict) and {*data} == FIELDS:  # else it is not ours, or older
+            if data is not None and _is_record(data):  # else it is not ours, or older
                 found.append((file.parent, Record(**data)))
         yield from sorted(found, key=lambda pair: pair[1].finished_at)
 

@@ -30,16 +30,24 @@ def resolved(request: Request, store: Store, workshop: Workshop) -> Resolved:
         }
     )
     file = store.root / "plans" / f"{key[:20]}.json"
-    kept = read_sealed(file)
+    kept = _kept(file, request)
     if kept is not None:
-        found = Resolved.from_dict(kept)
-        nearest_targets = find_targets(Path(request.file).parent)
-        moved = [n for n, at in found.target_files.items() if str(nearest_targets.get(n)) != at]
-        if not moved and all(_is(path, digest) for path, digest in found.depends.items()):
-            return found
+        return kept
     fresh = workshop.resolve(request)
     write_sealed(file, fresh.as_dict())
     return fresh
+
+
+def _kept(file: Path, request: Request) -> Resolved | None:
+    """Return what is kept; None where it is absent, altered, or rests on files that changed."""
+    try:
+        found = Resolved.from_dict(read_sealed(file) or {})
+        nearest_targets = find_targets(Path(request.file).parent)
+        moved = [n for n, at in found.target_files.items() if str(nearest_targets.get(n)) != at]
+        same = all(_is(path, digest) for path, digest in found.depends.items())
+    except (KeyError, TypeError, AttributeError):  # it does not say what a plan says
+        return None
+    return found if same and not moved else None
 
 
 def _entry_points() -> list[list[str]]:
@@ -53,5 +61,5 @@ def _entry_points() -> list[list[str]]:
 def _is(path: str, digest: str) -> bool:
     try:
         return digest_file(Path(path)) == digest
-    except OSError:
+    except (OSError, ValueError):
         return False

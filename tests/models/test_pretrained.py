@@ -262,3 +262,13 @@ def test_a_view_that_cannot_be_read_is_told(folder, text):
     (folder / "preprocessor_config.json").write_text(text)
     (problem,) = told(folder)
     assert "cannot be read" in problem
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff" * 100, None], ids=["empty", "noise", "cut short"])
+def test_weights_that_cannot_be_read_are_named_by_the_plan_and_by_the_stage(folder, content):
+    file = folder / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:-4] if content is None else content)
+    (problem,) = told(folder)
+    assert f"{file} cannot be read" in problem
+    with pytest.raises(StageError, match="cannot be read"):
+        build(folder=str(folder))

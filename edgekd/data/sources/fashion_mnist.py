@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import zlib
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -31,6 +32,8 @@ a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845  train-labels-i
 346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073  t10k-images-idx3-ubyte.gz
 67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5  t10k-labels-idx1-ubyte.gz
 """
+MOST_BYTES = 1 << 26
+"""More than the largest of the files, unpacked, has: 47,040,016."""
 CHECKSUMS = {name: sha256 for sha256, name in map(str.split, PUBLISHED.split("\n")[1:-1])}
 """SHA-256 of the published files. Debian packs the same pictures without name and date."""
 
@@ -140,14 +143,17 @@ def read_idx(path: Path) -> np.ndarray[Any, np.dtype[np.uint8]]:
     import numpy as np
 
     try:
-        content = gzip.decompress(path.read_bytes())
+        with gzip.open(path) as stream:
+            content = stream.read(MOST_BYTES + 1)
+        if len(content) > MOST_BYTES:  # a small file can unpack to more than any memory
+            raise ValueError(f"it unpacks to more than {MOST_BYTES:,} bytes")
         dimensions = content[3]
         start = 4 + 4 * dimensions
         shape = np.frombuffer(content[4:start], ">u4").astype(int)
         if content[:3] != b"\0\0\x08" or len(shape) != dimensions:
             raise ValueError("it does not start as an IDX file of bytes does")
         return np.frombuffer(content, np.uint8, offset=start).reshape(*shape).copy()
-    except (OSError, EOFError, IndexError, ValueError) as error:
+    except (OSError, EOFError, IndexError, ValueError, zlib.error) as error:
         raise _problem(
             f"{path} cannot be read: {error}.", "Replace it by the published file."
         ) from error
@@ -158,7 +164,7 @@ def _length(path: Path) -> int:
     try:
         with gzip.open(path) as stream:
             return int.from_bytes(stream.read(8)[4:], "big")
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise _problem(
             f"{path} cannot be read: {error}.", "Replace it by the published file."
         ) from error

@@ -128,6 +128,22 @@ def test_a_damaged_file_is_named(files, content):
         build(root=str(files)).load("test")
 
 
+def test_a_file_altered_in_its_middle_is_named(files):
+    path = files / "t10k-images-idx3-ubyte.gz"
+    content = bytearray(path.read_bytes())
+    content[12:20] = b"\xff" * 8
+    path.write_bytes(content)
+    with pytest.raises(RequestError, match=r"t10k-images-idx3-ubyte.gz cannot be read"):
+        build(root=str(files)).load("test")
+
+
+def test_a_file_that_unpacks_without_end_is_refused_before_memory_is_full(files):
+    path = files / "t10k-images-idx3-ubyte.gz"
+    path.write_bytes(path.read_bytes() + gzip.compress(bytes(1 << 26), 1) * 100)
+    with pytest.raises(RequestError, match="unpacks to more than 67,108,864 bytes"):
+        build(root=str(files)).load("test")
+
+
 def test_a_file_cut_short_is_named(files):
     path = files / "t10k-images-idx3-ubyte.gz"
     path.write_bytes(path.read_bytes()[:-20])

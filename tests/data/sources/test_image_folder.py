@@ -175,3 +175,11 @@ def test_counts_and_names_are_those_of_the_rows(root):
         assert source.count(split) == len(names) == len(columns["label"])
         classes = [name.split("/")[1] for name in names]
         assert classes == [source.labels[label] for label in columns["label"]]
+
+
+def test_a_page_for_another_program_is_no_picture_whatever_its_name(root, monkeypatch):
+    monkeypatch.setattr("subprocess.Popen", lambda *_, **__: pytest.fail("a program was started"))
+    page = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n%%EOF\n"
+    (root / "test" / "red" / "0.jpg").write_bytes(page)
+    with pytest.raises(RequestError, match=r"0\.jpg"):
+        build(root).load("test")

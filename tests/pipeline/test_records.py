@@ -1,0 +1,46 @@
+"""The folders of runs, into which people can write too."""
+
+import json
+from dataclasses import asdict
+
+import pytest
+
+from edgekd.cli.runs import print_runs
+from edgekd.pipeline.records import RECORD, Record, RunFolders
+
+RUN = Record(
+    name="quickstart",
+    file="quickstart.yaml",
+    command="edgekd run quickstart.yaml",
+    finished_at="2026-01-01T10:00:00Z",
+    exit_code=0,
+    keys={"teacher": "k"},
+    contents={"teacher": "c"},
+    results={"teacher": {"says": "it"}},
+    gates=[{"name": "accuracy", "verdict": "pass"}],
+)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"finished_at": 5},
+        {"gates": [{"name": "accuracy"}]},
+        {"gates": ["accuracy"]},
+        {"gates": 5},
+        {"exit_code": "0"},
+        {"contents": []},
+        {"command": None},
+        {"more": 1},
+    ],
+    ids=str,
+)
+def test_a_record_that_somebody_edited_is_left_out(tmp_path, capsys, change):
+    runs = RunFolders(tmp_path)
+    runs.write(RUN, tmp_path / "good")
+    (tmp_path / "odd").mkdir()
+    (tmp_path / "odd" / RECORD).write_text(json.dumps(asdict(RUN) | change))
+    assert [folder.name for folder, _ in runs.records()] == ["good"]
+    print_runs(tmp_path, as_json=False)
+    assert "good" in capsys.readouterr().out
+    assert runs.of(RUN) == tmp_path / "good"

@@ -79,8 +79,8 @@ def _with_batch(port: Port, batch: int | None) -> Port:
 
 
 def _shown(found: Found) -> str:
-    sizes = ", ".join("?" if size is None else str(size) for size in found["shape"])
-    name = f"'{found['name']}' " if found["name"] else ""
+    sizes = ", ".join("?" if size is None else f"{size!r}".strip("'") for size in found["shape"])
+    name = f"{found['name']!r} " if found["name"] else ""
     return f"{name}{found['dtype']} [{sizes}]"
 
 

@@ -15,6 +15,13 @@ import limits
 
 REFUSED = 3
 WRITTEN_MIB = 16
+LONGEST = 400
+
+
+def plain(text):
+    """Return text on one line, without what would move a terminal, and not too long."""
+    words = "".join(c if c.isprintable() else " " for c in text.replace("*", " ")).split()
+    return " ".join(words)[:LONGEST]
 
 
 def answer(described):
@@ -26,6 +33,6 @@ def answer(described):
     try:
         found = described(path)
     except Exception as error:  # the exceptions of runtimes share no other ancestor
-        print(" ".join(f"{error}".split()) or type(error).__name__, file=sys.stderr)
+        print(plain(f"{error}") or type(error).__name__, file=sys.stderr)
         sys.exit(REFUSED)
     print(json.dumps(found), file=answers, flush=True)

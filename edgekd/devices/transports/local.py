@@ -1,11 +1,14 @@
 """The machine that edgekd runs on: a folder for each use, and commands in a bare environment."""
 
+import contextlib
+import fcntl
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
+import time
 import weakref
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +22,9 @@ KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "SYSTEMRO
 """All that is handed on: thread counts, preloads or Python paths would change the measurement."""
 
 
+PREFIX = "edgekd-target-"
+OLD_S = 60
+"""Age from which a folder that nobody holds is no longer one that is just being made."""
 TETHERED = (sys.executable, "-I", "-S", tether.__file__)
 
 
@@ -38,7 +44,11 @@ class LocalTransport:
 
     def __init__(self, config: Local):
         self.config = config
-        self.folder = Path(tempfile.mkdtemp(prefix="edgekd-"))
+        _sweep()
+        self.folder = Path(tempfile.mkdtemp(prefix=PREFIX))
+        held = os.open(self.folder, os.O_RDONLY)
+        fcntl.flock(held, fcntl.LOCK_EX)
+        weakref.finalize(self, os.close, held)
         keeper = subprocess.Popen(
             [*TETHERED, str(self.folder)], stdin=subprocess.PIPE, start_new_session=True
         )
@@ -96,6 +106,20 @@ class LocalTransport:
             last = "\n".join(errors.decode("utf-8", "replace").strip().splitlines()[-8:])
             raise StageError(f"{_shown(command)} {how}.", last and f"It wrote last:\n{last}")
         return out.decode("utf-8")
+
+
+def _sweep() -> None:
+    """Remove what was left where the keeper of a folder was killed too: nobody holds that."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+        with contextlib.suppress(OSError):  # another's, or just removed
+            if time.time() - folder.stat().st_mtime < OLD_S:
+                continue
+            seen = os.open(folder, os.O_RDONLY)
+            try:
+                fcntl.flock(seen, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(folder, ignore_errors=True)
+            finally:
+                os.close(seen)
 
 
 def _let_go(keeper: "subprocess.Popen[bytes]") -> None:

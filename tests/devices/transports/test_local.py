@@ -2,6 +2,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -118,6 +119,20 @@ def test_a_folder_goes_with_us_where_no_command_runs() -> None:
         assert folder.is_dir()
         holder.kill()
         _wait(lambda: not folder.exists(), 30)
+
+
+def test_what_a_killed_keeper_left_goes_with_the_next_run_and_what_is_held_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    held = LocalTransport(Local())
+    for name in ("edgekd-target-old", "edgekd-target-new", "edgekd-other"):
+        (tmp_path / name / "work").mkdir(parents=True)
+    for folder in (held.folder, tmp_path / "edgekd-target-old", tmp_path / "edgekd-other"):
+        os.utime(folder, (1, 1))
+    other = LocalTransport(Local())
+    left = {folder.name for folder in tmp_path.iterdir()}
+    assert left == {held.folder.name, other.folder.name, "edgekd-target-new", "edgekd-other"}
 
 
 def _wait(until: Callable[[], bool], seconds: float) -> None:

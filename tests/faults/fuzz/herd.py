@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+KINDS_OF_FILES = 14
+"""How many kinds of files `kept_files` takes in turn."""
 SILENT_S = 180
 """How long one mutant may take by the wall clock."""
 ATTEMPTS = 50
@@ -52,6 +54,13 @@ def survey(module: str, seed: int, count: int, *, jobs: int = 1, first: int = 0)
     return found
 
 
+def environment() -> dict[str, str]:
+    """Return the environment in which modules of this package run as processes."""
+    paths = [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
+    own = {"PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"}
+    return os.environ | own | {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
+
+
 def _watch(module: str, seed: int, first: int, count: int, step: int, found: Survey) -> None:
     """Run mutants in one process after another: each goes on after what ended the one before."""
     number, left = first, count
@@ -78,15 +87,14 @@ def _run(module: str, numbers: list[int], place: Path, found: Survey) -> str:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env=os.environ
-        | {
-            "PYTHONPATH": os.pathsep.join(
-                [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
-            ),
-            "PYTHONDONTWRITEBYTECODE": "1",
-            "OMP_NUM_THREADS": "1",
-        },
+        env=environment(),
     )
+    with process:
+        return _followed(process, place, found)
+
+
+def _followed(process: "subprocess.Popen[str]", place: Path, found: Survey) -> str:
+    """Take in what a process says until it ends; return how it ended too early, or nothing."""
     late = threading.Event()
     threading.Thread(target=_end_if_silent, args=(process, place, late), daemon=True).start()
     errors: list[str] = []

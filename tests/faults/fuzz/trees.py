@@ -221,7 +221,7 @@ class Mutation:
 
     def _many(self, tree: Any, places: list[Slot]) -> None:
         """Repeat an item until there are far too many."""
-        count = self.rng.choice([2, 10, 100, 1000])
+        count = self.rng.choice([2, 10, 50, 400])
         lists = [slot.value for slot in places if isinstance(slot.value, list) and slot.value]
         if lists and self.rng.random() < 0.7:
             chosen = self.rng.choice(lists)
@@ -236,7 +236,7 @@ class Mutation:
         stages = next((s.value for s in places if s.key == "stages"), None)
         if isinstance(stages, Mapping):
             before = str(stages.items[0][0]) if stages.items else "c0"
-            count = self.rng.choice([3, 30, 300, 3000])
+            count = self.rng.choice([3, 30, 290, 600])
             for number in range(count):
                 step = [["kind", "prune"], ["model", f"${before}"]]
                 step += [["transform", Mapping([["kind", "channels"], ["ratio", 0.1]])]]
@@ -282,8 +282,8 @@ CHANGES = {
     Mutation._splice: 5,
     Mutation._reference: 5,
     Mutation._kind: 4,
-    Mutation._many: 0.7,
-    Mutation._chain: 0.15,
+    Mutation._many: 0.5,
+    Mutation._chain: 0.1,
     Mutation._nest: 2,
     Mutation._anchor: 3,
     Mutation._tag: 2,

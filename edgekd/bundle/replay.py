@@ -6,6 +6,12 @@ bundle does not say whom to connect to.
 
 Paths: the run's options hold paths of the machine that it ran on. Each is looked for where it was,
 a relative one in the folder of the original pipeline file, and `moved` says where it is by now.
+Data that is absent ends the replay by its name. Data that is altered is told, and lifts the promise
+of every stage that reads it, and of all that rests on one.
+
+Without a store of the user's, everything runs anew in a folder that goes with the replay. A store
+that is given keeps results, so that a long replay can be ended and goes on; what was kept there
+says so in its row.
 """
 
 import tempfile
@@ -64,10 +70,10 @@ def replay(
     RequestError where the bundle is not sound or cannot be run here, StageError where a stage
     fails.
     """
-    with _folder() as folder:
+    with named_trouble(), _folder() as folder:
         unpacked = folder / "bundle"
         unpacked.mkdir()
-        with named_trouble(), Archive(file) as archive:
+        with Archive(file) as archive:
             bundle = archive.unpack(unpacked)
         measured = read_measurements(bundle, unpacked, str(file))
         request = lay_out(bundle, unpacked, folder / "work", moved, trust_plugins=trust_plugins)

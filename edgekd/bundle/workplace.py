@@ -50,7 +50,8 @@ def _paths(bundle: Bundle, moved: Mapping[str, str]) -> list[str]:
     for place, then in bundle.paths.items():
         if not place.startswith(("task.", "stages.")):
             raise RequestError(Problem("", f"{place!r} is no option of data.", "", "BUNDLE"))
-        now = next((_put(then, old, new) for old, new in moved.items() if _inside(then, old)), then)
+        nearest = sorted(moved.items(), key=lambda pair: len(pair[0]), reverse=True)
+        now = next((_put(then, old, new) for old, new in nearest if _inside(then, old)), then)
         if not Path(now).exists():
             step = f"Put it there, or say where it is: --data {then}=PATH"
             problems.append(Problem(place, f"{now!r}, which the run read, is not here.", step))

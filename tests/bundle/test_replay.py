@@ -55,20 +55,6 @@ def test_a_run_is_done_again_from_nothing_and_agrees(finished, again):
     assert done.events[-1].report is None
 
 
-def test_another_package_version_is_told_and_nothing_is_promised(finished, again, tmp_path):
-    def change(document, members):
-        for package in document["packages"]:
-            if package["name"] == "numpy":
-                package["version"] = "1.2.3"
-
-    done = again(rebuilt(finished.zip, tmp_path / "b.zip", change))
-    assert [str(one).partition(" ->")[0] for one in done.told] == ["package numpy: 1.2.3"]
-    assert done.found.exit_code == 0
-    assert "0 of 5 models and programs are promised" in done.found.sentence
-    notes = {row.note for row in rows(done, "stage")}
-    assert "not promised: other here: package numpy; kept, not run again" in notes
-
-
 def spoil(stage_name, file):
     def change(document, members):
         for stage in document["stages"]:
@@ -85,17 +71,6 @@ def test_another_artifact_breaks_the_promise(finished, again, tmp_path):
     assert (broken.stage, broken.now, broken.status) == ("onnx", "onnx.onnx", "differs")
     assert done.found.exit_code == 1
     assert done.found.sentence == "Not as promised: onnx (program)."
-
-
-def test_a_difference_that_is_not_promised_is_told_and_no_failure(finished, again, tmp_path):
-    def change(document, members):
-        spoil("onnx", "onnx.onnx")(document, members)
-        document["stages"][1]["identity"]["seed"] = 5
-
-    done = again(rebuilt(finished.zip, tmp_path / "b.zip", change))
-    assert done.found.exit_code == 0
-    assert "2 of 5 models and programs are promised byte for byte" in done.found.sentence
-    assert "1 differ" in done.found.sentence
 
 
 def test_measurements_that_are_none_are_refused_before_anything_runs(finished, again, tmp_path):
@@ -139,3 +114,42 @@ def test_code_of_a_bundle_runs_with_the_users_word_alone(again, tmp_path):
     assert done.found.exit_code == 0
     assert [row.status for row in rows(done, "stage")] == ["equal"]
     assert not own.exists()
+
+
+def test_data_is_found_where_it_was_or_where_it_lies_now(again, tmp_path, monkeypatch):
+    places = {"store": tmp_path / "store", "runs": tmp_path / "runs"}
+    home = tmp_path / "héme folder"
+    home.mkdir()
+    (home / "first.yaml").write_text(TINY)
+    first = edgekd.run(home / "first.yaml", until="teacher", **places)
+    weights = home / "given.safetensors"
+    shutil.copyfile(first.folders["teacher"] / "model.safetensors", weights)
+    text = TINY.replace("    train: {epochs: 1}\n", "    weights: given.safetensors\n", 1)
+    (home / "second.yaml").write_text(text)
+    given = edgekd.run(home / "second.yaml", until="teacher", **places)
+    bundle = write_bundle(tmp_path / "b.zip", given, until="teacher")
+    assert bundle.paths == {"stages.teacher.weights": str(weights)}
+    assert str(weights) in {data.path for data in bundle.data}
+
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    store = Places(tmp_path / "store")
+    done = again(tmp_path / "b.zip", places=store)
+    assert (done.told, done.found.exit_code) == ([], 0)
+
+    moved = tmp_path / "elsewhere" / "other name.safetensors"
+    weights.rename(moved)
+    with pytest.raises(RequestError, match=r"(?s)weights.*is not here.*--data .*=PATH"):
+        again(tmp_path / "b.zip", places=store)
+    altered = bytearray(moved.read_bytes())
+    altered[-4] ^= 1
+    moved.write_bytes(altered)
+    nearest_wins = {str(home): str(moved.parent), str(weights): str(moved)}
+    done = again(tmp_path / "b.zip", places=store, moved=nearest_wins)
+    (other,) = done.told
+    assert other.what == "data given.safetensors"
+    assert f"--data {weights}=PATH" in other.step
+    (row,) = rows(done, "stage")
+    assert (row.status, row.broken) == ("differs", False)
+    assert row.note == "not promised: other here: data given.safetensors"
+    assert done.found.exit_code == 0

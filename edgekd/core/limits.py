@@ -1,5 +1,6 @@
 """What the system lets this process have: a container's limits are not in /proc/meminfo."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,13 @@ def memory_limit(root: Path = Path("/")) -> MemoryLimit | None:
         if (limit := _memory(folder, *names)) is not None
     ]
     return min(found, key=lambda limit: limit.limit - limit.used, default=None)
+
+
+def allowed_processors() -> int:
+    """Return how many processors this process may run on: a cpuset can leave it fewer."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def cpu_limit(root: Path = Path("/")) -> float | None:

@@ -5,7 +5,6 @@ the parent keeps and plans with.
 """
 
 import importlib.metadata
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import cache
@@ -15,6 +14,7 @@ from typing import Any
 from edgekd.core import kinds
 from edgekd.core.artifact import digest_file, digest_json
 from edgekd.core.errors import Problem, RequestError
+from edgekd.core.limits import allowed_processors
 from edgekd.core.needs import Needs
 from edgekd.core.protocols import Task
 from edgekd.core.refs import UseStage, UseTask, UseTransport, as_written, paths_of, uses_of
@@ -67,7 +67,7 @@ def resolve(request: Request) -> Resolved:
         text=text,
         device=device,
         precision=precision(device),
-        threads=pipeline.threads or os.cpu_count() or 1,
+        threads=pipeline.threads or allowed_processors(),
         plugins=list(pipeline.plugins),
         task=as_written(pipeline.task),
         checkpoint=as_written(pipeline.checkpoint),

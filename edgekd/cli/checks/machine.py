@@ -14,7 +14,7 @@ import psutil
 
 import edgekd
 from edgekd.cli.checks.finding import Finding, fine, hint, wrong
-from edgekd.core.limits import cpu_limit, memory_limit
+from edgekd.core.limits import allowed_processors, cpu_limit, memory_limit
 from edgekd.pipeline.room import readable
 
 GIB = 2**30
@@ -46,7 +46,7 @@ def processors(
 ) -> Iterator[Finding]:
     """Yield the processors that can be had, where they are fewer than programs see."""
     count = (os.cpu_count() or 1) if seen is None else seen
-    mine = _affinity() if allowed is None else allowed
+    mine = allowed_processors() if allowed is None else allowed
     quota = cpu_limit(root)
     if quota is not None and quota < mine:
         yield hint(
@@ -147,9 +147,3 @@ def _starts_programs(folder: Path) -> bool:
             return subprocess.run([program], check=False).returncode == 0
         except OSError:
             return False
-
-
-def _affinity() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

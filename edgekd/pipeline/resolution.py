@@ -6,6 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from edgekd.core.artifact import digest_file, digest_json
+from edgekd.core.limits import allowed_processors
 from edgekd.pipeline.code import package_digest
 from edgekd.pipeline.document import read_text
 from edgekd.pipeline.kept import read_sealed, write_sealed
@@ -26,6 +27,7 @@ def resolved(request: Request, store: Store, workshop: Workshop) -> Resolved:
             "package": package_digest(),
             "libraries": {name: importlib.metadata.version(name) for name in SHAPING},
             "plug-ins": _entry_points(),
+            "processors": allowed_processors(),
             "gpu": [Path("/dev/nvidiactl").exists(), os.environ.get("CUDA_VISIBLE_DEVICES", "")],
         }
     )

@@ -20,6 +20,8 @@ from edgekd.devices.settings import Settings, settle
 from edgekd.devices.target import Bench, Target
 
 SHORT = Bench(mode="quick", warmup_s=0.01, min_s=0.01, min_runs=10, memory_mib=1500)
+PATIENCE_S = 8.0
+"""How long a program that never answers is waited for: a busy machine starts others slowly."""
 ONE = Signature((Port("x", "float32", ("batch", 4)),), (Port("y", "float32", ("batch", 4)),))
 RUNNER = """
 import ctypes, os, sys, time
@@ -111,7 +113,7 @@ def session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def settings(**more: Any) -> Settings:
-    return settle(Bench(), SHORT.model_copy(update={"timeout_s": 20.0} | more))
+    return settle(Bench(), SHORT.model_copy(update={"timeout_s": 60.0} | more))
 
 
 def failed(answer: object) -> Failure:
@@ -146,15 +148,16 @@ def test_a_program_that_kills_its_process_is_taken_out_of_the_turns(
         assert found[name].restart.runs >= 10
 
 
-@pytest.mark.parametrize("does", ["loop", "sleep", "close"])
-@pytest.mark.parametrize("when", ["loading", "running"])
+@pytest.mark.parametrize(
+    ("when", "does"), [("loading", "loop"), ("loading", "close"), ("running", "sleep")]
+)
 def test_a_program_that_never_answers_is_ended_and_the_others_go_on(
     session: Any, rows: Path, when: str, does: str
 ) -> None:
     made = session(good="never -", bad=f"{when} {does}")
-    found = made.time(["good", "bad"], rows, settings(timeout_s=1.0), 0)
+    found = made.time(["good", "bad"], rows, settings(timeout_s=PATIENCE_S), 0)
     bad = failed(found["bad"])
-    assert bad.how.startswith("did not answer within 1 s while") or does == "close"
+    assert bad.how.startswith("did not answer within 8 s while") or does == "close"
     assert "bench.timeout_s" in str(bad) or does == "close"
     assert isinstance(found["good"], Timing)
 

@@ -84,9 +84,11 @@ class Planner:
         key, work = digest_json(identity), digest_json(_shaping(identity, stage.judges))
         found = self.store.look(key)
         again = self.remeasure and stage.makes == "measurements"
-        if found.manifest and not again:
+        failed = found.manifest.facts.get("failures", ()) if found.manifest else ()
+        if found.manifest and not again and not failed:
             return Step(stage, key, work, identity, "keep", (), found.manifest)
-        reasons = [REMEASURE] if again else _reasons(stage, found, earlier, identity)
+        tried = [f"{f['program']} on {f['target']} failed and is tried again" for f in failed]
+        reasons = [REMEASURE] if again else tried or _reasons(stage, found, earlier, identity)
         return Step(stage, key, work, identity, "run", reasons, None)
 
     def _identity(

@@ -28,6 +28,7 @@ class Measuring:
         self.folder = folder
         self.kept = [programs.good(ending) for ending in (".onnx", ".pte")]
         runtimes = ("onnxruntime", "executorch")
+        self.tried: set[str] = set()
         here = {"description": "here", "transport": "local", "runtimes": runtimes}
         self.target = Target.model_validate(here)
 
@@ -37,12 +38,18 @@ class Measuring:
         kept = self.kept[number % 2]
         path = rng.choice(list(kept))
         how, content = programs.mutated(path, kept, rng)
-        place = self.folder / f"{number}"
-        place.mkdir()
-        file = place / path.name
-        file.write_bytes(content)
-        came, why = self.measured(file, path)
+        if path.suffix not in self.tried:  # the good one first: it has to run
+            self.tried.add(path.suffix)
+            came, why = self.measured(self._written(f"good{number}", path, kept[path]), path)
+            assert (came, why) == ("described: read, scored: read", ""), path
+        came, why = self.measured(self._written(f"{number}", path, content), path)
         return Outcome(f"{path.suffix} {how} {came}", why, {"content": content[:400_000].hex()})
+
+    def _written(self, name: str, path: Path, content: bytes) -> Path:
+        file = self.folder / name / path.name
+        file.parent.mkdir()
+        file.write_bytes(content)
+        return file
 
     def measured(self, file: Path, like: Path) -> tuple[str, str]:
         """Return what came of describing and scoring a file, and what should not have happened."""
@@ -63,14 +70,7 @@ class Measuring:
 
 def prepare(folder: Path) -> Try:
     """Return what measures one mutant."""
-    measuring = Measuring(folder)
-    for number, kept in enumerate(measuring.kept):
-        path = next(iter(kept))
-        file = folder / f"good{number}" / path.name
-        file.parent.mkdir()
-        file.write_bytes(kept[path])
-        assert measuring.measured(file, path) == ("described: read, scored: read", ""), path
-    return measuring.attempt
+    return Measuring(folder).attempt
 
 
 if __name__ == "__main__":

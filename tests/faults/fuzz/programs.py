@@ -1,8 +1,14 @@
-"""Good programs for the two runtimes, with what they take, and mutants of them."""
+"""Good programs for the two runtimes, with what they take, and mutants of them.
+
+    python -P -m fuzz.programs [NAME ...]
+
+writes all, or those that are named, to $EDGEKD_PROGRAMS.
+"""
 
 import os
 import random
-from collections.abc import Mapping
+import sys
+from collections.abc import Container, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -45,9 +51,11 @@ def mutated(path: Path, kept: Mapping[Path, bytes], rng: random.Random) -> tuple
     return "bytes", raw.mutated(kept[path], rng, list(kept.values()), changes=changes)
 
 
-def write(folder: Path) -> None:
+def write(folder: Path, names: Container[str]) -> None:
     """Export small networks to a folder, and the examples that they run on."""
     for name, runtime, case_name, transform in MADE:
+        if name not in names:
+            continue
         case = CASES[case_name]
         UseRuntime.model_validate(runtime).build().export(
             case.model(),
@@ -75,4 +83,4 @@ def signature(name: str) -> Signature:
 
 
 if __name__ == "__main__":
-    write(Path(os.environ["EDGEKD_PROGRAMS"]))
+    write(Path(os.environ["EDGEKD_PROGRAMS"]), sys.argv[1:] or [name for name, *_ in MADE])

@@ -23,7 +23,7 @@ def prepare(folder: Path) -> Try:
     torch.set_num_threads(1)
     furnish(folder)
     reading = Reading(folder, Watch(folder))
-    for text in pipelines():  # everything that reading imports is imported
+    for text in dict.fromkeys(pipelines()):  # everything that reading imports is imported
         good = reading.outcome(Mutant("pipeline", "values", text.encode()))
         assert good.kind.startswith("pipeline values resolved"), (text, good)
     return lambda seed, number: reading.outcome(mutant(seed, number))

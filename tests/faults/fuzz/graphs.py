@@ -173,13 +173,16 @@ def _growing(model: Any, rng: random.Random) -> None:
         graph.node.insert(2, helper.make_node("Add", [first, "one"], ["grown"]))
         graph.node[3].input[0] = "grown"
         return
-    again = helper.make_node("Identity", ["go"], ["go_on"])
-    ends = [helper.make_tensor_value_info(n, TensorProto.BOOL, []) for n in ("go", "go_on")]
-    turn = helper.make_tensor_value_info("i", TensorProto.INT64, [])
-    body = helper.make_graph([again], "body", [turn, ends[0]], [ends[1]])
+    again = [helper.make_node("Identity", [n], [f"{n}_on"]) for n in ("go", "it")]
+    kind = graph.input[0].type.tensor_type.elem_type
+    go = [helper.make_tensor_value_info(n, TensorProto.BOOL, []) for n in ("go", "go_on")]
+    it = [helper.make_tensor_value_info(n, kind, None) for n in ("it", "it_on")]
+    turn = helper.make_tensor_value_info("turn", TensorProto.INT64, [])
+    body = helper.make_graph(again, "body", [turn, go[0], it[0]], [go[1], it[1]])
     graph.initializer.append(helper.make_tensor("often", TensorProto.INT64, [], [2**62]))
     graph.initializer.append(helper.make_tensor("yes", TensorProto.BOOL, [], [True]))
-    graph.node.insert(0, helper.make_node("Loop", ["often", "yes"], [], body=body))
+    graph.node.insert(0, helper.make_node("Loop", ["often", "yes", first], ["later"], body=body))
+    graph.node[1].input[0] = "later"
 
 
 CHANGES = (

@@ -14,7 +14,7 @@ from typing import Any
 
 KINDS_OF_FILES = 14
 """How many kinds of files `kept_files` takes in turn."""
-SILENT_S = 180
+SILENT_S = 700
 """How long one mutant may take by the wall clock."""
 ATTEMPTS = 50
 """How often a process may die before we stop."""

@@ -32,7 +32,7 @@ import worker  # noqa: E402
 
 SECONDS = 5
 """Processor time of one copy."""
-WALL_S = 60
+WALL_S = 300
 MEMORY_MIB = 2048
 LIMITS = {"memory_mib": MEMORY_MIB, "seconds": SECONDS, "written_mib": 16}
 

@@ -1,6 +1,7 @@
 """What a result is kept under, and what makes a measurement be taken again."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -100,6 +101,17 @@ def test_what_was_measured_is_measured_again_on_request_and_reaches_the_report(m
     assert taken[1][:16].replace("T", " ") in (again.folder / "report.md").read_text()
     assert list(_run(folder).ran) == []
     assert first.gates == again.gates
+
+
+def test_what_failed_to_be_measured_is_not_kept_but_tried_again(measured):
+    folder, _ = measured
+    step = plan(folder).step("check")
+    failure = {"program": "onnx", "target": "cpu", "failure": "was killed by SIGSEGV"}
+    kept = replace(step.kept, facts={**step.kept.facts, "failures": [failure]})
+    kept.write(folder / "store" / "results" / step.key[:20])
+    assert plan(folder).step("check").reasons == ["onnx on cpu failed and is tried again"]
+    assert "check" in _run(folder).ran
+    assert plan(folder).step("check").action == "keep"
 
 
 def test_another_gate_judges_what_was_measured_before(measured):

@@ -4,6 +4,9 @@ ReLU is the only activation, and every convolution is followed by a batch norm, 
 folds into int8 kernels.
 """
 
+from typing import Annotated
+
+from pydantic import AfterValidator
 from torch import nn
 
 from edgekd.core.config import Config, PositiveCount
@@ -18,12 +21,22 @@ PAPER = Paper(
 )
 
 
+MOST_BLOCKS = 200
+
+
+def _not_endless(blocks: tuple[int, ...]) -> tuple[int, ...]:
+    """Refuse networks that only a typing error asks for: describing them alone takes minutes."""
+    if sum(blocks) > MOST_BLOCKS:
+        raise ValueError(f"expected at most {MOST_BLOCKS} blocks in all, found {sum(blocks)}")
+    return blocks
+
+
 class Depthwise(Config):
     """Size and shape of the network."""
 
     width: PositiveCount = 16
     """Channels after the stem; each stage but the first doubles them and halves the resolution."""
-    blocks: tuple[PositiveCount, ...] = (1, 2, 2)
+    blocks: Annotated[tuple[PositiveCount, ...], AfterValidator(_not_endless)] = (1, 2, 2)
     """Separable blocks in each stage."""
     stem_stride: PositiveCount = 2
     """Step of the first convolution: 2 quarters the cost of everything after it."""

@@ -106,16 +106,20 @@ def _with_weights(folder: str, shape: Any) -> nn.Module:
     unreadable = next(iter(check_weights(Path(folder))), None)
     if unreadable:
         raise StageError(unreadable.message, unreadable.next_step)
-    network, found = AutoModelForImageClassification.from_pretrained(
-        folder,
-        config=shape,
-        trust_remote_code=False,
-        use_safetensors=True,
-        local_files_only=True,
-        dtype=torch.float32,
-        ignore_mismatched_sizes=True,
-        output_loading_info=True,
-    )
+    try:
+        network, found = AutoModelForImageClassification.from_pretrained(
+            folder,
+            config=shape,
+            trust_remote_code=False,
+            use_safetensors=True,
+            local_files_only=True,
+            dtype=torch.float32,
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
+        )
+    except (OSError, ValueError) as error:
+        step = "Save the model once more with save_pretrained."
+        raise StageError(f"{folder} cannot be read: {error}", step) from error
     fresh = sorted({*found["missing_keys"], *(key for key, *_ in found["mismatched_keys"])})
     body = [key for key in fresh if key.startswith(f"{network.base_model_prefix}.")]
     if body:

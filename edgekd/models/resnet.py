@@ -20,10 +20,16 @@ Before = Float[Tensor, "batch channels height width"]
 After = Float[Tensor, "batch channels_after height_after width_after"]
 
 
+DEEPEST = 1202
+"""Layers of the deepest network of the paper."""
+
+
 def _whole_blocks(depth: int) -> int:
     """Refuse a depth that is not 6n + 2: three stages of n blocks of two layers, stem and head."""
     if depth < 8 or depth % 6 != 2:
         raise ValueError(f"expected 6n + 2 (8, 14, 20, 26, 32, ...), found {depth}")
+    if depth > DEEPEST:
+        raise ValueError(f"expected at most {DEEPEST}, the deepest of the paper, found {depth}")
     return depth
 
 

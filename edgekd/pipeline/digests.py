@@ -43,6 +43,13 @@ class Digests:
     def save(self) -> None:
         """Keep what was read for the next run."""
         if self._new:
-            known = {path: entry for path, entry in self._known.items() if Path(path).exists()}
+            known = {path: entry for path, entry in self._known.items() if _is_there(path)}
             write_sealed(self._file, known)
             self._new = False
+
+
+def _is_there(path: str) -> bool:
+    try:
+        return Path(path).exists()
+    except (OSError, ValueError):  # no file can have that name
+        return False

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.error import MarkedYAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from edgekd.core.errors import Problem, RequestError, nearest
@@ -85,7 +85,7 @@ def parse_document(text: str, origin: str) -> Document:
         mark = error.problem_mark or error.context_mark
         line = f"{origin}:{mark.line + 1}" if mark else origin
         raise _refusal(line, f"not YAML: {_plain(error)}", _yaml_remedy(text, error)) from error
-    except (YAMLError, ValueError, RecursionError) as error:
+    except Exception as error:  # AssertionError on '%YAML 1.5', and whatever else it has
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise _refusal(origin, f"not YAML: {reason}", "") from error
     if len(nodes) > 1:

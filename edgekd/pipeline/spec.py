@@ -124,17 +124,16 @@ def _steps(details: ErrorDetails, value: Any) -> Steps:
     gathered = False
     for index, step in enumerate(details["loc"]):
         last = names_a_key and index == len(details["loc"]) - 1
-        if step == "options" and not gathered and _has_options(value):
+        if not last and step == "options" and not gathered and _has_options(value):
             gathered = True
             steps.append(_Added(step))
-            continue
-        if isinstance(value, Mapping | tuple) and step in _steps_into(value):
+        elif not last and str(step)[:1] == "<":
+            steps.append(_Added(step))
+        elif isinstance(value, Mapping | tuple) and step in _steps_into(value):
             value, gathered = value[step], False  # type: ignore[index]
             steps.append(step)
         elif last:
             steps.append(step)
-        elif str(step)[:1] == "<":
-            steps.append(_Added(step))
     return tuple(steps)
 
 

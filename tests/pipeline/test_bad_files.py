@@ -236,7 +236,25 @@ EDITS = {
         "seed",
         "more than 64 bits",
     ),
-    "network without end": ("depth: 8", "depth: 6000000002", "model", "20,000 modules"),
+    "network without end": ("depth: 8", "depth: 6000000002", "depth", "at most 1202"),
+    "blocks without end": (
+        "kind: depthwise, width: 8",
+        "kind: depthwise, width: 8, blocks: [2, 3, 1000]",
+        "1000",
+        "at most 200 blocks",
+    ),
+    "pydantic's names where a kind stands too": (
+        "seed: 0",
+        "kind: x\noptions: 0",
+        "options",
+        "unknown key 'options'",
+    ),
+    "union's name where options stand": (
+        "kind: depthwise, width: 8",
+        '"<use>": teacher, kind: depthwise, width: 8',
+        "<use>",
+        "unknown key '<use>'",
+    ),
     "two documents": ("seed: 0", "---\nseed: 0", None, "several YAML documents"),
 }
 
@@ -309,8 +327,20 @@ def test_a_bad_file_names_the_line_and_what_to_do(case, tmp_path):
         (b"[" * 5000, "not YAML"),
         (b"a: " + b"x" * (1 << 20), "1 MiB"),
         (b"name: \x00\n", "not YAML"),
+        (b"%YAML 1.5\n--- {name: x}\n", "not YAML"),
     ],
-    ids=["empty", "comment", "encoding", "list", "text", "endless", "deep", "huge", "control"],
+    ids=[
+        "empty",
+        "comment",
+        "encoding",
+        "list",
+        "text",
+        "endless",
+        "deep",
+        "huge",
+        "control",
+        "version",
+    ],
 )
 def test_a_file_that_is_no_pipeline_is_refused(content, words, tmp_path):
     (tmp_path / "pipeline.yaml").write_bytes(content)

@@ -131,3 +131,11 @@ def test_going_on_from_a_quantized_model_is_refused(stage, options, path):
     assert problem.path == path
     assert f"{Ref('it', ())} is quantized" in problem.message
     assert problems(stage, Preview(), **options) == []
+
+
+def test_a_model_with_far_too_many_modules_is_a_problem_and_not_a_wait(monkeypatch):
+    monkeypatch.setattr("edgekd.train.check.MOST_MODULES", 100)
+    task = UseTask.model_validate({"kind": "image_classification", "data": "digits"}).build()
+    deep = UseModel.model_validate({"kind": "resnet", "depth": 200})
+    (problem,) = check_model(deep, task, "model")
+    assert "more than 100 modules" in problem.message

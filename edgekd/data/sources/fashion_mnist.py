@@ -150,7 +150,7 @@ def read_idx(path: Path) -> np.ndarray[Any, np.dtype[np.uint8]]:
         dimensions = content[3]
         start = 4 + 4 * dimensions
         shape = np.frombuffer(content[4:start], ">u4").astype(int)
-        if content[:3] != b"\0\0\x08" or len(shape) != dimensions:
+        if content[:3] != b"\0\0\x08" or len(shape) != dimensions or not dimensions:
             raise ValueError("it does not start as an IDX file of bytes does")
         return np.frombuffer(content, np.uint8, offset=start).reshape(*shape).copy()
     except (OSError, EOFError, IndexError, ValueError, zlib.error) as error:

@@ -27,6 +27,7 @@ SECONDS = 10
 """Processor time that one mutant may take."""
 MEMORY = 4 << 30
 LONGEST = 100_000
+BETWEEN_COUNTS = 200
 CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
 
 
@@ -64,10 +65,13 @@ def work(prepare: Callable[[Path], Try], memory: int = MEMORY) -> None:
         for number in range(first, first + count * step, step):
             os.pwrite(place, b"%20d" % number, 0)
             outcome = tried(seed, number)
+            if sum(counts.values()) >= BETWEEN_COUNTS:
+                _say(counts=counts)
+                counts.clear()
             counts[outcome.kind if not outcome.why else f"{outcome.kind}: FOUND"] += 1
             if outcome.why:
                 _say(number=number, seed=seed, why=outcome.why, **outcome.evidence)
-        _say(counts=counts)
+        _say(counts=counts, done=True)
 
 
 def _say(**message: Any) -> None:

@@ -1,5 +1,6 @@
 """Structure-aware mutants of JSON files."""
 
+import copy
 import json
 import random
 from typing import Any
@@ -35,7 +36,7 @@ def _changed(value: Any, rng: random.Random) -> Any:
         else []
     )
     if not inside or rng.random() < 0.1:
-        return rng.choice([*VALUES, rng.choice(hostile.TEXTS)])
+        return copy.deepcopy(rng.choice([*VALUES, rng.choice(hostile.TEXTS)]))
     at = rng.choice(inside)
     change = rng.random()
     if change < 0.1:
@@ -43,9 +44,9 @@ def _changed(value: Any, rng: random.Random) -> Any:
     elif change < 0.15 and isinstance(value, dict):
         value[rng.choice(hostile.KEYS)] = value.pop(at)
     elif change < 0.2 and isinstance(value, dict):
-        value[rng.choice(hostile.KEYS)] = rng.choice(VALUES)
+        value[rng.choice(hostile.KEYS)] = copy.deepcopy(rng.choice(VALUES))
     elif change < 0.25 and isinstance(value, list):
-        value.append(value[at])
+        value.append(copy.deepcopy(value[at]))
     else:
         value[at] = _changed(value[at], rng)
     return value

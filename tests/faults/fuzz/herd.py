@@ -105,7 +105,7 @@ def _followed(process: "subprocess.Popen[str]", place: Path, found: Survey) -> s
         message = json.loads(line)
         if "counts" in message:
             found.counts.update(message["counts"])
-            done = True
+            done = message.get("done", False)
         else:
             found.found.append(message)
     status = process.wait()

@@ -46,8 +46,8 @@ class Reading:
         finally:
             seen = self.watch.end()
         came = "resolved" if came == "read" else came
-        if not why:
-            came, why = self._code_run(came, seen, file, found)
+        came, ran = self._code_run(came, seen, file, found)
+        why = why or ran
         evidence = {"content": found.content.hex(), "sets": found.sets}
         return Outcome(f"{found.what} {found.how} {came}", why, evidence)
 

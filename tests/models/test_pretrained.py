@@ -276,6 +276,6 @@ def test_weights_that_cannot_be_read_are_named_by_the_plan_and_by_the_stage(fold
 
 def test_weights_that_do_not_say_whose_they_are_are_refused(folder):
     file = folder / "model.safetensors"
-    save_file(load_file(file), file)
+    save_file(load_file(file), file, {"by": "somebody"})
     with pytest.raises(StageError, match="metadata"):
         build(folder=str(folder))

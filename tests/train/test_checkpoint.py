@@ -72,7 +72,6 @@ def test_one_that_takes_long_is_written_less_often(run, monkeypatch):
     assert kept.due(2)
 
 
-
 def test_one_that_was_read_counts_as_written(run):
     run.checkpoint = Checkpoint(every_steps=4)
     Checkpoints(run).write(10, state(10))

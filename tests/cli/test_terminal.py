@@ -1,0 +1,53 @@
+"""What a run says on a plain output, line by line."""
+
+import json
+
+from edgekd.cli.terminal import renderer
+from edgekd.pipeline.events import (
+    RunStarted,
+    RunStopping,
+    StageKept,
+    StageNotice,
+    StageProgress,
+    StageStarted,
+    StageWaits,
+)
+
+BEGIN = RunStarted("demo", "cpu", "/store", ("teacher",), "/store/log")
+
+
+def said(capsys, *events, as_json=False):
+    with renderer(as_json) as listener:
+        for event in (BEGIN, *events):
+            listener(event)
+    return capsys.readouterr().out
+
+
+def test_a_notice_names_its_stage(capsys):
+    assert "! teacher: 3 pictures are twins" in said(
+        capsys, StageNotice("teacher", "3 pictures are twins")
+    )
+
+
+def test_who_waits_for_another_run_says_so(capsys):
+    out = said(capsys, StageWaits("teacher"))
+    assert "teacher: another run is making it; waiting" in out
+
+
+def test_being_asked_to_end_is_answered_with_what_comes(capsys):
+    out = said(capsys, RunStopping())
+    assert "Ending after this step; its state is kept. Again to end now." in out
+
+
+def test_a_training_that_goes_on_says_where_at_once(capsys):
+    started = StageStarted("teacher", "ab", ("no earlier result",))
+    out = said(capsys, started, StageProgress("teacher", 40, 180, "resumed"))
+    assert "teacher: resumed 40 of 180" in out
+
+
+def test_every_event_is_one_line_of_json(capsys):
+    kept = StageKept("teacher", "ab", {"says": "größer"}, "2026-01-01T00:00:00+00:00")
+    lines = said(capsys, kept, StageWaits("x"), RunStopping(), as_json=True).splitlines()
+    assert [json.loads(line)["event"] for line in lines] == [
+        "run_started", "stage_kept", "stage_waits", "run_stopping",
+    ]  # fmt: skip

@@ -190,7 +190,7 @@ def load_user_module(reference: str, beside: Path) -> list[Path]:
         file = Path(getattr(module, "__file__", None) or "")
         if not file.is_file():
             raise ValueError(f"module '{reference}' has no file that could be followed")
-        return sorted(file.parent.rglob("*.py")) if file.name == "__init__.py" else [file]
+        return package_of(file)
     path = _file(beside, reference)
     place = hashlib.sha256(str(path.parent).encode()).hexdigest()[:12]
     spec = importlib.util.spec_from_file_location(f"edgekd_plugins.{place}.{path.stem}", path)
@@ -203,6 +203,14 @@ def load_user_module(reference: str, beside: Path) -> list[Path]:
         del sys.modules[spec.name]
         raise ValueError(f"{path} raised {type(error).__name__}: {error}") from error
     return [path]
+
+
+def package_of(file: Path) -> list[Path]:
+    """Return every source file of the package that a file belongs to, or the file alone."""
+    top = file
+    while (top.parent / "__init__.py").is_file():
+        top = top.parent
+    return [file] if top == file else sorted(top.rglob("*.py"))
 
 
 def _file(beside: Path, reference: str) -> Path:

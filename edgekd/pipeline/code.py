@@ -1,14 +1,18 @@
 """Digests of source code, so that a result is kept only while the code that made it stands."""
 
 import ast
-from collections.abc import Iterable
+import importlib.metadata
+import importlib.util
+import sysconfig
+from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 
 from edgekd.core.artifact import digest_file, digest_json
-from edgekd.core.registry import PACKAGE
+from edgekd.core.registry import PACKAGE, package_of
 from edgekd.core.shipped import shipped
 
+INSTALLED = [Path(sysconfig.get_path(name)) for name in ("stdlib", "platlib", "purelib")]
 DIGITS = 16
 """Of a digest of code: enough to tell versions of a file apart."""
 
@@ -19,23 +23,43 @@ def package_digest() -> str:
     return digest_json(digests | {p.name: digest_file(p) for p in files_of("targets/runners")})
 
 
-def closure_digests(files: Iterable[Path]) -> dict[str, str]:
-    """Return the digest of each file, and of everything of edgekd that they import, by name."""
+def closure(files: Iterable[Path]) -> dict[Path, str]:
+    """Return the digest of each file, and of everything that they import."""
     reached: dict[Path, str] = {}
-    waiting = list(files)
+    waiting = [part for file in files for part in _together(file)]
     while waiting:
         path = waiting.pop()
         if path not in reached:
             reached[path] = digest_file(path)[:DIGITS]
             waiting += _imports(path) if path.suffix == ".py" else ()
-    named: dict[str, str] = {}
+    return reached
+
+
+def named(reached: Mapping[Path, str]) -> dict[str, str]:
+    """Return digests under names that do not depend on where the files lie."""
+    found: dict[str, str] = {}
     for path, digest in sorted(reached.items(), key=lambda pair: pair[1]):
-        own = path.is_relative_to(PACKAGE)
-        name = str(path.relative_to(PACKAGE)) if own else path.name
-        while name in named:  # two files of the user, in different folders
+        name = str(path.relative_to(PACKAGE)) if is_own(path) else path.name
+        while name in found:  # two files of the user, in different folders
             name += "'"
-        named[name] = digest
-    return named
+        found[name] = digest
+    return found
+
+
+def is_own(path: Path) -> bool:
+    """Tell whether a file is edgekd's."""
+    return path.is_relative_to(PACKAGE)
+
+
+def _together(file: Path) -> list[Path]:
+    """Return a file of edgekd, or the whole package of one that is not: all of it may serve."""
+    return [file] if is_own(file) or file.suffix != ".py" else package_of(file)
+
+
+def installed(distribution: str) -> str:
+    """Return the version of a distribution with a digest of all that was installed with it."""
+    found = importlib.metadata.distribution(distribution)
+    return f"{found.version} {digest_json(found.read_text('RECORD') or '')[:16]}"
 
 
 def files_of(room: str) -> list[Path]:
@@ -53,9 +77,16 @@ def _all_files() -> tuple[Path, ...]:
 
 @cache
 def _imports(path: Path) -> tuple[Path, ...]:
-    """Return the files of edgekd that a file imports, wherever in it."""
+    """Return the files that a file imports, wherever in it: of edgekd, and of the user's own.
+
+    What was installed counts by its version.
+    """
     modules: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+    try:
+        tree = ast.parse(path.read_bytes())
+    except (SyntaxError, ValueError):  # a template, say, that only looks like a module
+        return ()
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             modules |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -65,4 +96,19 @@ def _imports(path: Path) -> tuple[Path, ...]:
         if module.partition(".")[0] == PACKAGE.name:
             stem = PACKAGE.parent.joinpath(*module.split("."))
             found += [p for p in (stem.with_suffix(".py"), stem / "__init__.py") if p.is_file()]
+        elif not is_own(path):
+            found += _own(module.partition(".")[0])
     return tuple(found)
+
+
+@cache
+def _own(top: str) -> tuple[Path, ...]:
+    """Return the source of a module of the user's own, which nobody installed with a version."""
+    try:
+        spec = importlib.util.find_spec(top)
+    except (ImportError, ValueError):
+        return ()
+    file = Path(spec.origin) if spec and spec.origin else None
+    if file is None or file.suffix != ".py" or any(file.is_relative_to(p) for p in INSTALLED):
+        return ()
+    return tuple(package_of(file))

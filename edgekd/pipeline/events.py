@@ -60,9 +60,11 @@ class StageWaits(Event):
 
 @dataclass(frozen=True)
 class RunStopping(Event):
-    """The run was asked to end, and ends after the step that is under way."""
+    """The run was asked to end."""
 
     event: ClassVar[str] = "run_stopping"
+    after_step: bool
+    """Whether it waits for the training step under way, to write its state down."""
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from edgekd.core.artifact import Manifest
-from edgekd.core.errors import EdgekdError, RunInterruptedError
+from edgekd.core.errors import EdgekdError, RunInterruptedError, StageError
 from edgekd.core.protocols import Origin
+from edgekd.core.trouble import named_trouble
 from edgekd.pipeline.events import (
     Listener,
     StageDone,
@@ -22,6 +23,7 @@ from edgekd.pipeline.events import (
 )
 from edgekd.pipeline.machine import this_machine
 from edgekd.pipeline.plan import Plan, Planner, Step, ancestors
+from edgekd.pipeline.resolved import ResolvedStage
 from edgekd.pipeline.store import Store, list_files
 from edgekd.pipeline.workshop import Workshop
 
@@ -51,7 +53,8 @@ class Execution:
         for step in self.plan.steps:
             name = step.stage.name
             try:
-                self._settle(step if step.key else self.planner.step(step.stage, self.made.get))
+                with named_trouble():
+                    self._settle(step.stage)
             except (KeyboardInterrupt, RunInterruptedError) as error:
                 raise RunInterruptedError(
                     f"Interrupted in stage {name}. {error}".rstrip()
@@ -62,31 +65,33 @@ class Execution:
                 raise
         return self.made
 
-    def _settle(self, step: Step) -> None:
-        """Take the result of a stage as kept, or make it."""
+    def _settle(self, stage: ResolvedStage) -> None:
+        """Take the result of a stage as kept, or make it; what is there counts at its turn."""
+        step = self._look(stage)
+        while step.action == "run":
+            with self.store.locked(step.work, lambda: self.listener(StageWaits(stage.name))):
+                before, step = step, self._look(stage)  # another run may have made it meanwhile
+                if step.action == "run" and step.work == before.work:
+                    self._make(step)
+                    return
+        assert step.kept is not None
+        self.made[stage.name] = step.kept
+        self.store.remember(self.plan.resolved.name, stage.name, step.key)
+        self.listener(StageKept(stage.name, step.key, step.kept.facts, step.kept.started_at))
+
+    def _look(self, stage: ResolvedStage) -> Step:
+        return self.planner.step(stage, self.made.get)
+
+    def _make(self, step: Step) -> None:
+        """Make a stage's result while its lock is held."""
         name = step.stage.name
-        if step.action == "keep":
-            self._keep(step, step.kept)
-            return
-        with self.store.locked(step.work, lambda: self.listener(StageWaits(name))):
-            after = self.planner.step(step.stage, self.made.get)  # another run may have made it
-            if after.action == "keep":
-                self._keep(after, after.kept)
-                return
-            self.listener(StageStarted(name, step.key, step.reasons))
-            made = self._run(step)
-        self.made[name] = made
+        self.listener(StageStarted(name, step.key, step.reasons))
+        made = self.made[name] = self._run(step)
         self.ran.append(name)
         self.store.remember(self.plan.resolved.name, name, step.key)
         self.listener(StageDone(name, step.key, made.seconds, made.cpu_seconds, made.facts))
         if self.workshop.stopping:  # asked for while the last step of this stage was under way
             raise RunInterruptedError("It was finished first, and is kept.")
-
-    def _keep(self, step: Step, kept: Manifest | None) -> None:
-        assert kept is not None
-        self.made[step.stage.name] = kept
-        self.store.remember(self.plan.resolved.name, step.stage.name, step.key)
-        self.listener(StageKept(step.stage.name, step.key, kept.facts, kept.started_at))
 
     def _run(self, step: Step) -> Manifest:
         """Have the worker make a stage's result, and commit it."""
@@ -102,6 +107,7 @@ class Execution:
                 self._request(step, out, unfinished),
                 lambda message: self._hear(stage.name, message),
             )
+            self._refuse_changed(step)
             manifest = Manifest(
                 key=step.key,
                 stage=stage.name,
@@ -120,6 +126,16 @@ class Execution:
         if not stage.judges:  # else what was found serves the next judgement too
             shutil.rmtree(unfinished, ignore_errors=True)
         return manifest
+
+    def _refuse_changed(self, step: Step) -> None:
+        """Raise StageError where data changed while the stage read it: its key says other data."""
+        before, after = step.identity["files"], self.planner.files(step.stage)
+        changed = [name for name, digest in before.items() if after.get(name) != digest]
+        if changed:
+            names = ", ".join(name.partition(":")[2] for name in changed)
+            raise StageError(
+                f"{names} changed while the stage was at work.", "Run again when it is at rest."
+            )
 
     def _hear(self, stage: str, message: dict[str, Any]) -> None:
         """Pass on what the worker says while a stage runs."""
@@ -153,4 +169,6 @@ class Execution:
             "origin": asdict(self.origin),
             "targets": stage.targets,
             "needs": stage.needs,
+            "data": step.identity["files"],
+            "stops": stage.stops,
         }

@@ -1,12 +1,17 @@
 """Small JSON files that are whole and as they were written, or absent."""
 
 import json
-import os
-from contextlib import suppress
+import secrets
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from edgekd.core.artifact import digest_json, sync
+
+PART = ".part-"
+SECONDS_UNTIL_LEFT_OVER = 3600
 
 
 def read_json(path: Path) -> Any | None:
@@ -39,11 +44,26 @@ def write_sealed(path: Path, value: Any) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file in one step, and have it on the disk before it takes its name."""
+    with replacing(path) as part:
+        part.write_text(text, "utf-8")
+        sync(part)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a path beside `path` to write to; what is written takes its name in one step."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    part = path.with_name(f"{PART}{secrets.token_hex(8)}")  # unlike a pid, no container's own
     try:
-        temporary.write_text(text, "utf-8")
-        sync(temporary)
-        temporary.replace(path)
+        yield part
+        part.replace(path)
     finally:
-        temporary.unlink(missing_ok=True)
+        part.unlink(missing_ok=True)
+
+
+def sweep_parts(root: Path, folders: str = "") -> None:
+    """Remove what a kill left half written, in the folders of `root` that match."""
+    for part in root.glob(f"{folders}{PART}*"):
+        with suppress(OSError):
+            if time.time() - part.stat().st_mtime > SECONDS_UNTIL_LEFT_OVER:
+                part.unlink()

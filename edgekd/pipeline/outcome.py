@@ -1,6 +1,5 @@
 """What a run came to: leaving programs, reports and a record where people find them."""
 
-import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from typing import Any
 
 from edgekd.core.artifact import Manifest, digest_file
 from edgekd.pipeline.execution import now
+from edgekd.pipeline.kept import replacing
 from edgekd.pipeline.plan import Plan
 from edgekd.pipeline.records import Record, RunFolders
 from edgekd.pipeline.resolved import Resolved
@@ -105,11 +105,6 @@ def _result(manifest: Manifest) -> Any:
 def _copy(source: Path, target: Path, sha256: str) -> Path:
     """Copy a file in one step unless it is there; the store's own files are never handed out."""
     if not target.is_file() or digest_file(target) != sha256:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = target.with_name(f".{target.name}.{os.getpid()}")
-        try:
-            shutil.copyfile(source, temporary)
-            temporary.replace(target)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with replacing(target) as part:
+            shutil.copyfile(source, part)
     return target

@@ -11,7 +11,6 @@ from edgekd.pipeline.machine import features, this_machine
 from edgekd.pipeline.resolved import Resolved, ResolvedStage
 from edgekd.pipeline.store import Found, Store
 
-COMPUTED_BY = ("device", "precision", "threads")
 REMEASURE = "asked for by --remeasure"
 
 
@@ -102,7 +101,7 @@ class Planner:
             "seed": stage.seed,
             "code": dict(stage.code),
             "libraries": dict(stage.libraries),
-            "files": self._files(stage),
+            "files": self.files(stage),
             "inputs": {name: manifest.content for name, manifest in inputs.items() if manifest},
             "targets": {name: dict(target) for name, target in stage.targets.items()},
         }
@@ -125,7 +124,8 @@ class Planner:
             identity["machine"] = {**this_machine(), "features": features()}
         return identity
 
-    def _files(self, stage: ResolvedStage) -> dict[str, str]:
+    def files(self, stage: ResolvedStage) -> dict[str, str]:
+        """Return the digests of the data that a stage reads; RequestError where some is gone."""
         try:
             return dict(self.digests.of_all(stage.files))
         except OSError as error:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from edgekd.core.errors import Problem, RequestError
-from edgekd.pipeline.kept import read_json, write_json
+from edgekd.pipeline.kept import read_json, sweep_parts, write_json
 
 RECORD = "run.json"
 
@@ -61,6 +61,7 @@ class RunFolders:
             self.root.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=self.root):
                 pass
+            sweep_parts(self.root, "*/")
         except OSError as error:
             message = f"{self.root} cannot be written: {error.strerror}."
             step = "Give another folder with --runs."
@@ -91,6 +92,5 @@ class RunFolders:
         return folder
 
     def write(self, record: Record, folder: Path) -> None:
-        """Write the record of a run into its folder, unless it is there."""
-        if read_json(folder / RECORD) is None:
-            write_json(folder / RECORD, asdict(record))
+        """Write the record of a run into its folder, over that of an earlier one like it."""
+        write_json(folder / RECORD, asdict(record))

@@ -7,15 +7,13 @@ from pathlib import Path
 
 from edgekd.core.artifact import digest_file, digest_json
 from edgekd.core.limits import allowed_processors
-from edgekd.pipeline.code import package_digest
+from edgekd.pipeline.code import installed, package_digest
 from edgekd.pipeline.document import read_text
 from edgekd.pipeline.kept import read_sealed, write_sealed
 from edgekd.pipeline.resolved import Request, Resolved
 from edgekd.pipeline.store import Store
 from edgekd.pipeline.targets import find_targets
 from edgekd.pipeline.workshop import Workshop
-
-SHAPING = ("torch", "numpy", "onnx", "onnxruntime", "executorch", "torchao", "transformers")
 
 
 def resolved(request: Request, store: Store, workshop: Workshop) -> Resolved:
@@ -25,7 +23,6 @@ def resolved(request: Request, store: Store, workshop: Workshop) -> Resolved:
             "request": asdict(request),
             "text": read_text(Path(request.file)),
             "package": package_digest(),
-            "libraries": {name: importlib.metadata.version(name) for name in SHAPING},
             "plug-ins": _entry_points(),
             "processors": allowed_processors(),
             "gpu": [Path("/dev/nvidiactl").exists(), os.environ.get("CUDA_VISIBLE_DEVICES", "")],
@@ -47,6 +44,9 @@ def _kept(file: Path, request: Request) -> Resolved | None:
         nearest_targets = find_targets(Path(request.file).parent)
         moved = [n for n, at in found.target_files.items() if str(nearest_targets.get(n)) != at]
         same = all(_is(path, digest) for path, digest in found.depends.items())
+        same = same and all(installed(name) == at for name, at in found.versions.items())
+    except importlib.metadata.PackageNotFoundError:
+        return None
     except (KeyError, TypeError, AttributeError):  # it does not say what a plan says
         return None
     return found if same and not moved else None

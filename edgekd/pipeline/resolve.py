@@ -19,7 +19,7 @@ from edgekd.core.needs import Needs
 from edgekd.core.protocols import Task
 from edgekd.core.refs import UseStage, UseTask, UseTransport, as_written, paths_of, uses_of
 from edgekd.core.registry import load_user_module
-from edgekd.pipeline.code import closure_digests, files_of
+from edgekd.pipeline.code import closure, files_of, installed, is_own, named
 from edgekd.pipeline.document import Document, override, parse_document, read_text
 from edgekd.pipeline.graph import Node, check_edges, make_nodes
 from edgekd.pipeline.preview import StagePreview, check_stages
@@ -59,8 +59,10 @@ def resolve(request: Request) -> Resolved:
         raise RequestError(problems)
     pipeline = reading.pipeline
     stages = _Stages(pipeline, task, targets, plugin_files)
+    resolved = [stages.resolved(node, preview.needs(node.use)) for node in nodes]
     device = _device(pipeline.device, document)
-    files = [*(f for module in plugin_files for f in module), *(known[n] for n in targets)]
+    sources = {file for module in plugin_files for file in module} | stages.foreign
+    files = [*sorted(sources), *(known[name] for name in targets)]
     return Resolved(
         name=pipeline.name,
         request=request,
@@ -72,8 +74,9 @@ def resolve(request: Request) -> Resolved:
         task=as_written(pipeline.task),
         checkpoint=as_written(pipeline.checkpoint),
         task_judges=pipeline.task.plugin.traits.get("judges", ()),
-        stages=[stages.resolved(node, preview.needs(node.use)) for node in nodes],
+        stages=resolved,
         depends={str(file): digest_file(file) for file in files},
+        versions={name: installed(name) for stage in resolved for name in stage.libraries},
         target_files={name: str(known[name]) for name in targets},
     )
 
@@ -89,10 +92,9 @@ def _builds(targets: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
 @cache
 def _build(distribution: str) -> str:
     """Return a version with a digest of the machine code that was installed with it."""
-    installed = importlib.metadata.distribution(distribution)
-    files = installed.files or []
-    native = sorted(f"{f} {f.hash}" for f in files if f.suffix in NATIVE)
-    return f"{installed.version} (build {digest_json(native)[:8]})" if native else installed.version
+    found = importlib.metadata.distribution(distribution)
+    native = sorted(f"{f} {f.hash}" for f in found.files or [] if f.suffix in NATIVE)
+    return f"{found.version} (build {digest_json(native)[:8]})" if native else found.version
 
 
 def _shown(path: Path) -> str:
@@ -237,6 +239,8 @@ class _Stages:
         self.pipeline, self.task = pipeline, task
         self.targets, self.plugin_files = targets, plugin_files
         self.data = [str(file) for file in task.files()]
+        self.foreign: set[Path] = set()
+        """Source of others that stages rest on."""
 
     def resolved(self, node: Node, needs: Needs | None) -> ResolvedStage:
         """Return a stage with all that its result depends on."""
@@ -247,12 +251,16 @@ class _Stages:
         if reads_data:
             plugins += [u.plugin for u in uses_of(self.pipeline.task)]
             plugins.append(kinds.measure.get(self.task.quality[0]))  # training selects by it
+        if node.makes == "measurements":  # every measure that can, takes part
+            plugins += list(kinds.measure)
         for target in targets.values():
             plugins.append(UseTransport.model_validate(target["transport"]).plugin)
         sources = {plugin.source for plugin in plugins}
         for module in self.plugin_files:  # all of a module counts where one plug-in of it is used
             sources |= {*module} if sources & {*module} else set()
         rooms = [path for room in use.plugin.traits.get("code", ()) for path in files_of(room)]
+        reached = closure([*sources, *rooms])
+        self.foreign |= {path for path in reached if not is_own(path) and path not in rooms}
         distributions = {*LIBRARIES}
         for plugin in plugins:
             distributions |= {*plugin.traits.get("distributions", ())}
@@ -267,8 +275,9 @@ class _Stages:
             implied_by=node.implied_by,
             reads_data=reads_data,
             computes=bool(use.plugin.traits.get("computes", True)),
+            stops=bool(use.plugin.traits.get("stops", False)),
             judges=use.plugin.traits.get("judges", ()),
-            code=closure_digests([*sources, *rooms]),
+            code=named(reached),
             libraries=libraries | (_builds(targets) if node.makes == "measurements" else {}),
             files=[*(self.data if reads_data else ()), *paths_of(use.options)],
             paths=[*paths_of(use.options), *paths_of(self.pipeline.task)],

@@ -31,6 +31,8 @@ class ResolvedStage:
     reads_data: bool
     computes: bool
     """Whether its last bits depend on device, precision and threads."""
+    stops: bool
+    """Whether it ends after its step when it is asked to; any other is interrupted at once."""
     judges: Sequence[str]
     """Options that judge what the stage finds and do not shape it."""
     code: Mapping[str, str]
@@ -67,6 +69,8 @@ class Resolved:
     stages: Sequence[ResolvedStage]
     depends: Mapping[str, str] = field(default_factory=dict)
     """Files that this was read from besides the pipeline file, with their SHA-256."""
+    versions: Mapping[str, str] = field(default_factory=dict)
+    """What was installed of every distribution that shapes a result."""
     target_files: Mapping[str, str] = field(default_factory=dict)
     """Where each target was found: another file may be nearer the next time."""
 

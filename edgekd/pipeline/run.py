@@ -57,7 +57,7 @@ def run_pipeline(
         store.prepare()
         runs.prepare()
         log = _log(store)
-        with Workshop(log, lambda: listener(RunStopping())) as workshop:
+        with Workshop(log, lambda patient: listener(RunStopping(patient))) as workshop:
             planner = Planner(resolved(request, store, workshop), store, remeasure=remeasure)
             plan = planner.plan(until)
             names = [step.stage.name for step in plan.steps]

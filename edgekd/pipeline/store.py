@@ -1,5 +1,6 @@
 """Stage results on disk: one folder per key, committed by its manifest."""
 
+import errno
 import os
 import shutil
 import tempfile
@@ -13,11 +14,14 @@ from filelock import FileLock, Timeout
 
 from edgekd.core.artifact import MANIFEST, Manifest, digest_file, sync
 from edgekd.core.errors import Problem, RequestError, StageError
-from edgekd.pipeline.kept import write_text
+from edgekd.pipeline.kept import sweep_parts, write_text
 
 SHORT = 20
 """Characters of a key that name its folder."""
 ROOMS = ("results", "unfinished", "tmp", "locks", "plans", "latest", "logs")
+REMOVED = "removed"
+"""The work of taking something out."""
+NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
 SECONDS_UNTIL_WAITING, FOR_EVER = 1.0, -1
 
 
@@ -60,28 +64,37 @@ class Store:
             with self.unused(path.name.partition("-")[0]) as free:
                 if free:
                     shutil.rmtree(path, ignore_errors=True)
+        for room in ("", "plans", "latest/*"):
+            sweep_parts(self.root, f"{room}/" if room else "")
 
     def folder(self, key: str) -> Path:
         """Return where the result of a key lies, or would lie."""
         return self.root / "results" / key[:SHORT]
 
     def look(self, key: str) -> Found:
-        """Return the result of a key, every byte of it checked against its manifest."""
+        """Return the result of a key, every byte of it checked against its manifest.
+
+        An OSError that is no sign of damage, as of a missing permission, is passed on.
+        """
+        try:
+            return self._look(key)
+        except FileNotFoundError:  # another process took it out, or replaced it, just now
+            with suppress(FileNotFoundError):
+                return self._look(key)
+            return Found(None)
+
+    def _look(self, key: str) -> Found:
         folder = self.folder(key)
         if not folder.exists():
             return Found(None)
         try:
             manifest = Manifest.read(folder)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return Found(None, f"{MANIFEST} is missing")
-        except (OSError, ValueError, RecursionError):
+        except (IsADirectoryError, ValueError, RecursionError):
             return Found(None, f"{MANIFEST} was altered")
         harm = _harm(folder, manifest)
         return Found(manifest if manifest.key == key and not harm else None, harm)
-
-    def find(self, key: str) -> Manifest | None:
-        """Return the manifest of a whole result; None where it is absent, incomplete or altered."""
-        return self.look(key).manifest
 
     def refuse_altered(self, stage: str, manifest: Manifest) -> None:
         """Raise StageError where a result is no longer what was committed."""
@@ -124,9 +137,10 @@ class Store:
 
     def remove(self, folder: Path) -> None:
         """Take a folder out of the store: it is gone at once, and then deleted."""
-        aside = Path(tempfile.mkdtemp(prefix="removed-", dir=self.root / "tmp"))
-        folder.rename(aside / folder.name)
-        shutil.rmtree(aside, ignore_errors=True)
+        with self.locked(REMOVED, waiting=lambda: None):  # no other run sweeps meanwhile
+            aside = Path(tempfile.mkdtemp(prefix=f"{REMOVED}-", dir=self.root / "tmp"))
+            folder.rename(aside / folder.name)
+            shutil.rmtree(aside, ignore_errors=True)
 
     @contextmanager
     def locked(self, work: str, waiting: Callable[[], None]) -> Iterator[None]:
@@ -171,11 +185,14 @@ class Store:
     def _take(self, lock: FileLock, seconds: float) -> None:
         try:
             lock.acquire(timeout=seconds)
-        except NotImplementedError as error:
+        except (NotImplementedError, OSError) as error:
+            if isinstance(error, OSError) and error.errno not in NO_LOCKS:
+                raise
             raise self._refusal("is on a file system without locks") from error
 
     def _lock(self, work: str) -> FileLock:
-        return FileLock(self.root / "locks" / f"{work[:SHORT]}.lock")
+        file = self.root / "locks" / f"{work[:SHORT]}.lock"
+        return FileLock(file, fallback_to_soft=False)  # one that a kill leaves locked is none
 
     def remember(self, pipeline: str, stage: str, key: str) -> None:
         """Note the result of a stage that was used last, so that a later run says what changed.

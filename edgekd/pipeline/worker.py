@@ -43,16 +43,22 @@ class Stopping:
     """The wish that the run shall end: SIGINT or SIGTERM, from the parent or from the system."""
 
     parent: int
-    asked: bool = False
+    signals: set[int] = field(default_factory=set)
+    """Those that came; a service manager may send one to every process, so two can be one wish."""
     patient: bool = False
     """Whether a stage runs that asks by itself and ends after its step; all else is interrupted."""
 
-    def __call__(self, _number: int, _frame: FrameType | None) -> None:
+    @property
+    def asked(self) -> bool:
+        """Whether the run shall end."""
+        return bool(self.signals)
+
+    def __call__(self, number: int, _frame: FrameType | None) -> None:
         """Note the wish; leave at once where it is repeated or where the parent is gone."""
-        if self.asked or os.getppid() != self.parent:
+        if number in self.signals or os.getppid() != self.parent:
             raise SystemExit(INTERRUPTED)
-        self.asked = True
-        if not self.patient:
+        first, self.signals = not self.signals, self.signals | {number}
+        if first and not self.patient:
             raise KeyboardInterrupt
 
 
@@ -73,21 +79,24 @@ class StageRun:
     checkpoint: Checkpoint
     stopping: Stopping
     channel: IO[str]
-    _tasks: dict[str, Task]
+    data: Mapping[str, str]
+    """Digests of the data as it was when the stage was planned."""
+    _tasks: dict[str, tuple[Mapping[str, str], Task]]
     notices: list[str] = field(default_factory=list)
     """What the user was told."""
     _last: float = field(default=0.0, init=False)
 
     @cached_property
     def task(self) -> Task:
-        """The task, with its data read and audited once per worker."""
+        """The task, with its data read and audited once per worker as long as it stays the same."""
         key = self.use_task.model_dump_json()
-        if key not in self._tasks:
+        data, task = self._tasks.get(key, ({}, None))
+        if task is None or not data.items() >= self.data.items():
             built: Task = self.use_task.build()
             for message in getattr(built, "audit", list)():
                 self.notice(message)
-            self._tasks[key] = built
-        return self._tasks[key]
+            data, task = self._tasks[key] = self.data, built
+        return task
 
     def input(self, ref: Ref) -> Path:
         """Return the folder of another stage's result, or of the export implied for it."""
@@ -129,7 +138,7 @@ def _serve() -> None:
     _end_with_parent()
     channel = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # what anything prints from here on goes to the log, not between the answers
-    tasks: dict[str, Task] = {}
+    tasks: dict[str, tuple[Mapping[str, str], Task]] = {}
     loaded: set[tuple[str, str]] = set()
     for line in sys.stdin:
         request = json.loads(line)
@@ -162,7 +171,7 @@ def plain(facts: Facts) -> dict[str, Any]:
 def _answer(
     request: dict[str, Any],
     channel: IO[str],
-    tasks: dict[str, Task],
+    tasks: dict[str, tuple[Mapping[str, str], Task]],
     loaded: set[tuple[str, str]],
     stopping: Stopping,
 ) -> dict[str, Any]:
@@ -193,6 +202,7 @@ def _answer(
         checkpoint=Checkpoint.model_validate(request["checkpoint"]),
         stopping=stopping,
         channel=channel,
+        data=request["data"],
         _tasks=tasks,
     )
     from edgekd.train.device import free_bytes, use_threads
@@ -237,7 +247,7 @@ def _described(error: EdgekdError) -> dict[str, Any]:
 
 
 def _say(channel: IO[str], message: dict[str, Any]) -> None:
-    channel.write(json.dumps(message) + "\n")
+    channel.write(json.dumps(message, allow_nan=False) + "\n")
     channel.flush()
 
 

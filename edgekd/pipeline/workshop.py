@@ -28,10 +28,10 @@ SECONDS_TO_END = 2
 class Workshop:
     """Holds one worker process, or none until something is asked.
 
-    `on_stop` is called when the run is asked to end and waits for the step that is under way.
+    `on_stop` is called when the run is asked to end, with whether the stage ends after its step.
     """
 
-    def __init__(self, log: Path, on_stop: Callable[[], None] = lambda: None):
+    def __init__(self, log: Path, on_stop: Callable[[bool], None] = lambda _: None):
         self.log, self.on_stop = log, on_stop
         self.stopping = False
         """Whether the run was asked to end."""
@@ -92,7 +92,7 @@ class Workshop:
                 raise
             self.stopping = True
             process.send_signal(signal.SIGINT)
-            self.on_stop()
+            self.on_stop(bool(request.get("stops")))
             return self._answer(process, hear)
 
     def _answer(
@@ -155,11 +155,11 @@ class Workshop:
 
 def _end(process: "subprocess.Popen[str]") -> None:
     """Let a process end by itself, then ask it to, then end it."""
-    for wait, urge in ((0.2, process.terminate), (SECONDS_TO_END, process.kill)):
+    for wait, urge in ((0.2, signal.SIGINT), (SECONDS_TO_END, signal.SIGKILL)):
         try:
             process.wait(wait)
         except subprocess.TimeoutExpired:
-            urge()
+            process.send_signal(urge)
         else:
             return
     process.wait()

@@ -60,9 +60,9 @@ def test_it_lists_first_and_removes_on_request(here):
     assert "There is no folder runs" in listed
     assert "teacher" in listed
     assert "1 thing, 6 KiB, may go. Nothing was removed: add --yes." in listed
-    assert here.find("a" * 64) is not None
+    assert here.look("a" * 64).manifest is not None
     assert "Removed 1 thing, 6 KiB." in gc("--unreferenced", "--yes")
-    assert here.find("a" * 64) is None
+    assert here.look("a" * 64).manifest is None
 
 
 def test_what_is_at_work_stays_and_is_counted(here):

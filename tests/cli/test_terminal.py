@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 from edgekd.cli.terminal import renderer
 from edgekd.pipeline.events import (
     RunStarted,
@@ -34,9 +36,12 @@ def test_who_waits_for_another_run_says_so(capsys):
     assert "teacher: another run is making it; waiting" in out
 
 
-def test_being_asked_to_end_is_answered_with_what_comes(capsys):
-    out = said(capsys, RunStopping())
-    assert "Ending after this step; its state is kept. Again to end now." in out
+@pytest.mark.parametrize(
+    ("after_step", "when"), [(True, "after this step, with its state"), (False, "here")]
+)
+def test_being_asked_to_end_is_answered_with_what_comes(capsys, after_step, when):
+    out = said(capsys, RunStopping(after_step))
+    assert f"Ending {when}; what is finished is kept. Again to end now." in out
 
 
 def test_a_training_that_goes_on_says_where_at_once(capsys):
@@ -47,7 +52,7 @@ def test_a_training_that_goes_on_says_where_at_once(capsys):
 
 def test_every_event_is_one_line_of_json(capsys):
     kept = StageKept("teacher", "ab", {"says": "größer"}, "2026-01-01T00:00:00+00:00")
-    lines = said(capsys, kept, StageWaits("x"), RunStopping(), as_json=True).splitlines()
+    lines = said(capsys, kept, StageWaits("x"), RunStopping(False), as_json=True).splitlines()
     assert [json.loads(line)["event"] for line in lines] == [
         "run_started", "stage_kept", "stage_waits", "run_stopping",
     ]  # fmt: skip

@@ -51,6 +51,20 @@ def test_asked_once_it_ends_after_the_step_with_its_state(tmp_path, undisturbed,
     assert artifacts(tmp_path) == undisturbed
 
 
+def test_one_signal_to_every_process_is_one_wish(tmp_path):
+    file = write(tmp_path / "long.yaml", LONG)
+    running = start(file, tmp_path, "--until", "student")
+    assert running.until(trains)
+    (worker,) = psutil.Process(running.process.pid).children()
+    worker.send_signal(signal.SIGTERM)  # as a service manager does
+    running.process.send_signal(signal.SIGTERM)
+    status, _ = running.end()
+    assert status == 130
+    _, events, errors = run(file, tmp_path, "--until", "teacher")
+    first = next(event for event in events if event["event"] == "stage_progress")
+    assert first["what"] == "resumed", errors
+
+
 def test_asked_twice_it_ends_now(tmp_path, undisturbed):
     file = write(tmp_path / "long.yaml", LONG)
     running = start(file, tmp_path, "--until", "student")

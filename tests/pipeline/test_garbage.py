@@ -159,8 +159,8 @@ def test_what_is_removed_is_gone_whole_with_its_lock_and_the_notes_of_it(store, 
     kept = put(store, "b", pipeline="quick")
     items = [i for i in find_garbage(store, runs, Rules(keep_bytes=0)) if i.stage == "a"]
     assert remove(store, items) == items
-    assert store.find(key) is None
-    assert store.find(kept) is not None
+    assert store.look(key).manifest is None
+    assert store.look(kept).manifest is not None
     assert store.latest("quick", "a") is None
     assert not list((store.root / "tmp").iterdir())
     assert not list((store.root / "locks").iterdir())
@@ -178,7 +178,7 @@ def test_what_another_process_works_on_stays(store, runs, held):
         held(key_of(name))
     assert remove(store, found) == []
     assert stages(find_garbage(store, runs, Rules(older_than_s=30 * DAY))) == ["a"]
-    assert store.find(key_of("a")) is not None
+    assert store.look(key_of("a")).manifest is not None
 
 
 def test_what_a_run_may_rest_on_stays_while_one_is_at_work(store, runs, held):

@@ -126,3 +126,25 @@ def test_another_gate_judges_what_was_measured_before(measured):
         before["targets"][0]["measured_at"]
     }
     assert {d["gates"][0]["limit"] for d in documents} == {"<= 0.9", "<= 0.8"}
+
+
+OWN_MEASURE = '''
+"""Right answers once more."""
+
+from edgekd.core.kinds import measure
+
+
+@measure(name="hits", unit="share", better="higher", bounds=(0, 1))
+def hits(config, *, student_logits, labels):
+    return (student_logits.argmax(-1) == labels).float()
+'''
+
+
+def test_a_measure_of_the_users_own_counts_where_things_are_measured(tmp_path):
+    (tmp_path / "own.py").write_text(OWN_MEASURE)
+    (tmp_path / "tiny.yaml").write_text(
+        MEASURED.replace("seed: 0\n", "seed: 0\nplugins: [own.py]\n")
+    )
+    planned = plan(tmp_path)
+    assert "own.py" in planned.step("check").identity["code"]
+    assert "own.py" not in planned.step("student").identity["code"]

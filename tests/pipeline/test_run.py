@@ -1,10 +1,16 @@
 """Running pipelines: what is done, kept, explained, and left behind when something breaks."""
 
+import shutil
+
+import numpy as np
 import pytest
+from PIL import Image
 
 import edgekd
 from edgekd.core.errors import RequestError, StageError
+from edgekd.pipeline import resolution
 from edgekd.pipeline.plan import explain
+from edgekd.pipeline.workshop import Workshop
 
 from .conftest import TINY
 
@@ -302,3 +308,94 @@ def test_a_plugin_file_counts_only_where_it_is_used(own, tmp_path):
 def test_an_objective_of_the_wrong_shape_is_named(own):
     with pytest.raises(StageError, match=r"'wide' returned the shape \[64, 10\]"):
         own("[wide]")
+
+
+def test_all_of_a_package_counts_where_one_module_of_it_is_named(tiny, tmp_path, monkeypatch):
+    package = tmp_path / "site" / "theirs"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("")
+    (package / "maths.py").write_text("FACTOR = 1.0\n")
+    (package / "loss.py").write_text(
+        '"""A loss."""\nfrom edgekd.core.kinds import objective\n'
+        "from theirs.maths import FACTOR\n\n"
+        '@objective(name="their_loss")\ndef their_loss(config, *, student_logits):\n'
+        "    return FACTOR * student_logits.square().mean(-1)\n"
+    )
+    (tmp_path / "site" / "loose.py").write_text("HALF = 0.5\n")
+    (tmp_path / "mine.py").write_text(PLUGIN + "\nfrom loose import HALF\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site"))
+    text = OWN.replace("[mine.py]", "[mine.py, theirs.loss]").replace(
+        "[{kind: kd, temperature: 4.0}, cross_entropy]", "[cross_entropy, their_loss]"
+    )
+    tiny(text, until="student")
+    (package / "maths.py").write_text("FACTOR = 2.0\n")
+    assert edgekd.plan("tiny.yaml").step("student").reasons == ["the code of maths.py changed"]
+    (tmp_path / "site" / "loose.py").write_text("HALF = 0.25\n")
+    assert edgekd.plan("tiny.yaml").step("student").reasons == [
+        "the code of loose.py, maths.py changed"
+    ]
+
+
+def test_a_library_of_another_build_plans_anew(tiny, monkeypatch):
+    tiny(until="teacher")
+    asked, resolve = [], Workshop.resolve
+    monkeypatch.setattr(Workshop, "resolve", lambda *a: asked.append(a) or resolve(*a))
+    edgekd.plan("tiny.yaml", until="teacher")
+    assert not asked
+    stamp = resolution.installed
+    monkeypatch.setattr(resolution, "installed", lambda n: "other" if n == "torch" else stamp(n))
+    edgekd.plan("tiny.yaml", until="teacher")
+    assert asked
+
+
+def test_data_that_changes_while_a_stage_reads_it_gives_no_result(tiny, tmp_path):
+    write_pictures(tmp_path / "photos")
+    text = TINY.replace(
+        "data: digits, train_examples: 128", "data: {kind: image_folder, root: photos, size: 8}"
+    )
+
+    def touch(event):
+        if event.event == "stage_progress" and event.stage == "teacher":
+            (picture,) = (tmp_path / "photos" / "train" / "a").glob("0.png")
+            picture.write_bytes((tmp_path / "photos" / "test" / "b" / "1.png").read_bytes())
+
+    with pytest.raises(StageError, match="photos changed while the stage was at work"):
+        tiny(text, until="teacher", listener=touch)
+    assert list(tiny(text, until="teacher").ran) == ["teacher"]
+
+
+def test_a_later_stage_reads_data_that_changed_since_the_first(tiny, tmp_path):
+    write_pictures(tmp_path / "photos")
+    text = TINY.replace(
+        "data: digits, train_examples: 128", "data: {kind: image_folder, root: photos, size: 8}"
+    )
+
+    def touch(event):
+        if event.event == "stage_done" and event.stage == "teacher":
+            for picture in (tmp_path / "photos" / "val").glob("*/0.png"):
+                picture.unlink()
+
+    seen = tiny(text, until="student", listener=touch).facts
+    assert seen["teacher"]["result"]["n"] == 16
+    assert seen["student"]["result"]["n"] == 14
+
+
+def test_a_kept_result_that_goes_before_its_turn_is_made_again(tiny, tmp_path):
+    tiny()
+
+    def remove(event):
+        if event.event == "run_started":
+            for kept in (tmp_path / ".edgekd" / "results").glob("*"):
+                shutil.rmtree(kept)
+
+    assert list(tiny(listener=remove).ran) == ["teacher", "student", "smaller"]
+
+
+def write_pictures(root, count=8):
+    for split in ("train", "val", "test"):
+        for index, name in enumerate(("a", "b")):
+            (root / split / name).mkdir(parents=True)
+            for number in range(count):
+                rng = np.random.default_rng([index, number, len(split)])
+                pixels = rng.integers(0, 256, (8, 8, 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(root / split / name / f"{number}.png")

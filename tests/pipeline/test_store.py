@@ -1,8 +1,10 @@
 """Results are there whole or not at all."""
 
 import dataclasses
+import errno
 import json
 import os
+import tempfile
 import threading
 import time
 
@@ -40,7 +42,7 @@ def fill(store, key=KEY, content="weights"):
 
 def test_a_committed_result_is_found_with_its_files(store):
     fill(store)
-    found = store.find(KEY)
+    found = store.look(KEY).manifest
     assert found is not None
     assert list(found.files) == ["inner/w"]
     assert (store.folder(KEY) / "inner" / "w").read_text() == "weights"
@@ -54,7 +56,7 @@ def test_nothing_is_left_of_a_stage_that_failed(store):
 
     with pytest.raises(ZeroDivisionError):
         fail()
-    assert store.find(KEY) is None
+    assert store.look(KEY).manifest is None
     assert not list((store.root / "tmp").iterdir())
 
 
@@ -70,21 +72,21 @@ def test_a_harmed_result_is_not_found_and_can_be_made_again(store, harm):
         (folder / "manifest.json").unlink()
     else:
         (folder / "manifest.json").write_text('{"key": "x"')
-    assert store.find(KEY) is None
+    assert store.look(KEY).manifest is None
     fill(store)
-    assert store.find(KEY) is not None
+    assert store.look(KEY).manifest is not None
 
 
 def test_a_result_under_another_key_is_not_taken_for_it(store):
     fill(store)
     other = KEY[:20] + "c" * 44
-    assert store.find(other) is None
+    assert store.look(other).manifest is None
 
 
 def test_the_newest_result_of_a_stage_is_remembered(store):
     fill(store)
     store.remember("p", "s", KEY)
-    assert store.latest("p", "s") == store.find(KEY)
+    assert store.latest("p", "s") == store.look(KEY).manifest
     assert store.latest("p", "other") is None
 
 
@@ -135,7 +137,7 @@ def test_two_results_with_the_same_files_have_the_same_content(store):
     fill(store)
     fill(store, "cd" * 32)
     fill(store, "ef" * 32, "other")
-    first, second, third = (store.find(key).content for key in (KEY, "cd" * 32, "ef" * 32))
+    first, second, third = (store.look(key).manifest.content for key in (KEY, "cd" * 32, "ef" * 32))
     assert first == second != third
 
 
@@ -182,13 +184,64 @@ def test_manifests_are_frozen():
         manifest.key = "x"
 
 
-def test_a_file_system_without_locks_is_refused(store, monkeypatch):
-    def refuse(*_, **__):
-        raise NotImplementedError("FileSystem does not appear to support flock")
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
+def test_a_file_system_without_locks_is_refused(store, monkeypatch, number):
+    def refuse(*_):
+        raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr("filelock.FileLock.acquire", refuse)
+    monkeypatch.setattr("fcntl.flock", refuse)
     with (
         pytest.raises(RequestError, match="file system without locks"),
         store.locked(KEY, waiting=list),
     ):
         pass
+
+
+def test_a_manifest_that_may_not_be_read_is_no_damage(store, monkeypatch):
+    def refuse(_):
+        raise PermissionError(errno.EACCES, "Permission denied", "manifest.json")
+
+    fill(store)
+    monkeypatch.setattr(Manifest, "read", refuse)
+    with pytest.raises(PermissionError):
+        store.look(KEY)
+
+
+def test_a_result_that_vanishes_while_it_is_read_is_absent(store, monkeypatch):
+    fill(store)
+    read = Manifest.read
+
+    def take_out(folder):
+        manifest = read(folder)
+        (folder / "inner" / "w").unlink()
+        (folder / "inner").rmdir()
+        folder.rename(folder.with_name("elsewhere"))
+        return manifest
+
+    monkeypatch.setattr(Manifest, "read", take_out)
+    assert store.look(KEY).manifest is None
+
+
+def test_what_is_taken_out_is_not_swept_by_another_run_meanwhile(store, monkeypatch):
+    fill(store)
+    made = tempfile.mkdtemp
+
+    def sweep_between(*given, **named):
+        folder = made(*given, **named)
+        Store(store.root).prepare()
+        return folder
+
+    monkeypatch.setattr(tempfile, "mkdtemp", sweep_between)
+    store.remove(store.folder(KEY))
+    assert store.look(KEY).manifest is None
+
+
+def test_what_a_kill_left_half_written_goes_after_a_while(store):
+    old, new = store.root / "latest" / "p" / ".part-a", store.root / ".part-b"
+    old.parent.mkdir()
+    for part in (old, new):
+        part.write_text("")
+    os.utime(old, (0, 0))
+    store.prepare()
+    assert not old.exists()
+    assert new.exists()

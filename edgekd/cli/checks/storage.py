@@ -50,9 +50,9 @@ def locking(folder: Path, store: Path) -> Iterator[Finding]:
     """Yield whether one lock keeps another from being taken."""
     file = folder / "lock"
     try:
-        with FileLock(file).acquire(timeout=0):
+        with FileLock(file, fallback_to_soft=False).acquire(timeout=0):
             try:
-                with FileLock(file).acquire(timeout=0):
+                with FileLock(file, fallback_to_soft=False).acquire(timeout=0):
                     problem = "a lock can be taken twice"
             except Timeout:
                 yield fine("file locks", f"they hold for {store}")

@@ -128,7 +128,7 @@ class ManifestFile(Kept):
         return [self.store.folder(self.key) / "manifest.json"]
 
     def read(self, file: Path, same: bool) -> str:
-        found, latest = self.store.find(self.key), self.store.latest("p", "teacher")
+        found, latest = self.store.look(self.key).manifest, self.store.latest("p", "teacher")
         for one in (found, latest):
             assert one is None or asdict(one) == asdict(self.manifest), "it is not what was written"
         return "found" if found else "not found"
@@ -141,7 +141,7 @@ class SealedManifest(ManifestFile):
         return "values", documents.mutated(content, rng, seal=_sealed)
 
     def read(self, file: Path, same: bool) -> str:
-        found, latest = self.store.find(self.key), self.store.latest("p", "teacher")
+        found, latest = self.store.look(self.key).manifest, self.store.latest("p", "teacher")
         for one in (found, latest):
             assert one is None or isinstance(one.content, str)
         return "found" if found else "not found"

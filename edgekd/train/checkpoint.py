@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from edgekd.core.artifact import digest_file, sync
 from edgekd.core.errors import StageError
 from edgekd.core.protocols import Run
+from edgekd.train.memory import is_memory
 from edgekd.train.packing import pack, unpack
 
 KEPT = 2
@@ -66,12 +67,15 @@ class Checkpoints:
     def states(self) -> Iterator[dict[str, Any]]:
         """Yield the states that are whole, newest first; remove others, and say so.
 
-        Ask for the next one where a state does not fit: it is removed.
+        Ask for the next one where a state does not fit: it is removed. Where memory runs out or
+        the system refuses to read, that is raised and nothing is removed.
         """
         for file in self.files():
             try:
                 state = _read(file)
-            except Exception as error:  # whatever it holds, training can begin anew
+            except Exception as error:
+                if _is_of_the_machine(error):
+                    raise
                 self.refuse(file, f"cannot be used ({error})")
                 continue
             self._step = int(file.name.split("-")[1])
@@ -105,6 +109,14 @@ def packed(state: dict[str, Any]) -> tuple[str, dict[str, Any]]:
             "state_dict() must give numbers, texts, tensors and arrays, and dicts, lists and "
             "tuples of them.",
         ) from error
+
+
+def _is_of_the_machine(error: Exception) -> bool:
+    """Tell whether an error says nothing of what a file holds."""
+    if isinstance(error, FileNotFoundError | IsADirectoryError | NotADirectoryError):
+        return False
+    refused = isinstance(error, OSError) or "os error" in str(error)  # safetensors wraps some
+    return refused or is_memory(error)
 
 
 def _read(file: Path) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from edgekd.core.protocols import Batch, Run
 from edgekd.core.seeds import sub_seed
 from edgekd.train.chance import chance_of, no_chance_drawn, seed_process
+from edgekd.train.memory import is_memory
 from edgekd.train.optim import Train, make_optimizer, make_schedule
 from edgekd.train.packing import pack, unpack
 from edgekd.train.terms import Terms
@@ -144,12 +145,15 @@ class Course:
     def takes(self, state: Mapping[str, Any]) -> bool:
         """Go on from a state and tell whether it fits; where it does not, nothing is changed.
 
+        Want of memory is no misfit: it is raised.
         The chance of the process is the caller's to restore, as the last thing before a step.
         """
         beginning = unpack(*pack(self.state()))
         try:
             self._restore(state)
-        except Exception:  # a plug-in's own load_state_dict may raise anything
+        except Exception as error:  # a plug-in's own load_state_dict may raise anything
+            if is_memory(error):
+                raise
             self._restore(beginning)
             return False
         return True

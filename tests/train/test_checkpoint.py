@@ -5,6 +5,7 @@ import os
 
 import pytest
 import torch
+from safetensors import SafetensorError
 
 from edgekd.core.checkpoint import Checkpoint
 from edgekd.core.errors import StageError
@@ -99,6 +100,41 @@ def test_a_renamed_one_is_not_believed(run):
     file.write_bytes(b"x")
     digest = checkpoint.digest_file(file)
     file.rename(run.unfinished / f"step-000000001-{digest}.safetensors")
+    assert list(Checkpoints(run).states()) == []
+    assert "step-000000001 cannot be used" in run.notices[0]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"),
+        torch.OutOfMemoryError("CUDA out of memory. Tried"),
+        OSError(errno.EIO, os.strerror(errno.EIO)),
+        OSError(errno.EMFILE, os.strerror(errno.EMFILE)),
+        PermissionError(errno.EACCES, os.strerror(errno.EACCES)),
+        SafetensorError("Cannot allocate memory (os error 12)"),
+    ],
+)
+@pytest.mark.parametrize("reader", ["digest_file", "load_file"])
+def test_what_the_machine_lacks_is_raised_and_removes_none(run, monkeypatch, reader, error):
+    kept = Checkpoints(run)
+    for step in (1, 2):
+        kept.write(step, state(step))
+
+    def refuse(*_):
+        raise error
+
+    monkeypatch.setattr(checkpoint, reader, refuse)
+    with pytest.raises(type(error)) as caught:
+        next(Checkpoints(run).states())
+    assert caught.value is error
+    assert len(kept.files()) == 2
+    assert not run.notices
+
+
+def test_a_folder_in_its_place_is_passed_over(run):
+    (run.unfinished / "step-000000001-ab.safetensors").mkdir()
     assert list(Checkpoints(run).states()) == []
     assert "step-000000001 cannot be used" in run.notices[0]
 

@@ -107,6 +107,23 @@ def test_a_state_that_does_not_fit_changes_nothing(tmp_path):
     assert (course.step, course.standing.epochs) == (0, [])
 
 
+def test_want_of_memory_while_it_resumes_keeps_the_checkpoints(tmp_path, monkeypatch):
+    polls = iter([False, False, True])
+    with pytest.raises(RunInterruptedError):
+        train(lesson(tmp_path, stops=lambda: next(polls)))
+    taught = lesson(tmp_path)
+    before = sorted(taught.run.unfinished.iterdir())
+
+    def greedy(*_):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+
+    monkeypatch.setattr(Hidden, "load_state_dict", greedy)
+    with pytest.raises(StageError, match=r"training ran out of memory"):
+        train(taught)
+    assert before
+    assert sorted(taught.run.unfinished.iterdir()) == before
+
+
 def test_how_often_it_is_kept_and_scored_moves_no_chance(tmp_path, monkeypatch):
     def left(name, every_steps):
         taught = lesson(tmp_path, name=name, augment=("flip",))

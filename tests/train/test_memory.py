@@ -1,5 +1,9 @@
+import errno
+import os
+
 import pytest
 import torch
+from safetensors import SafetensorError
 from torch import nn
 
 from edgekd.core.errors import StageError
@@ -26,7 +30,13 @@ class Greedy(nn.Sequential):
 
 @pytest.mark.parametrize(
     "error",
-    [MemoryError(), torch.OutOfMemoryError("CUDA out of memory. Tried"), RuntimeError(CPU)],
+    [
+        MemoryError(),
+        torch.OutOfMemoryError("CUDA out of memory. Tried"),
+        RuntimeError(CPU),
+        OSError(errno.ENOMEM, os.strerror(errno.ENOMEM)),
+        SafetensorError("Cannot allocate memory (os error 12)"),
+    ],
 )
 def test_want_of_memory_is_told_with_what_to_lower(error):
     says = r"(?s)^it ran out of memory: .*\n  Lower x"

@@ -109,8 +109,9 @@ class Session:
         scored = document.get("scored", {})
         arrays = {name: array for each in scored for name, array in self._outputs(each).items()}
         self._use(document, self.journal.sitting)
-        if not document["failed"]:
-            self.journal.keep(key, digests, document, arrays)
+        sound = {name: digest for name, digest in digests.items() if name not in document["failed"]}
+        if sound:
+            self.journal.keep(key, sound, document | {"failed": {}}, arrays)
         return document, arrays
 
     def _use(self, document: Mapping[str, Any], sitting: str) -> None:

@@ -63,10 +63,6 @@ class Journal:
                 return kept
         return None
 
-    def __bool__(self) -> bool:
-        """Tell whether anything is kept."""
-        return any(self.folder.glob("*.json"))
-
     def keep(
         self, key: Key, programs: Mapping[str, str], document: Mapping[str, Any], arrays: Arrays
     ) -> None:

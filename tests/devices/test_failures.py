@@ -192,6 +192,15 @@ def test_a_failure_is_tried_again_and_a_measurement_is_not_taken_again(
     failed(again.time(["good", "bad"], rows, settings(), 0)["bad"])
 
 
+def test_what_was_measured_beside_a_failure_is_kept(session: Any, rows: Path) -> None:
+    found = session(good="never -", bad="loading segfault").time(
+        ["good", "bad"], rows, settings(), 0
+    )
+    failed(found["bad"])
+    same = session(good="never -").time(["good"], rows, settings(), 0)["good"]
+    assert np.array_equal(same.latencies_ms, found["good"].latencies_ms)
+
+
 def test_a_kept_measurement_serves_some_of_its_programs_and_no_other_question(
     session: Any, rows: Path
 ) -> None:

@@ -3,10 +3,11 @@
 Nothing is lost for good: a result that was removed and is needed again is made anew.
 """
 
+import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -53,9 +54,21 @@ class Item:
 
     @property
     def work(self) -> str:
-        """The name of the lock that a process holds which is at work on it."""
+        """The name of the lock that a process holds which is at work on it.
+
+        Of a result this is its key, but a process locks what the key is without the options that
+        only judge: a judgement is made under another name. What saves that is `in_use`.
+        """
         name = self.path.stem if self.what == "lock" else self.path.name.partition("-")[0]
         return name[:SHORT]
+
+    def in_use(self, store: Store) -> bool:
+        """Tell whether a run may rest on it now: a pipeline used it last, or since it was found.
+
+        Whoever makes or takes a result marks it as used.
+        """
+        taken = "result" in self.what and _age(self.path) < self.age_s
+        return (self.latest or taken) and store.busy()
 
 
 def find_garbage(store: Store, runs: RunFolders, rules: Rules) -> list[Item]:
@@ -83,7 +96,7 @@ def remove(store: Store, items: Iterable[Item]) -> list[Item]:
     """Remove what nobody is working on, and return it; the rest stays."""
     removed = []
     for item in items:
-        if item.latest and store.busy():  # a run began since this was found
+        if item.in_use(store):  # a run began since this was found
             continue
         with store.unused(item.work) as free:
             if free and item.path.exists():
@@ -112,7 +125,7 @@ def _reason(item: Item, rules: Rules) -> str:
 
 
 def _because(item: Item, why: str) -> Item:
-    return Item(**{**vars(item), "why": why})
+    return replace(item, why=why)
 
 
 def _results(store: Store, runs: RunFolders) -> Iterator[Item]:
@@ -147,9 +160,9 @@ def _left_over(store: Store) -> Iterator[Item]:
     for room, what in rooms:
         for path in _children(store.root / room):
             why = "nobody is filling it" if room == "tmp" else ""
-            item = Item(what, path, "", (), _size(path), _newest(path), why=why)
-            if not store.held(item.work):
-                yield item
+            item = Item(what, path, "", (), 0, 0.0, why=why)
+            if not store.held(item.work):  # else it changes while one looks
+                yield replace(item, size=_size(path), age_s=_newest(path))
 
 
 def _latest(store: Store) -> dict[str, set[str]]:
@@ -180,7 +193,7 @@ def _children(folder: Path) -> list[Path]:
 def _size(path: Path) -> int:
     """Return the bytes of a file or of all files in a folder; what vanishes meanwhile is 0."""
     total = 0
-    for file in path.rglob("*") if path.is_dir() else (path,):
+    for file in (path, *_inside(path)):
         with suppress(OSError):
             total += file.lstat().st_size if not file.is_dir() else 0
     return total
@@ -195,7 +208,13 @@ def _age(path: Path) -> float:
 
 def _newest(path: Path) -> float:
     """Return the seconds since anything in a folder was written."""
-    return min([_age(path), *(_age(inner) for inner in path.rglob("*"))])
+    return min([_age(path), *(_age(inner) for inner in _inside(path))])
+
+
+def _inside(path: Path) -> Iterator[Path]:
+    """Yield all that a folder holds; one that vanishes meanwhile holds nothing."""
+    for folder, folders, files in os.walk(path):
+        yield from (Path(folder, name) for name in (*folders, *files))
 
 
 def as_dict(item: Item) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Cleaning a store."""
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -8,6 +9,7 @@ import time
 import pytest
 
 from edgekd.core.artifact import Manifest
+from edgekd.pipeline import garbage
 from edgekd.pipeline.garbage import Rules, find_garbage, remove
 from edgekd.pipeline.records import Record, RunFolders
 from edgekd.pipeline.store import Store, list_files
@@ -163,7 +165,7 @@ def test_what_is_removed_is_gone_whole_with_its_lock_and_the_notes_of_it(store, 
     assert store.look(kept).manifest is not None
     assert store.latest("quick", "a") is None
     assert not list((store.root / "tmp").iterdir())
-    assert not list((store.root / "locks").iterdir())
+    assert not list((store.root / "locks").glob("a*"))
     assert not (store.root / "latest" / "quick" / "a").exists()
     assert (store.root / "latest" / "quick" / "b").exists()
 
@@ -195,6 +197,42 @@ def test_what_a_run_began_to_rest_on_since_it_was_found_stays(store, runs, held)
     held(key_of("c"))
     assert stages(found) == ["a"]
     assert remove(store, found) == []
+
+
+def test_what_a_run_took_since_it_was_found_stays_while_it_is_at_work(store, runs, held):
+    key = put(store, "a", days=40)
+    found = find_garbage(store, runs, Rules(older_than_s=30 * DAY))
+    held(key_of("c"))
+    store.remember("quick", "a", key)
+    assert remove(store, found) == []
+    assert store.look(key).manifest is not None
+
+
+def test_a_folder_that_vanishes_while_it_is_sized_is_passed_over(store, runs, monkeypatch):
+    left = store.root / "tmp" / "b-left"
+    for name in ("one", "two"):
+        (left / name).mkdir(parents=True)
+        (left / name / "file").write_text("x")
+    real = garbage._age
+
+    def vanish(path):
+        if path.name == "file":
+            for other in left.iterdir():
+                if other != path.parent:
+                    shutil.rmtree(other)
+        return real(path)
+
+    monkeypatch.setattr(garbage, "_age", vanish)
+    (item,) = find_garbage(store, runs, Rules())
+    assert item.path == left
+    assert len(list(left.iterdir())) == 1
+
+
+def test_what_a_process_fills_is_not_looked_into(store, runs, held, monkeypatch):
+    (store.unfinished(key_of("b")) / "step").write_text("checkpoint")
+    held(key_of("b"))
+    monkeypatch.setattr(garbage, "_newest", lambda path: pytest.fail(f"{path} was looked into"))
+    assert not find_garbage(store, runs, Rules())
 
 
 def test_a_run_after_cleaning_makes_the_same_again(tiny, tmp_path):

@@ -38,16 +38,18 @@ def renderer(as_json: bool) -> Iterator[Listener]:
     if as_json:
         yield lambda event: print(event.line(), flush=True)  # noqa: T201
         return
-    console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+    console = Console(  # what it prints is a path or another's words: shown as they are
+        markup=False, emoji=False, highlight=False, soft_wrap=not sys.stdout.isatty()
+    )
     with _bar(console) as progress:
         yield _Lines(console, progress)
 
 
 def _bar(console: Console) -> Progress:
     return Progress(
-        TextColumn("  ▸ {task.fields[stage]}"),
+        TextColumn("  ▸ {task.fields[stage]}", markup=False),
         BarColumn(bar_width=24),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         TimeRemainingColumn(elapsed_when_finished=False),
         console=console,
         transient=True,
@@ -122,7 +124,8 @@ class _Lines:
             case StageWaits():
                 self.console.print(f"  {event.stage}: another run is making it; waiting")
             case RunStopping():
-                self.console.print("  Ending after this step; its state is kept. Again to end now.")
+                when = "after this step, with its state" if event.after_step else "here"
+                self.console.print(f"  Ending {when}; what is finished is kept. Again to end now.")
 
     def _end_stage(self, event: StageKept | StageDone | StageFailed) -> None:
         match event:

@@ -6,8 +6,10 @@ import pytest
 
 from edgekd.cli.terminal import renderer
 from edgekd.pipeline.events import (
+    RunDone,
     RunStarted,
     RunStopping,
+    StageFailed,
     StageKept,
     StageNotice,
     StageProgress,
@@ -23,6 +25,34 @@ def said(capsys, *events, as_json=False):
         for event in (BEGIN, *events):
             listener(event)
     return capsys.readouterr().out
+
+
+ODD = "[old] :warning: [/dev/x] [bold]"
+
+
+def test_brackets_and_colons_stand_as_they_are(capsys):
+    gate = {
+        "name": "size", "program": ODD, "target": ODD, "limit": "1", "measured": None,
+        "verdict": "fail", "reason": ODD,
+    }  # fmt: skip
+    done = RunDone(1, ODD, ODD, (ODD,), (gate,), (), 1.0)
+    begin = RunStarted(ODD, "cpu", ODD, (ODD,), "/store/log")
+    kept = StageKept(ODD, "ab", {"says": ODD, "result": ODD}, "")
+    events = (
+        begin, StageProgress(ODD, 1, 2, "resumed"),
+        StageNotice(ODD, ODD), StageWaits(ODD), kept, StageFailed(ODD, ODD), done,
+    )  # fmt: skip
+    for event in events:
+        out = said(capsys, StageStarted(ODD, "ab", (ODD,)), event)
+        assert out.count("[") == 3 * out.count(ODD) > 0, out
+
+
+def test_a_bar_shows_brackets_as_they_are(capsys, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "200")
+    out = said(capsys, StageStarted(ODD, "ab", ()), StageProgress(ODD, 1, 2, ODD))
+    assert f"▸ {ODD}" in out
+    assert f"{ODD} 1 of 2" in out
 
 
 def test_a_notice_names_its_stage(capsys):

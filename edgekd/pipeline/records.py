@@ -2,11 +2,12 @@
 
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from itertools import count
 from pathlib import Path
 from typing import Any
 
+from edgekd.core.artifact import digest_json
 from edgekd.core.errors import Problem, RequestError
 from edgekd.pipeline.kept import read_json, sweep_parts, write_json
 
@@ -92,5 +93,9 @@ class RunFolders:
         return folder
 
     def write(self, record: Record, folder: Path) -> None:
-        """Write the record of a run into its folder, over that of an earlier one like it."""
-        write_json(folder / RECORD, asdict(record))
+        """Write the record of a run into its folder, unless one that says the same is there."""
+        known = read_json(folder / RECORD)
+        before = known.get("finished_at", "") if isinstance(known, dict) else ""
+        same = digest_json(asdict(replace(record, finished_at=before)))
+        if known is None or digest_json(known) != same:
+            write_json(folder / RECORD, asdict(record))

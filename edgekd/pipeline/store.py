@@ -139,7 +139,8 @@ class Store:
         """Take a folder out of the store: it is gone at once, and then deleted."""
         with self.locked(REMOVED, waiting=lambda: None):  # no other run sweeps meanwhile
             aside = Path(tempfile.mkdtemp(prefix=f"{REMOVED}-", dir=self.root / "tmp"))
-            folder.rename(aside / folder.name)
+            with suppress(FileNotFoundError):  # another process was faster
+                folder.rename(aside / folder.name)
             shutil.rmtree(aside, ignore_errors=True)
 
     @contextmanager

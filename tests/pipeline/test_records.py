@@ -1,7 +1,7 @@
 """The folders of runs, into which people can write too."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pytest
 
@@ -44,3 +44,14 @@ def test_a_record_that_somebody_edited_is_left_out(tmp_path, capsys, change):
     print_runs(tmp_path, as_json=False)
     assert "good" in capsys.readouterr().out
     assert runs.of(RUN) == tmp_path / "good"
+
+
+def test_a_record_is_written_again_where_a_run_came_to_something_else(tmp_path):
+    folders = RunFolders(tmp_path)
+    folder = folders.of(RUN)
+    folders.write(RUN, folder)
+    folders.write(replace(RUN, finished_at="2026-01-02T10:00:00Z"), folder)
+    assert [known for _, known in folders.records()] == [RUN], "the same again changes nothing"
+    other = replace(RUN, finished_at="2026-01-03T10:00:00Z", exit_code=1)
+    folders.write(other, folder)
+    assert [known for _, known in folders.records()] == [other]

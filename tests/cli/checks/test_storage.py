@@ -37,7 +37,7 @@ class NoLock:
 
     error: Exception | None = None
 
-    def __init__(self, file):
+    def __init__(self, file, **_):
         pass
 
     def acquire(self, timeout):

@@ -47,7 +47,7 @@ def _kept(file: Path, request: Request) -> Resolved | None:
         same = same and all(installed(name) == at for name, at in found.versions.items())
     except importlib.metadata.PackageNotFoundError:
         return None
-    except (KeyError, TypeError, AttributeError):  # it does not say what a plan says
+    except (KeyError, TypeError, AttributeError, ValueError):  # it says no more what a plan says
         return None
     return found if same and not moved else None
 

@@ -15,7 +15,8 @@ TEXT = "name: x\n"
 
 def plan(request):
     blank = {field.name: "" for field in fields(Resolved)}
-    own = {"name": "x", "request": request, "stages": (), "depends": {}, "target_files": {}}
+    own = {"name": "x", "request": request, "stages": (), "depends": {}, "versions": {}}
+    own |= {"target_files": {}}
     return Resolved(**blank | own)
 
 

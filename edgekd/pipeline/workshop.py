@@ -86,31 +86,34 @@ class Workshop:
         except BrokenPipeError:
             raise self._death(process) from None
         try:
-            return self._answer(process, hear)
+            answer = self._answer(process, hear)
         except (KeyboardInterrupt, RunInterruptedError):
             if self.stopping:
                 raise
             self.stopping = True
             process.send_signal(signal.SIGINT)
             self.on_stop(bool(request.get("stops")))
-            return self._answer(process, hear)
+            answer = self._answer(process, hear)
+        if answer is None:
+            raise self._death(process)
+        if answer["answer"] != "done":
+            raise self._error(answer)
+        return answer
 
     def _answer(
         self, process: "subprocess.Popen[str]", hear: Callable[[dict[str, Any]], None]
-    ) -> dict[str, Any]:
+    ) -> dict[str, Any] | None:
+        """Return the worker's last word on a request; None where it ended without one."""
         assert process.stdout is not None
         for line in process.stdout:
             try:
                 answer: dict[str, Any] = json.loads(line)
             except ValueError:  # the rest of a line that an interruption cut
                 continue
-            if answer["answer"] in ("progress", "notice"):
-                hear(answer)
-            elif answer["answer"] == "done":
+            if answer["answer"] not in ("progress", "notice"):
                 return answer
-            else:
-                raise self._error(answer)
-        raise self._death(process)
+            hear(answer)
+        return None
 
     def _death(self, process: "subprocess.Popen[str]") -> EdgekdError:
         """Return the error of a worker that ended without an answer."""

@@ -91,10 +91,14 @@ child.wait()
 """
 
 
+ATTENTIVE = "import signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
+"""What a shell starts in the background ignores SIGINT, and so would all that it starts."""
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL, signal.SIGINT])
 def test_a_command_its_children_and_its_folder_go_when_we_are_ended(number: int) -> None:
     with subprocess.Popen(
-        [sys.executable, "-c", HOLDER, TREE],
+        [sys.executable, "-c", ATTENTIVE + HOLDER, TREE],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,

@@ -12,7 +12,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     epilog="Exit codes: 0 done and gates kept, 1 a gate or stage failed, 2 the request is wrong, "
-    "3 a target cannot be reached, 130 interrupted (the state is kept; the same command goes on).",
+    "3 a target cannot be reached or a disk is full, 130 interrupted (the state is kept; the same "
+    "command goes on).",
 )
 
 File = Annotated[Path, typer.Argument(metavar="FILE", help="A pipeline file.")]

@@ -30,7 +30,7 @@ MODULES = (
 OPTIONAL = ("torchvision",)
 """Not ours; transformers imports it where it is there, and one that does not fit breaks that."""
 TIME_LIMIT_S = 120.0
-CPU_BUILD = "pip install torch --index-url https://download.pytorch.org/whl/cpu"
+CPU_BUILD = "PyTorch's build for the processor (its page 'Get Started' has the command)."
 CURES = (
     (
         ("compiled using NumPy 1", "numpy.dtype size changed", "_ARRAY_API", "multiarray failed"),
@@ -38,7 +38,7 @@ CURES = (
     ),
     (
         ("libcudart", "libcublas", "libcudnn", "libcuda.so", "libnvrtc"),
-        f"Libraries of CUDA are missing. Without a GPU: {CPU_BUILD}",
+        f"Libraries of CUDA are missing. Without a GPU, install {CPU_BUILD}",
     ),
     (
         ("undefined symbol", "GLIBCXX", "GLIBC_", "cannot open shared object", "does not exist"),
@@ -161,7 +161,7 @@ def gpu(cuda: Mapping[str, Any] | None, device: Path = Path("/dev/nvidiactl")) -
         yield hint(
             "GPU",
             f"none, but PyTorch is built for CUDA {cuda['built']}",
-            f"It computes on the processor. A smaller build: {CPU_BUILD}",
+            f"It computes on the processor. Smaller is {CPU_BUILD}",
         )
     elif there:
         yield hint(

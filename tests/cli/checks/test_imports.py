@@ -45,7 +45,8 @@ def test_what_imports_is_one_line(make):
         ("x.so: undefined symbol: _ZN3c10", "It was built for another version of what it rests on: "
          "pip install --force-reinstall edgekd broken"),
         ("libcudart.so.12: cannot open shared object file", "Libraries of CUDA are missing. "
-         "Without a GPU: pip install torch --index-url https://download.pytorch.org/whl/cpu"),
+         "Without a GPU, install PyTorch's build for the processor (its page 'Get Started' has the "
+         "command)."),
         ("No module named 'else'", "pip install --force-reinstall broken"),
     ],
 )  # fmt: skip

@@ -17,6 +17,7 @@ TENSORS = (
 jaxtyping.install_import_hook([f"edgekd.{room}" for room in TENSORS], "beartype.beartype")
 
 from collections.abc import Callable, Iterator  # noqa: E402
+from pathlib import Path  # noqa: E402
 from typing import Any  # noqa: E402
 
 import pytest  # noqa: E402
@@ -38,3 +39,17 @@ def plugged() -> Iterator[Callable[[Registry, str, Callable[..., Any]], None]]:
             patch.setitem(registry._loaded, name, Plugin(registry.kind, name, target, Config))
 
         yield plug
+
+
+@pytest.fixture
+def put(tmp_path: Path) -> Callable[..., Path]:
+    """Return a function that writes texts by name below a folder, and returns the folder."""
+
+    def write(**files: str) -> Path:
+        for name, text in files.items():
+            path = tmp_path / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        return tmp_path
+
+    return write

@@ -10,6 +10,7 @@ from edgekd.bundle.archive import Source
 from edgekd.bundle.document import Code, Data, Digest, Stage
 from edgekd.core.artifact import MANIFEST, digest_file
 from edgekd.core.errors import StageError
+from edgekd.core.registry import package_of
 from edgekd.pipeline.document import spell
 from edgekd.pipeline.outcome import RunResult
 from edgekd.pipeline.resolved import Resolved, ResolvedStage
@@ -118,9 +119,8 @@ def _sources(reference: str, beside: Path) -> tuple[Path, list[Path]]:
         return file.parent, [file]
     spec = importlib.util.find_spec(reference)
     file = Path(spec.origin if spec and spec.origin else "")
-    if file.name == "__init__.py":
-        return file.parent.parent, sorted(file.parent.rglob("*.py"))
-    return file.parent, [file]
+    top = file.parents[reference.count(".") + (file.name == "__init__.py")]
+    return top, package_of(file)
 
 
 def _unchanged(file: Path, resolved: Resolved) -> bytes:

@@ -77,7 +77,7 @@ def clean(
 
 def _print(items: Sequence[Item]) -> None:
     """Print a line per result, and one for each sort of leftovers."""
-    results = [item for item in items if "result" in item.what and item.what[0] != "h"]
+    results = [item for item in items if item.is_result]
     rows = [
         (
             item.stage or item.path.name,
@@ -94,7 +94,7 @@ def _print(items: Sequence[Item]) -> None:
     for row in rows:
         cells = [f"{c:<{w}}" for c, w in zip(row, widths, strict=True)]
         typer.echo("  " + "  ".join(cells).rstrip())
-    rest = [item for item in items if item not in results]
+    rest = [item for item in items if not item.is_result]
     for what, why in dict.fromkeys((item.what, item.why) for item in rest):
         alike = [item for item in rest if (item.what, item.why) == (what, why)]
         total = readable(sum(item.size for item in alike))

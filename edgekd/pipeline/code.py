@@ -14,7 +14,7 @@ from edgekd.core.shipped import shipped
 
 INSTALLED = [Path(sysconfig.get_path(name)) for name in ("stdlib", "platlib", "purelib")]
 DIGITS = 16
-"""Of a digest of code: enough to tell versions of a file apart."""
+"""Of a digest: enough to tell versions of a file, or of a distribution, apart."""
 
 
 def package_digest() -> str:
@@ -59,7 +59,7 @@ def _together(file: Path) -> list[Path]:
 def installed(distribution: str) -> str:
     """Return the version of a distribution with a digest of all that was installed with it."""
     found = importlib.metadata.distribution(distribution)
-    return f"{found.version} {digest_json(found.read_text('RECORD') or '')[:16]}"
+    return f"{found.version} {digest_json(found.read_text('RECORD') or '')[:DIGITS]}"
 
 
 def files_of(room: str) -> list[Path]:

@@ -18,6 +18,8 @@ from edgekd.pipeline.store import SHORT, Store
 LEFT_OVER_S = 30 * 86400.0
 """How long logs, plans and interrupted work are kept where no age is given."""
 
+RESULT, DAMAGED = RESULTS = ("result", "damaged result")
+
 
 @dataclass(frozen=True)
 class Rules:
@@ -53,6 +55,11 @@ class Item:
     """Why it may go; empty where it stays."""
 
     @property
+    def is_result(self) -> bool:
+        """Whether it was committed; what was left over never was."""
+        return self.what in RESULTS
+
+    @property
     def work(self) -> str:
         """The name of the lock that a process holds which is at work on it.
 
@@ -67,7 +74,7 @@ class Item:
 
         Whoever makes or takes a result marks it as used.
         """
-        taken = "result" in self.what and _age(self.path) < self.age_s
+        taken = self.is_result and _age(self.path) < self.age_s
         return (self.latest or taken) and store.busy()
 
 
@@ -115,7 +122,7 @@ def remove(store: Store, items: Iterable[Item]) -> list[Item]:
 
 
 def _reason(item: Item, rules: Rules) -> str:
-    if item.what != "result":
+    if item.what == DAMAGED:
         return "its manifest is missing or was altered"
     if rules.older_than_s is not None and item.age_s >= rules.older_than_s:
         return f"not used for {item.age_s / 86400:.0f} days"
@@ -133,9 +140,9 @@ def _results(store: Store, runs: RunFolders) -> Iterator[Item]:
     latest, users = _latest(store), _users(store, runs)
     for folder in _children(store.root / "results"):
         try:
-            stage, what = Manifest.read(folder).stage, "result"
+            stage, what = Manifest.read(folder).stage, RESULT
         except (OSError, ValueError, RecursionError):
-            stage, what = "", "damaged result"
+            stage, what = "", DAMAGED
         yield Item(
             what,
             folder,

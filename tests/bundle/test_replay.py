@@ -1,6 +1,7 @@
 """Running a bundle again: it agrees with itself, and says so where it does not."""
 
 import shutil
+import zipfile
 from types import SimpleNamespace
 
 import pytest
@@ -114,6 +115,26 @@ def test_code_of_a_bundle_runs_with_the_users_word_alone(again, tmp_path):
     assert done.found.exit_code == 0
     assert [row.status for row in rows(done, "stage")] == ["equal"]
     assert not own.exists()
+
+
+def test_a_module_brings_all_of_the_package_that_its_key_covers(tmp_path, monkeypatch):
+    package = tmp_path / "lib" / "mypackage"
+    (package / "inner").mkdir(parents=True)
+    for name in ("__init__.py", "other.py", "inner/__init__.py"):
+        (package / name).write_text("")
+    (package / "inner" / "parts.py").write_text(PLUGIN)
+    monkeypatch.syspath_prepend(tmp_path / "lib")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "lib"))  # the worker's
+    text = TINY.replace("seed: 0\n", "seed: 0\nplugins: [mypackage.inner.parts]\n")
+    (tmp_path / "own.yaml").write_text(text)
+    places = {"store": tmp_path / "store", "runs": tmp_path / "runs"}
+    result = edgekd.run(tmp_path / "own.yaml", until="teacher", **places)
+    write_bundle(tmp_path / "b.zip", result, until="teacher")
+    names = zipfile.ZipFile(tmp_path / "b.zip").namelist()
+    assert sorted(name for name in names if name.startswith("plugins/")) == [
+        f"plugins/0/mypackage/{name}"
+        for name in ("__init__.py", "inner/__init__.py", "inner/parts.py", "other.py")
+    ]
 
 
 def test_data_is_found_where_it_was_or_where_it_lies_now(again, tmp_path, monkeypatch):

@@ -5,20 +5,6 @@ import pytest
 from edgekd.core.limits import MemoryLimit, cpu_limit, memory_limit
 
 
-@pytest.fixture
-def put(tmp_path):
-    """Return a function that writes files below a root, and that root."""
-
-    def write(**files):
-        for name, text in files.items():
-            path = tmp_path / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text)
-        return tmp_path
-
-    return write
-
-
 def test_a_system_without_groups_sets_no_limit(tmp_path):
     assert memory_limit(tmp_path) is None
     assert cpu_limit(tmp_path) is None

@@ -348,11 +348,13 @@ def test_a_library_of_another_build_plans_anew(tiny, monkeypatch):
     assert asked
 
 
+PHOTOS = TINY.replace(
+    "data: digits, train_examples: 128", "data: {kind: image_folder, root: photos, size: 8}"
+)
+
+
 def test_data_that_changes_while_a_stage_reads_it_gives_no_result(tiny, tmp_path):
     write_pictures(tmp_path / "photos")
-    text = TINY.replace(
-        "data: digits, train_examples: 128", "data: {kind: image_folder, root: photos, size: 8}"
-    )
 
     def touch(event):
         if event.event == "stage_progress" and event.stage == "teacher":
@@ -360,22 +362,19 @@ def test_data_that_changes_while_a_stage_reads_it_gives_no_result(tiny, tmp_path
             picture.write_bytes((tmp_path / "photos" / "test" / "b" / "1.png").read_bytes())
 
     with pytest.raises(StageError, match="photos changed while the stage was at work"):
-        tiny(text, until="teacher", listener=touch)
-    assert list(tiny(text, until="teacher").ran) == ["teacher"]
+        tiny(PHOTOS, until="teacher", listener=touch)
+    assert list(tiny(PHOTOS, until="teacher").ran) == ["teacher"]
 
 
 def test_a_later_stage_reads_data_that_changed_since_the_first(tiny, tmp_path):
     write_pictures(tmp_path / "photos")
-    text = TINY.replace(
-        "data: digits, train_examples: 128", "data: {kind: image_folder, root: photos, size: 8}"
-    )
 
     def touch(event):
         if event.event == "stage_done" and event.stage == "teacher":
             for picture in (tmp_path / "photos" / "val").glob("*/0.png"):
                 picture.unlink()
 
-    seen = tiny(text, until="student", listener=touch).facts
+    seen = tiny(PHOTOS, until="student", listener=touch).facts
     assert seen["teacher"]["result"]["n"] == 16
     assert seen["student"]["result"]["n"] == 14
 

@@ -10,18 +10,6 @@ from edgekd.cli.checks import machine
 GIB = 2**30
 
 
-@pytest.fixture
-def put(tmp_path):
-    def write(**files):
-        for name, text in files.items():
-            path = tmp_path / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text)
-        return tmp_path
-
-    return write
-
-
 @pytest.mark.parametrize(
     ("limit", "level"), [(24, "ok"), (16, "ok"), (8, "hint"), (0.5, "wrong")]
 )  # fmt: skip

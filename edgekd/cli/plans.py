@@ -22,6 +22,8 @@ def print_plan(plan: Plan) -> None:
         why = step.key[:16] if step.action == "keep" else _brief(step.reasons)
         needs = typer.style(_needs(step.stage.needs), dim=True) if step.action == "run" else ""
         typer.echo(f"  {step.stage.name:<{width}}  {step.action:<4}  {why}{needs}")
+        for remark in step.stage.remarks if step.action == "run" else ():
+            typer.echo(typer.style(f"  {'':<{width}}        {remark}", dim=True))
     count = len(plan.to_run)
     typer.echo(f"{count} of {len(plan.steps)} stages would run." if count else "Nothing to do.")
 
@@ -50,6 +52,7 @@ def plan_as_json(plan: Plan) -> str:
             "key": step.key,
             "inputs": list(step.stage.inputs),
             "needs": step.stage.needs,
+            "remarks": list(step.stage.remarks),
         }
         for step in plan.steps
     ]

@@ -2,12 +2,17 @@
 
 Kinds not named here are plain functions: an objective or measure takes its options and, by
 keyword, the signals that it asks for, and returns one value per example; a model takes
-`(options, signature)` and returns an `nn.Module`; an augmentation takes `(options, batch, rng)`
-and returns a batch; a transform takes `(options, model, *, signature, batches)` and returns a
-model; a stage takes `(options, run)` and returns facts. A stage registers with what it `makes`
-and, where something can be told before it runs, a `check(options, preview)` that yields problems
-with paths relative to the stage, and an `estimate(options, preview)` that returns what it `Needs`.
-An augmentation may register a `check(options, task)`.
+`(options, signature)` and returns an `nn.Module`; an augmentation takes `(options, batch, draws)`
+and returns a batch, with no chance but that of `draws` (`ops.draws.Draws`); a transform takes
+`(options, model, *, signature, batches)` and returns a model; a stage takes `(options, run)` and
+returns facts. A stage registers with what it `makes` and, where something can be told before it
+runs, a `check(options, preview)` that yields problems with paths relative to the stage, an
+`estimate(options, preview)` that returns what it `Needs`, `remarks(options, preview)` that yields
+what a plan shall say of it, and `implies(options, preview)` that yields stages to stand between it
+and one that it reads (`core.refs.Implied`). An augmentation may register a
+`check(options, task)`, and `each=True` where it changes every example on its own, whatever stands
+beside it in the batch: then what a teacher says of the examples can be kept. An objective for
+which that is not legal registers `kept=False`.
 
 An objective or augmentation that keeps state from step to step is an `nn.Module`, or has
 `state_dict()` and `load_state_dict(state)`: numbers, texts, tensors and arrays in dicts, lists and
@@ -28,6 +33,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, runtime_che
 
 from edgekd.core.artifact import Manifest
 from edgekd.core.checkpoint import Checkpoint
+from edgekd.core.config import Config
 from edgekd.core.refs import Ref, UseModel, UseTransform
 from edgekd.core.signature import Signature
 
@@ -167,13 +173,19 @@ class Ancestor:
 class Preview(Protocol):
     """What a stage's `check` may look at before anything runs."""
 
-    task: Task
+    @property
+    def task(self) -> Task:
+        """The task, whose data may not have been read yet."""
 
-    targets: Mapping[str, Mapping[str, Any]]
-    """The target files that stages name, as read."""
+    @property
+    def targets(self) -> Mapping[str, Mapping[str, Any]]:
+        """The target files that stages name, as read."""
 
     def model(self, ref: Ref) -> UseModel | None:
         """Return the definition of the model that a stage will make, where it is known."""
+
+    def options(self, ref: Ref) -> Config | None:
+        """Return the options of the stage that a reference leads to, where they are known."""
 
     def runtime(self, ref: Ref) -> str | None:
         """Return the runtime of the program that a reference leads to, where it is known."""

@@ -10,6 +10,7 @@ from pydantic import (
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
     SerializeAsAny,
+    StringConstraints,
     Tag,
     ValidationInfo,
     field_validator,
@@ -28,7 +29,8 @@ class Ref:
 
     stage: str
     makes: tuple[str, ...]
-    """The kinds of result that are acceptable here."""
+    """The kinds of result that are acceptable here. A result of another kind than the first may
+    be turned into the first by a stage that stands between."""
 
     def __str__(self) -> str:
         return f"${self.stage}"
@@ -71,8 +73,16 @@ class Made:
 
 ModelRef = Annotated[Ref, Made(("model",))]
 """The model of another stage: `$student`."""
+TeacherRef = Annotated[Ref, Made(("outputs", "model"))]
+"""What a teacher said, kept; for a model, its outputs are kept where that is possible."""
 ProgramRef = Annotated[Ref, Made(("program", "model"))]
 """An exported program; for a model, its fp32 export to ONNX is made and used."""
+TeacherName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=60)]
+Teachers = Annotated[
+    Annotated[TeacherRef, Tag("<ref>")] | Annotated[dict[TeacherName, TeacherRef], Tag("<named>")],
+    Discriminator(lambda value: "<named>" if isinstance(value, Mapping) else "<ref>"),
+]
+"""One teacher, or several by names that terms of the loss can ask for."""
 MeasurementsRef = Annotated[Ref, Made(("measurements",))]
 """What a `validate` stage measured."""
 
@@ -228,6 +238,16 @@ class UseObjective(Use):
     """What the term counts in the sum."""
     tap: Tap | None = None
     """Where a feature term takes its features."""
+    teacher: str | None = None
+    """Which of several teachers the term listens to, by name; the first where nothing is said."""
+
+
+@dataclass(frozen=True)
+class Implied:
+    """A stage that nobody wrote and that stands between two: it makes of `ref` what is wanted."""
+
+    ref: Ref
+    use: UseStage
 
 
 def refs_of(value: object) -> Iterator[tuple[tuple[str | int, ...], Ref]]:

@@ -19,6 +19,9 @@ SIGNALS = {
 TAPPED = {"student_feature": "student", "teacher_feature": "teacher"}
 """Signals that a term's `tap` must place, and the model that each is taken from."""
 
+TEACHER = "teacher_"
+"""How the name of every signal of a teacher begins; which teacher, a term's `teacher` says."""
+
 EVIDENCE = {
     "latencies_ms": "latency of every measured run in ms, one array per restart",
     "reference_latencies_ms": "the same of the reference, measured in turns with the program",

@@ -165,6 +165,7 @@ class Execution:
             "plugins": pipeline.plugins,
             "beside": str(Path(pipeline.request.file).parent),
             "inputs": {name: folders[name] for name in stage.inputs},
+            "instead": stage.instead,
             "ancestors": {name: folder for name, folder in folders.items() if name in above},
             "origin": asdict(self.origin),
             "targets": stage.targets,

@@ -1,11 +1,12 @@
 """Which stage rests on which: references that meet, exports that are implied, and the order."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
 
 from edgekd.core.errors import Problem, nearest
-from edgekd.core.refs import UseRuntime, UseStage, refs_of
+from edgekd.core.protocols import Preview
+from edgekd.core.refs import Implied, Ref, UseRuntime, UseStage, as_written, refs_of
 from edgekd.pipeline.document import Document, Steps, spell
 
 IMPLIED_RUNTIME = "onnxruntime"
@@ -20,7 +21,9 @@ class Node:
     use: UseStage
     inputs: tuple[str, ...]
     implied_by: str = ""
-    """The stage that asked for this export, where the file does not name it."""
+    """The stage that asked for this one, where the file does not name it."""
+    instead: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """By the kind of result that is wanted, for which stages of the file others are read."""
 
     @property
     def makes(self) -> str:
@@ -28,9 +31,9 @@ class Node:
         return str(self.use.plugin.traits["makes"])
 
 
-def implied_export(name: str) -> str:
-    """Return the name of the export that is made where a model stands for a program."""
-    return f"{name}.onnx"
+def read_instead(ref: Ref, instead: Mapping[str, Mapping[str, str]]) -> str:
+    """Return the stage that a reference leads to: the one it names, or one that stands between."""
+    return instead.get(ref.makes[0], {}).get(ref.stage, ref.stage)
 
 
 def check_edges(stages: Mapping[str, UseStage], document: Document) -> Iterator[Problem]:
@@ -66,24 +69,48 @@ def check_edges(stages: Mapping[str, UseStage], document: Document) -> Iterator[
     yield from _check_cycle(stages, document)
 
 
-def make_nodes(stages: Mapping[str, UseStage]) -> list[Node]:
-    """Return all stages and implied exports, each after what it reads, else in file order."""
+def make_nodes(stages: Mapping[str, UseStage], preview: Preview) -> list[Node]:
+    """Return all stages and implied ones, each after what it reads, else in file order.
+
+    A model is exported where a program is wanted. What else stands between two stages, the one
+    that reads says: it registers `implies(options, preview)`, which yields `Implied`.
+    """
     nodes: dict[str, Node] = {}
     for name, use in stages.items():
-        inputs = []
-        for _, ref in refs_of(use.options):
-            makes = stages[ref.stage].plugin.traits["makes"]
-            if "program" in ref.makes and makes == "model":
-                export = implied_export(ref.stage)
-                nodes.setdefault(export, _export(ref.stage, name))
-                inputs.append(export)
-            else:
-                inputs.append(ref.stage)
-        nodes[name] = Node(name, use, tuple(dict.fromkeys(inputs)))
+        implies = use.plugin.traits.get("implies")
+        between = [*_exports(use, stages), *(implies(use.options, preview) if implies else ())]
+        instead: dict[str, dict[str, str]] = {}
+        for one in between:
+            node = _implied(one, name, nodes)
+            nodes[node.name] = node
+            instead.setdefault(one.ref.makes[0], {})[one.ref.stage] = node.name
+        inputs = [read_instead(ref, instead) for _, ref in refs_of(use.options)]
+        nodes[name] = Node(name, use, tuple(dict.fromkeys(inputs)), instead=instead)
     ordered: dict[str, Node] = {}
     for name in stages:
         _place(nodes[name], nodes, ordered)
     return list(ordered.values())
+
+
+def _exports(use: UseStage, stages: Mapping[str, UseStage]) -> Iterator[Implied]:
+    """Yield an export for each model that stands where a program is wanted."""
+    for _, ref in refs_of(use.options):
+        if ref.makes[0] == "program" and stages[ref.stage].plugin.traits["makes"] == "model":
+            runtime = UseRuntime.model_validate(IMPLIED_RUNTIME)
+            options = {"kind": "export", "model": f"${ref.stage}", "runtime": runtime}
+            yield Implied(ref, UseStage.model_validate(options))
+
+
+def _implied(one: Implied, asked_by: str, nodes: Mapping[str, Node]) -> Node:
+    """Return the stage that stands between: one that is there already, where it is the same."""
+    kind = "onnx" if one.use.kind == "export" else one.use.kind
+    name, number = f"{one.ref.stage}.{kind}", 1
+    while name in nodes:
+        if as_written(nodes[name].use) == as_written(one.use):
+            return nodes[name]
+        number += 1
+        name = f"{one.ref.stage}.{kind}-{number}"
+    return Node(name, one.use, (one.ref.stage,), asked_by)
 
 
 def _place(node: Node, nodes: Mapping[str, Node], ordered: dict[str, Node]) -> None:
@@ -93,12 +120,6 @@ def _place(node: Node, nodes: Mapping[str, Node], ordered: dict[str, Node]) -> N
     for name in node.inputs:
         _place(nodes[name], nodes, ordered)
     ordered[node.name] = node
-
-
-def _export(model: str, asked_by: str) -> Node:
-    runtime = UseRuntime.model_validate(IMPLIED_RUNTIME)
-    use = UseStage.model_validate({"kind": "export", "model": f"${model}", "runtime": runtime})
-    return Node(implied_export(model), use, (model,), asked_by)
 
 
 def _check_cycle(stages: Mapping[str, UseStage], document: Document) -> Iterator[Problem]:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from edgekd.core.config import Config
 from edgekd.core.errors import EdgekdError, Problem
 from edgekd.core.needs import Needs
 from edgekd.core.protocols import Task
@@ -37,6 +38,10 @@ class StagePreview:
         if isinstance(source, Ref):
             return self.model(source)
         return source if isinstance(source, UseModel) else None
+
+    def options(self, ref: Ref) -> Config | None:
+        """Return the options of the stage that a reference leads to, where they are known."""
+        return self.stages[ref.stage].options if ref.stage in self.stages else None
 
     def runtime(self, ref: Ref) -> str | None:
         """Return the runtime of the program that a reference leads to, where it is known."""

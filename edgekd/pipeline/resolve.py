@@ -15,7 +15,6 @@ from edgekd.core import kinds
 from edgekd.core.artifact import digest_file, digest_json
 from edgekd.core.errors import Problem, RequestError
 from edgekd.core.limits import allowed_processors
-from edgekd.core.needs import Needs
 from edgekd.core.protocols import Task
 from edgekd.core.refs import UseStage, UseTask, UseTransport, as_written, paths_of, uses_of
 from edgekd.core.registry import load_user_module
@@ -49,17 +48,16 @@ def resolve(request: Request) -> Resolved:
     edges = list(check_edges(reading.stages, document))
     problems += edges
     known = find_targets(path.parent)
-    nodes = make_nodes(reading.stages) if reading.pipeline and not edges else []
-    uses = [node.use for node in nodes] or list(reading.stages.values())
-    targets = _read_targets(uses, known, document, problems)
+    targets = _read_targets(list(reading.stages.values()), known, document, problems)
     if task is not None and not edges:  # references that lead somewhere can be followed
         preview = StagePreview(reading.stages, task, targets)
         problems += check_stages(preview, document)
     if problems or reading.pipeline is None or task is None:
         raise RequestError(problems)
     pipeline = reading.pipeline
+    nodes = make_nodes(reading.stages, preview)
     stages = _Stages(pipeline, task, targets, plugin_files)
-    resolved = [stages.resolved(node, preview.needs(node.use)) for node in nodes]
+    resolved = [stages.resolved(node, preview) for node in nodes]
     device = _device(pipeline.device, document)
     sources = {file for module in plugin_files for file in module} | stages.foreign
     files = [*sorted(sources), *(known[name] for name in targets)]
@@ -242,9 +240,10 @@ class _Stages:
         self.foreign: set[Path] = set()
         """Source of others that stages rest on."""
 
-    def resolved(self, node: Node, needs: Needs | None) -> ResolvedStage:
+    def resolved(self, node: Node, preview: StagePreview) -> ResolvedStage:
         """Return a stage with all that its result depends on."""
-        use = node.use
+        use, needs = node.use, preview.needs(node.use)
+        remarks = use.plugin.traits.get("remarks")
         reads_data = bool(use.plugin.traits.get("reads_data", True))
         plugins = [u.plugin for u in uses_of(use)]
         targets = {n: self.targets[n] for n in _target_names(use) if n in self.targets}
@@ -273,6 +272,8 @@ class _Stages:
             inputs=node.inputs,
             seed=self.pipeline.seed if use.seed is None else use.seed,
             implied_by=node.implied_by,
+            instead=node.instead,
+            remarks=[*remarks(use.options, preview)] if remarks else [],
             reads_data=reads_data,
             computes=bool(use.plugin.traits.get("computes", True)),
             stops=bool(use.plugin.traits.get("stops", False)),

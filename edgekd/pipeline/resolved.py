@@ -28,6 +28,10 @@ class ResolvedStage:
     inputs: Sequence[str]
     seed: int
     implied_by: str
+    instead: Mapping[str, Mapping[str, str]]
+    """By the kind of result that is wanted, for which stages of the file others are read."""
+    remarks: Sequence[str]
+    """What the plan says of it."""
     reads_data: bool
     computes: bool
     """Whether its last bits depend on device, precision and threads."""

@@ -28,7 +28,7 @@ from edgekd.core.quantity import Quantity
 from edgekd.core.refs import Ref, UseTask, as_read
 from edgekd.core.registry import load_user_module
 from edgekd.core.trouble import named_trouble
-from edgekd.pipeline.graph import implied_export
+from edgekd.pipeline.graph import read_instead
 from edgekd.pipeline.resolve import resolve
 from edgekd.pipeline.resolved import Request
 from edgekd.pipeline.room import check_room
@@ -72,6 +72,7 @@ class StageRun:
     device: str
     use_task: UseTask
     inputs: Mapping[str, Path]
+    instead: Mapping[str, Mapping[str, str]]
     ancestors: Mapping[str, Ancestor]
     origin: Origin
     targets: Mapping[str, Mapping[str, Any]]
@@ -99,10 +100,8 @@ class StageRun:
         return task
 
     def input(self, ref: Ref) -> Path:
-        """Return the folder of another stage's result, or of the export implied for it."""
-        export = implied_export(ref.stage)
-        implied = "program" in ref.makes and export in self.inputs
-        return self.inputs[export if implied else ref.stage]
+        """Return the folder of another stage's result, or of what stands between."""
+        return self.inputs[read_instead(ref, self.instead)]
 
     def stop_asked(self) -> bool:
         """Tell whether the user or the system asked the run to end."""
@@ -192,6 +191,7 @@ def _answer(
         device=request["device"],
         use_task=UseTask.model_validate(as_read(request["task"])),
         inputs={name: Path(folder) for name, folder in request["inputs"].items()},
+        instead=request["instead"],
         ancestors={
             name: Ancestor(Path(folder), Manifest.read(Path(folder)))
             for name, folder in request["ancestors"].items()

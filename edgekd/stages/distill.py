@@ -1,6 +1,6 @@
 """Train a student from a teacher, from labels, or from both."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import nn
@@ -10,16 +10,31 @@ from edgekd.core.errors import Problem
 from edgekd.core.kinds import stage
 from edgekd.core.needs import Needs
 from edgekd.core.protocols import Facts, Preview, Run
-from edgekd.core.refs import ModelOrRef, ModelRef, Ref, UseModel, UseObjective
+from edgekd.core.refs import (
+    Implied,
+    ModelOrRef,
+    Ref,
+    Teachers,
+    UseModel,
+    UseObjective,
+    UseStage,
+    as_written,
+)
 from edgekd.core.seeds import sub_seed
 from edgekd.models.folder import StoredModel, load_model, save_model
 from edgekd.train.check import check_full_precision, check_model, check_terms
 from edgekd.train.course import Lesson
 from edgekd.train.evaluate import evaluate
+from edgekd.train.keeping import Cache, Keeping, keep_outputs
 from edgekd.train.loop import train, write_history
 from edgekd.train.needs import training_needs, unbuilt
 from edgekd.train.optim import Train
-from edgekd.train.terms import Terms
+from edgekd.train.teaching import DESCRIPTION, Kept, Online, Teaching
+from edgekd.train.terms import Terms, teacher_taps
+from edgekd.train.views import Views
+
+TEACHER = "teacher"
+"""What an only teacher is called."""
 
 
 class Distill(Config):
@@ -27,12 +42,21 @@ class Distill(Config):
 
     model: ModelOrRef
     """The student: a model to build, or `$stage` to go on from that stage's model."""
-    teacher: ModelRef | None = None
-    """The teacher; without one the student learns from labels alone."""
+    teacher: Teachers | None = None
+    """The teacher, or several by name; without one the student learns from labels alone."""
     objective: tuple[UseObjective, ...]
     """Weighted terms of the loss."""
     train: Train = Train()
     """How the student is trained."""
+    cache: Cache = Cache()
+    """Whether what a teacher says is kept, so that it is asked once for all."""
+
+
+def teachers_of(config: Distill) -> Mapping[str, Ref]:
+    """Return the teachers by name, in the order of the file."""
+    if config.teacher is None:
+        return {}
+    return {TEACHER: config.teacher} if isinstance(config.teacher, Ref) else config.teacher
 
 
 def check(config: Distill, preview: Preview) -> Iterator[Problem]:
@@ -44,28 +68,104 @@ def check(config: Distill, preview: Preview) -> Iterator[Problem]:
     else:
         yield from check_full_precision(config.model, preview, "model")
         student = preview.model(config.model)
-    models = {"student": student}
-    if config.teacher is not None:
-        yield from check_full_precision(config.teacher, preview, "teacher")
-        models["teacher"] = preview.model(config.teacher)
-    yield from check_terms(config.objective, preview.task, models)
+    teachers = teachers_of(config)
+    for name, ref in teachers.items():
+        path = TEACHER if isinstance(config.teacher, Ref) else f"{TEACHER}.{name}"
+        yield from check_full_precision(ref, preview, path)
+        if preview.kind(ref) == "outputs":
+            yield from _check_same_examples(config, preview.options(ref), path)
+    yield from check_terms(
+        config.objective,
+        preview.task,
+        student,
+        {name: preview.model(ref) for name, ref in teachers.items()},
+    )
+    if config.train.compile and any(use.tap for use in config.objective):
+        message = "a compiled student gives no tapped features."
+        yield Problem("train.compile", message, "Leave it out, or the terms with a tap.")
+    if config.cache.keep == "always" and teachers:
+        for name, keeping in _keeping(config, preview).items():
+            if keeping.options is None:
+                step = "Mend that, or leave cache.keep at auto."
+                yield Problem("cache.keep", f"{name} cannot be kept: {keeping.why}.", step)
+
+
+def _check_same_examples(config: Distill, outputs: Config | None, path: str) -> Iterator[Problem]:
+    """Yield that kept outputs are of other views than the student would see."""
+    kept = [as_written(use) for use in getattr(outputs, "augment", ())]
+    if outputs is not None and kept != [as_written(use) for use in config.train.augment]:
+        yield Problem(
+            path,
+            "these outputs are of examples that were changed in another way than train.augment.",
+            "Write the same augment: in both stages, or name the teacher's own stage here.",
+        )
+
+
+def _keeping(config: Distill, preview: Preview) -> dict[str, Keeping]:
+    """Return what becomes of the outputs of each teacher that is a model."""
+    teachers = teachers_of(config)
+    return {
+        name: keep_outputs(
+            ref,
+            preview,
+            taps=teacher_taps(config.objective, name, next(iter(teachers))),
+            objective=config.objective,
+            train=config.train,
+            cache=config.cache,
+        )
+        for name, ref in teachers.items()
+        if preview.kind(ref) != "outputs"
+    }
+
+
+def implies(config: Distill, preview: Preview) -> Iterator[Implied]:
+    """Yield a stage for each teacher whose outputs are to be kept."""
+    for name, keeping in _keeping(config, preview).items():
+        if keeping.options is not None:
+            yield Implied(teachers_of(config)[name], UseStage.model_validate(keeping.options))
+
+
+def remarks(config: Distill, preview: Preview) -> Iterator[str]:
+    """Yield which teachers look at every batch, and why."""
+    for name, keeping in _keeping(config, preview).items():
+        if keeping.options is None:
+            yield f"{name} looks at every batch: {keeping.why}"
 
 
 def estimate(config: Distill, preview: Preview) -> Needs | None:
     """Return what training takes; what an objective of its own learns is not counted."""
-    student, teacher = unbuilt(config.model, preview), unbuilt(config.teacher, preview)
-    return training_needs(student, teacher, preview.task, config.train)
+    kept = {name for name, keeping in _keeping(config, preview).items() if keeping.options}
+    online = [
+        ref
+        for name, ref in teachers_of(config).items()
+        if name not in kept and preview.kind(ref) != "outputs"
+    ]
+    teachers = [unbuilt(ref, preview) for ref in online]
+    if None in teachers:
+        return None
+    return training_needs(
+        unbuilt(config.model, preview), [*filter(None, teachers)], preview.task, config.train
+    )
 
 
-@stage(config=Distill, makes="model", check=check, estimate=estimate, stops=True)
+@stage(
+    config=Distill,
+    makes="model",
+    check=check,
+    estimate=estimate,
+    implies=implies,
+    remarks=remarks,
+    stops=True,
+)
 def distill(config: Distill, run: Run) -> Facts:
     """Return how good the student is on the validation split."""
     device = torch.device(run.device)
     torch.manual_seed(sub_seed(run.seed, "weights"))
     module, use = _student(config.model, run)
-    teacher = load_model(run.input(config.teacher)).module if config.teacher else None
-    history = train(Lesson(run, module, teacher, Terms(config.objective), config.train))
-    write_history(run.out, history)
+    teachers = {name: _teaching(config, name, run) for name in teachers_of(config)}
+    terms, views = Terms(config.objective), _views(config, teachers, run)
+    trained = train(Lesson(run, module, teachers, terms, config.train, views))
+    write_history(run.out, trained.history)
     score = evaluate(module, run.task, "validation", device)
     save_model(run.out, StoredModel(module, use, run.task.signature(), run.task.facts()))
     parameters = sum(p.numel() for p in module.parameters())
@@ -75,8 +175,30 @@ def distill(config: Distill, run: Run) -> Facts:
         "result": score,
         "measure": run.task.quality[0],
         "parameters": parameters,
-        "best_epoch": history["best_epoch"],
+        "best_epoch": trained.history["best_epoch"],
+        "training": trained.facts,
     }
+
+
+def _teaching(config: Distill, name: str, run: Run) -> Teaching:
+    """Return a teacher, or what was kept of it."""
+    teachers, device = teachers_of(config), torch.device(run.device)
+    folder = run.input(teachers[name])
+    taps = teacher_taps(config.objective, name, next(iter(teachers)))
+    if (folder / DESCRIPTION).is_file():
+        kept = Kept(folder, device)
+        kept.check(config.train.augment, run.task.size("train"), taps)
+        return kept
+    stored = load_model(folder)
+    return Online(stored.module, stored.signature, taps, run.task, device, config.train.precision)
+
+
+def _views(config: Distill, teachers: Mapping[str, Teaching], run: Run) -> Views:
+    """Return the views that the examples are shown in: those that were kept, where some were."""
+    for teaching in teachers.values():
+        if isinstance(teaching, Kept) and config.train.augment:
+            return Views(teaching.about.seed, teaching.about.views)
+    return Views(sub_seed(run.seed, "augment"), config.cache.views)
 
 
 def _student(model: UseModel | Ref, run: Run) -> tuple[nn.Module, UseModel]:

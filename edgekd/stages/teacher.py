@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 from pydantic import Field
@@ -25,6 +26,7 @@ from edgekd.train.loop import train, write_history
 from edgekd.train.needs import training_needs, unbuilt
 from edgekd.train.optim import Train
 from edgekd.train.terms import Terms
+from edgekd.train.views import Views
 
 FITTING = "Give the weights of this model, or the model of these weights."
 
@@ -51,7 +53,7 @@ def check(config: Teacher, preview: Preview) -> Iterator[Problem]:
     problems = list(check_model(config.model, preview.task, "model", taught=taught))
     yield from problems
     if not problems:
-        yield from check_terms(config.objective, preview.task, {"student": config.model})
+        yield from check_terms(config.objective, preview.task, config.model, {})
     if config.weights is not None:
         use = None if problems else config.model
         yield from _check_weights(Path(config.weights), use, preview.task)
@@ -91,7 +93,7 @@ def _has_weights(use: UseModel) -> bool:
 
 def estimate(config: Teacher, preview: Preview) -> Needs | None:
     """Return what training takes; what an objective of its own learns is not counted."""
-    return training_needs(unbuilt(config.model, preview), None, preview.task, config.train)
+    return training_needs(unbuilt(config.model, preview), [], preview.task, config.train)
 
 
 @stage(config=Teacher, makes="model", check=check, estimate=estimate, stops=True)
@@ -104,9 +106,12 @@ def teacher(config: Teacher, run: Run) -> Facts:
         _load_exactly(model, Path(config.weights), config.model.kind)
     elif config.train is None:
         _check_nothing_fresh(model, config.model.kind)
+    facts: dict[str, Any] = {}
     if config.train is not None:
-        lesson = Lesson(run, model, None, Terms(config.objective), config.train)
-        write_history(run.out, train(lesson))
+        views = Views(sub_seed(run.seed, "augment"))
+        trained = train(Lesson(run, model, {}, Terms(config.objective), config.train, views))
+        write_history(run.out, trained.history)
+        facts = {"training": trained.facts}
     score = evaluate(model.to(device), run.task, "validation", device)
     save_model(run.out, StoredModel(model, config.model, run.task.signature(), run.task.facts()))
     parameters = sum(p.numel() for p in model.parameters())
@@ -115,7 +120,7 @@ def teacher(config: Teacher, run: Run) -> Facts:
         "result": score,
         "measure": run.task.quality[0],
         "parameters": parameters,
-    }
+    } | facts
 
 
 def _load_exactly(model: nn.Module, file: Path, kind: str) -> None:

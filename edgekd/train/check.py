@@ -109,20 +109,27 @@ def _modules(use: UseModel, task: Task) -> list[str] | None:
 def check_terms(
     uses: Sequence[UseObjective],
     task: Task,
-    models: Mapping[str, UseModel | None],
+    student: UseModel | None,
+    teachers: Mapping[str, UseModel | None],
     path: str = "objective",
 ) -> Iterator[Problem]:
     """Yield every signal that nothing supplies and every tap that matches no module.
 
-    `models` has the definitions of `student` and, where there is one, `teacher`; None for a
-    definition that is not known yet.
+    A model is None where its definition is not known yet.
     """
     if not uses:
         yield Problem(path, "no objective is given.", "Add one, such as cross_entropy.")
     outputs = [port.name for port in task.signature().outputs]
-    supplied = {f"{who}_{name}" for who in models for name in outputs} | {"labels", "ids"}
+    who = ("student", "teacher") if teachers else ("student",)
+    supplied = {f"{one}_{name}" for one in who for name in outputs} | {"labels", "ids"}
     for index, use in enumerate(uses):
         here = f"{path}[{index}]"
+        if use.teacher is not None and use.teacher not in teachers:
+            message = f"no teacher is named '{use.teacher}'."
+            yield Problem(f"{here}.teacher", message, nearest(use.teacher, teachers))
+            continue
+        teacher = teachers.get(use.teacher or next(iter(teachers), ""))
+        models = {"student": student} | ({"teacher": teacher} if teachers else {})
         for need in use.plugin.needs:
             if need in TAPPED:
                 yield from _check_tap(use, need, task, models, here)

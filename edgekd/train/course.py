@@ -15,9 +15,11 @@ from edgekd.train.chance import chance_of, no_chance_drawn, seed_process
 from edgekd.train.memory import is_memory
 from edgekd.train.optim import Train, make_optimizer, make_schedule
 from edgekd.train.packing import pack, unpack
+from edgekd.train.teaching import Teaching
 from edgekd.train.terms import Terms
+from edgekd.train.views import Views
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -26,10 +28,12 @@ class Lesson:
 
     run: Run
     student: nn.Module
-    teacher: nn.Module | None
-    """Used in eval mode and without gradient."""
+    teachers: Mapping[str, Teaching]
+    """Who teaches, by the names that the terms ask for; nobody where labels alone do."""
     terms: Terms
     options: Train
+    views: Views
+    """How the examples are changed before anybody looks at them."""
 
     @property
     def steps_per_epoch(self) -> int:
@@ -83,8 +87,8 @@ class Course:
         for augment in self.augments:
             if isinstance(augment, nn.Module):
                 augment.to(self.device)
+        self.average = copy.deepcopy(lesson.student) if options.ema is not None else None
         self.order = torch.Generator().manual_seed(sub_seed(seed, "order"))
-        self.chance = torch.Generator().manual_seed(sub_seed(seed, "augment"))
         self.standing = Standing()
         self._order = self.order.get_state()
         seed_process(seed)
@@ -93,6 +97,16 @@ class Course:
     def step(self) -> int:
         """The number of batches that are over."""
         return (self.standing.epoch - 1) * self.lesson.steps_per_epoch + self.standing.batch
+
+    @property
+    def view(self) -> int:
+        """Which view of the examples this epoch shows."""
+        return self.lesson.views.in_epoch(self.standing.epoch)
+
+    @property
+    def judged(self) -> nn.Module:
+        """The model that is scored and kept: the student, or the average of its weights."""
+        return self.lesson.student if self.average is None else self.average
 
     @property
     def over(self) -> bool:
@@ -111,12 +125,24 @@ class Course:
                 pass
         return batches
 
-    def add(self, values: Mapping[str, Tensor]) -> None:
-        """Count a step's loss and terms; they stay on the device, so that nothing waits."""
+    def follow(self) -> None:
+        """Let the average of the weights follow the student by a step."""
+        if self.average is None or self.lesson.options.ema is None:
+            return
+        with torch.no_grad():
+            own: list[Tensor] = [*self.average.parameters()]
+            new: list[Tensor] = [*self.lesson.student.parameters()]
+            torch._foreach_lerp_(own, new, 1 - self.lesson.options.ema)
+            for kept, now in zip(
+                self.average.buffers(), self.lesson.student.buffers(), strict=True
+            ):
+                kept.copy_(now)
+
+    def add(self, values: Mapping[str, Tensor], share: float) -> None:
+        """Count the loss and terms of a share of a batch; they stay on the device: nobody waits."""
         sums = self.standing.sums
         for name, value in values.items():
-            sums[name] = sums.get(name, torch.zeros_like(value)) + value.detach()
-        self.standing.taken += 1
+            sums[name] = sums.get(name, torch.zeros_like(value)) + value.detach() * share
 
     def end_epoch(self, monitor: str, score: float) -> None:
         """Write the epoch into the history and turn to the next; keep the weights if best."""
@@ -127,7 +153,7 @@ class Course:
         now.epochs.append(entry | {"terms": means, "validation": {monitor: score}})
         if score > now.best_score or not now.best_epoch:
             now.best_score, now.best_epoch = score, now.epoch
-            now.best_state = copy.deepcopy(self.lesson.student.state_dict())
+            now.best_state = copy.deepcopy(self.judged.state_dict())
         now.epoch, now.batch, now.taken, now.sums = now.epoch + 1, 0, 0, {}
         self._order = self.order.get_state()
 
@@ -138,7 +164,6 @@ class Course:
             "parts": {name: _state(part) for name, part in self._parts().items()},
             "standing": dict(vars(self.standing)),
             "order": self._order,
-            "augment": self.chance.get_state(),
             "process": chance_of(self.device),
         }
 
@@ -166,13 +191,13 @@ class Course:
             _restore(part, state["parts"][name])
         self.standing = Standing(**state["standing"])
         self._order = state["order"]
-        self.chance.set_state(state["augment"])
 
     def _parts(self) -> dict[str, Remembers]:
         """Return every part that keeps state, by name; plain functions keep none."""
         terms = {f"objective {name}": term for name, term in self.lesson.terms.built.items()}
         augments = {f"augment {index}": augment for index, augment in enumerate(self.augments)}
         own = {"student": self.lesson.student, "optimizer": self.optimizer, "rate": self.schedule}
+        own |= {} if self.average is None else {"average": self.average}
         every = own | terms | augments
         return {name: part for name, part in every.items() if isinstance(part, Remembers)}
 

@@ -1,6 +1,6 @@
 """How much memory and disk a training needs, told without data and without weights."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -15,11 +15,11 @@ IN_FLIGHT = 4
 
 
 def training_bytes(
-    student: nn.Module, teacher: nn.Module | None, signature: Signature, options: Train
+    student: nn.Module, teachers: Sequence[nn.Module], signature: Signature, options: Train
 ) -> int | None:
     """Return about how many bytes a training takes, beyond the libraries and the data set.
 
-    Both models are on the meta device (`train.check.outline`). A training step and the scoring of
+    All models are on the meta device (`train.check.outline`). A training step and the scoring of
     a split are added up: allocators keep the first one's blocks, which are too small for the
     second. Terms that learn are not counted. None where a model cannot be followed without values.
     """
@@ -27,16 +27,18 @@ def training_bytes(
     state = _bytes([*student.parameters(), *student.buffers()])
     optimizer = _optimizer_bytes(student, options)
     try:
-        saved, largest = activations(student, signature, options.batch_size)
+        at_once = -(-options.batch_size // options.accumulate)
+        saved, largest = activations(student, signature, at_once)
         scored = activations(student, signature, BATCH)[1]
         taught = 0
-        if teacher is not None:
+        for teacher in teachers:
             given = _bytes([*teacher.parameters(), *teacher.buffers()])
-            taught = given + IN_FLIGHT * activations(teacher, signature, options.batch_size)[1]
+            taught += given + IN_FLIGHT * activations(teacher, signature, at_once)[1]
     except Exception:  # the user's own model may raise anything
         return None
     step = learning + saved + IN_FLIGHT * largest + taught
-    return 2 * state + optimizer + step + IN_FLIGHT * scored
+    copies = 2 if options.ema is None else 3
+    return copies * state + optimizer + step + IN_FLIGHT * scored
 
 
 def checkpoint_bytes(student: nn.Module, options: Train) -> int:
@@ -46,7 +48,8 @@ def checkpoint_bytes(student: nn.Module, options: Train) -> int:
     optimizer's state.
     """
     state = _bytes([*student.parameters(), *student.buffers()])
-    return 3 * (2 * state + _optimizer_bytes(student, options))
+    copies = 2 if options.ema is None else 3
+    return 3 * (copies * state + _optimizer_bytes(student, options))
 
 
 def _optimizer_bytes(student: nn.Module, options: Train) -> int:

@@ -1,36 +1,52 @@
-"""The training loop: a student learns from labels, a teacher, or both."""
+"""The training loop: a student learns from labels, from teachers, or from both."""
 
 import json
-from contextlib import ExitStack
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from edgekd.core.errors import RunInterruptedError
 from edgekd.core.protocols import Batch
-from edgekd.ops.named import call_by_name
 from edgekd.train.chance import no_chance_drawn, restore_chance
 from edgekd.train.checkpoint import Checkpoints, packed
+from edgekd.train.clock import Clock
 from edgekd.train.course import Course, Lesson
 from edgekd.train.evaluate import evaluate
+from edgekd.train.forward import Forward, make_forward
 from edgekd.train.guard import Watch, note
 from edgekd.train.memory import enough_memory
-from edgekd.train.taps import tapped
+from edgekd.train.views import channels_last, view_of
 
 HISTORY = "history.json"
+STEPS_BETWEEN_WORDS = 20
 
 
-def train(lesson: Lesson) -> dict[str, Any]:
-    """Train the student in place, leave it at its best validation epoch, return the history.
+@dataclass(frozen=True)
+class Trained:
+    """What a training came to, besides the student's weights."""
+
+    history: dict[str, Any]
+    """What every run of the same training finds."""
+    facts: dict[str, Any]
+    """What this one took: speed, memory, where the time went."""
+
+
+def train(lesson: Lesson) -> Trained:
+    """Train the student in place and leave it at its best validation epoch.
 
     Goes on from a checkpoint that an interrupted run of the same training left, and ends as it
     would have: on a CPU, to the bit. RunInterruptedError where the run was asked to end,
     StageError where a loss is not finite or memory runs out; the checkpoints stay.
     """
     size = lesson.options.batch_size
-    with enough_memory("training", f"Lower train.batch_size from {size}, or the model's width."):
+    lower = (
+        f"Lower train.batch_size from {size}, raise train.accumulate, or lower the model's width."
+    )
+    with enough_memory("training", lower):
         return _train(lesson)
 
 
@@ -39,48 +55,55 @@ def write_history(folder: Path, history: dict[str, Any]) -> None:
     (folder / HISTORY).write_text(json.dumps(history, indent=1) + "\n", "utf-8")
 
 
-def _train(lesson: Lesson) -> dict[str, Any]:
+def _train(lesson: Lesson) -> Trained:
     run, student, monitor = lesson.run, lesson.student, lesson.run.task.quality[0]
-    for module in filter(None, (student, lesson.teacher, lesson.terms)):
+    for module in (student, lesson.terms):
         module.to(run.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     course, checkpoints = Course(lesson), Checkpoints(run)
     watch = Watch(run, lesson.options, student, lesson.steps)
+    forward = make_forward(course, clock := Clock(course.device))
     _resume(course, checkpoints)
     while not course.over:
-        _set_modes(lesson)
-        for batch in course.batches():
+        student.train()
+        for batch in clock.steps(course.batches()):
             if not course.standing.batch or len(batch["ids"]) > 1:
-                _step(course, batch, watch)  # one left over is no batch to a norm: it comes again
+                _step(course, batch, forward, watch)  # one left over is no batch to a norm
             course.standing.batch += 1
-            if course.step % 20 == 0:
-                run.progress(course.step, lesson.steps, "training")
+            if course.step % STEPS_BETWEEN_WORDS == 0:
+                run.progress(course.step, lesson.steps, "training", samples_per_s=clock.per_second)
             _keep(course, checkpoints, watch)
         watch.look_at_all()
         with no_chance_drawn(course.device):
-            score = evaluate(student, run.task, "validation", course.device).value
+            score = evaluate(course.judged, run.task, "validation", course.device).value
         course.end_epoch(monitor, score)
         run.progress(course.step, lesson.steps, "training", score=score)
         _keep(course, checkpoints, watch)
     done = course.standing
     student.load_state_dict(done.best_state)
-    return {"monitor": monitor, "best_epoch": done.best_epoch, "epochs": done.epochs}
+    history = {"monitor": monitor, "best_epoch": done.best_epoch, "epochs": done.epochs}
+    return Trained(history, {"precision": forward.precision.why, **clock.facts()})
 
 
-def _step(course: Course, given: Batch, watch: Watch) -> None:
-    """Learn from one batch."""
-    batch, lesson, now = given, course.lesson, course.standing
-    for augment in course.augments:
-        batch = augment(batch, course.chance)
-    loss, parts = _losses(lesson, _channels_last(batch))
+def _step(course: Course, given: Batch, forward: Forward, watch: Watch) -> None:
+    """Learn from one batch, in as many parts as the options say."""
+    lesson, clock, now = course.lesson, forward.clock, course.standing
+    batch = channels_last(view_of(given, course.augments, lesson.views.seed, course.view))
+    clock.mark("data")
     rate = float(course.schedule.get_last_lr()[0])
-    watch.see(note(course.step + 1, now.epoch, rate, batch, loss, parts))
     course.optimizer.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
+    for share, part in _parts(batch, lesson.options.accumulate):
+        loss, means = forward(part, course.view)
+        watch.see(note(course.step + 1, now.epoch, rate, part, loss, means))
+        (loss * share).backward()  # type: ignore[no-untyped-call]
+        course.add({"loss": loss} | means, share)
+        clock.mark("student")
     if lesson.options.clip_norm is not None:
         nn.utils.clip_grad_norm_(lesson.student.parameters(), lesson.options.clip_norm)
     course.optimizer.step()
     course.schedule.step()
-    course.add({"loss": loss} | parts)
+    course.follow()
+    now.taken += 1
+    clock.mark("optimizer")
 
 
 def _resume(course: Course, checkpoints: Checkpoints) -> None:
@@ -108,34 +131,10 @@ def _keep(course: Course, checkpoints: Checkpoints, watch: Watch) -> None:
         raise RunInterruptedError(f"Training stopped {where}: {then}.")
 
 
-def _set_modes(lesson: Lesson) -> None:
-    lesson.student.train()
-    if lesson.teacher is not None:
-        lesson.teacher.eval()
-
-
-def _losses(lesson: Lesson, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-    """Return the weighted loss of one batch and its terms."""
-    student, teacher, terms = lesson.student, lesson.teacher, lesson.terms
-    signature = lesson.run.task.signature()
-    signals = dict(batch)
-    with ExitStack() as stack:
-        features = {"student": stack.enter_context(tapped(student, terms.taps("student")))}
-        if teacher is not None:
-            features["teacher"] = stack.enter_context(tapped(teacher, terms.taps("teacher")))
-            with torch.no_grad():
-                seen = call_by_name(teacher, signature, batch)
-            signals |= {f"teacher_{name}": value for name, value in seen.items()}
-        own = call_by_name(student, signature, batch)
-        signals |= {f"student_{name}": value for name, value in own.items()}
-        loss: Tensor
-        loss, parts = terms(signals, features)
-    return loss, parts
-
-
-def _channels_last(batch: Batch) -> Batch:
-    """Return the batch with images in the layout that convolutions are fastest in."""
-    return {
-        name: t.contiguous(memory_format=torch.channels_last) if t.ndim == 4 else t
-        for name, t in batch.items()
-    }
+def _parts(batch: Batch, parts: int) -> Iterator[tuple[float, Batch]]:
+    """Yield parts of a batch with their shares of it."""
+    count = len(batch["ids"])
+    size = -(-count // parts)
+    for start in range(0, count, size):
+        part = {name: column[start : start + size] for name, column in batch.items()}
+        yield len(part["ids"]) / count, part

@@ -44,7 +44,7 @@ def unbuilt(source: UseModel | Ref | None, preview: Preview) -> nn.Module | None
 
 
 def training_needs(
-    student: nn.Module | None, teacher: nn.Module | None, task: Task, options: Train | None
+    student: nn.Module | None, teachers: Sequence[nn.Module], task: Task, options: Train | None
 ) -> Needs | None:
     """Return what a training takes: its step and its checkpoints on top of data and libraries.
 
@@ -55,7 +55,7 @@ def training_needs(
         return compression_needs(student, task, copies=2, examples=0, lower=lower)
     most = count(task, "train") or options.batch_size  # a batch is never larger than the split
     options = options.model_copy(update={"batch_size": min(options.batch_size, most)})
-    step = training_bytes(student, teacher, task.signature(), options) if student else None
+    step = training_bytes(student, teachers, task.signature(), options) if student else None
     if student is None or step is None:
         return None
     return Needs(

@@ -8,6 +8,7 @@ from torch import nn, optim
 
 from edgekd.core.config import Config, NonNegative, Positive, PositiveCount, Share
 from edgekd.core.refs import UseAugment
+from edgekd.train.precision import Wanted
 
 
 class Train(Config):
@@ -31,6 +32,17 @@ class Train(Config):
     """Share of all steps in which the rate rises from zero; one_cycle has its own rise."""
     clip_norm: Positive | None = None
     """Largest norm of the gradient."""
+    accumulate: PositiveCount = 1
+    """Parts that a batch is computed in, one after the other: less memory for the same step.
+    Batch normalisation, and objectives that relate examples, see one part at a time."""
+    ema: Share | None = None
+    """What an average of the weights keeps of itself in each step, 0.999 say; it is then what is
+    scored and handed on."""
+    precision: Wanted = "float32"
+    """What the student, and a teacher that looks at every batch, multiply in. auto: bfloat16 where
+    the device is made for it and it gives the same losses and gradients in a trial."""
+    compile: bool = False
+    """Compile the student's step: some seconds once, a tenth faster from then on. Not with taps."""
     patience: PositiveCount | None = None
     """Stop after this many epochs without a better validation score."""
     augment: tuple[UseAugment, ...] = ()
@@ -51,8 +63,10 @@ def make_optimizer(options: Train, modules: Iterable[nn.Module]) -> optim.Optimi
             lr=options.learning_rate,
             momentum=options.momentum,
             nesterov=options.momentum > 0,
+            fused=True,
         )
-    return optim.AdamW(groups, lr=options.learning_rate, betas=(options.momentum, 0.999))
+    betas = (options.momentum, 0.999)
+    return optim.AdamW(groups, lr=options.learning_rate, betas=betas, fused=True)
 
 
 def make_schedule(

@@ -6,7 +6,8 @@ from torch import Tensor, nn
 
 from edgekd.core.errors import StageError
 from edgekd.core.refs import UseObjective
-from edgekd.core.signals import TAPPED
+from edgekd.core.signals import TAPPED, TEACHER
+from edgekd.train.teaching import Said
 
 
 class Terms(nn.Module):
@@ -19,30 +20,57 @@ class Terms(nn.Module):
         self.built = {name: use.build() for name, use in zip(self.names, uses, strict=True)}
         self.learned = nn.ModuleList(b for b in self.built.values() if isinstance(b, nn.Module))
 
-    def taps(self, who: str) -> list[str]:
-        """Return the module paths that are to be tapped in `student` or `teacher`."""
-        return [path for use in self.uses if use.tap and (path := getattr(use.tap, who))]
-
     def forward(
-        self, signals: Mapping[str, Tensor], features: Mapping[str, Mapping[str, Tensor]]
+        self,
+        signals: Mapping[str, Tensor],
+        features: Mapping[str, Tensor],
+        said: Mapping[str, Said],
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the weighted sum of the terms' means, and each mean by name.
 
-        `features` holds tapped outputs by model (`student`, `teacher`) and module path.
+        `features` holds the student's tapped outputs by module path, `said` what each teacher
+        gave; a term that names no teacher asks the first.
         """
         means = {}
         for use, (name, term) in zip(self.uses, self.built.items(), strict=True):
-            own = {
-                need: features[TAPPED[need]][getattr(use.tap, TAPPED[need])]
-                if need in TAPPED
-                else signals[need]
-                for need in use.plugin.needs
-            }
+            teacher = said[use.teacher or next(iter(said))] if said else None
+            own = {need: _found(need, use, signals, features, teacher) for need in use.plugin.needs}
             value = term(**own)
             _check_shape(name, value, signals)
             means[name] = value.mean()
         weighted = [use.weight * mean for use, mean in zip(self.uses, means.values(), strict=True)]
         return sum(weighted[1:], start=weighted[0]), means
+
+
+def student_taps(uses: Sequence[UseObjective]) -> list[str]:
+    """Return the module paths that terms tap in the student."""
+    return sorted({use.tap.student for use in uses if use.tap and use.tap.student})
+
+
+def teacher_taps(uses: Sequence[UseObjective], teacher: str, first: str) -> list[str]:
+    """Return the module paths that terms tap in a teacher; who names none means the first."""
+    asking = [use for use in uses if (use.teacher or first) == teacher]
+    return sorted({use.tap.teacher for use in asking if use.tap and use.tap.teacher})
+
+
+def _found(
+    need: str,
+    use: UseObjective,
+    signals: Mapping[str, Tensor],
+    features: Mapping[str, Tensor],
+    teacher: Said | None,
+) -> Tensor:
+    """Return a signal that a term asks for; the plan has seen that something supplies it."""
+    path = getattr(use.tap, TAPPED.get(need, ""), None)
+    if need in TAPPED and need.startswith(TEACHER):
+        assert teacher is not None
+        return teacher.features[str(path)]
+    if need in TAPPED:
+        return features[str(path)]
+    if need.startswith(TEACHER):
+        assert teacher is not None
+        return teacher.outputs[need.removeprefix(TEACHER)]
+    return signals[need]
 
 
 def _check_shape(name: str, value: Tensor, signals: Mapping[str, Tensor]) -> None:

@@ -22,7 +22,9 @@ from edgekd.testing.runs import ExampleRun
 from edgekd.train.course import Lesson
 from edgekd.train.loop import train, write_history
 from edgekd.train.optim import Train
+from edgekd.train.teaching import Online
 from edgekd.train.terms import Terms
+from edgekd.train.views import Views
 
 EXAMPLES, BATCH, EPOCHS = 130, 32, 5  # the last batch of an epoch has two
 STEPS = EPOCHS * -(-EXAMPLES // BATCH)
@@ -82,9 +84,9 @@ class FadingNoise:
     def __init__(self, config):
         self.strength = 0.5
 
-    def __call__(self, batch, rng):
+    def __call__(self, batch, draws):
         self.strength *= 0.97
-        noise = torch.randn(batch["image"].shape, generator=rng)
+        noise = draws.uniform(*batch["image"].shape[1:]) - 0.5
         return batch | {"image": batch["image"] + self.strength * noise}
 
     def state_dict(self):
@@ -129,19 +131,19 @@ def lesson(folder, options, *, stop_after=None, every_steps=None, width=4, watch
     return Lesson(
         ExampleRun(folder, TASK, stops=stops, checkpoint=Checkpoint(every_steps=every_steps)),
         student,
-        teacher,
+        {"teacher": Online(teacher, TASK.signature(), (), TASK, torch.device("cpu"))},
         Terms([UseObjective.model_validate(use) for use in uses]),
         Train.model_validate(
             {"epochs": EPOCHS, "batch_size": BATCH, "clip_norm": 0.5, "augment": augments}
             | OPTIONS[options]
         ),
+        Views(3),
     )
 
 
 def end(taught):
     """Return the bytes of all that a training leaves."""
-    history = train(taught)
-    write_history(taught.run.out, history)
+    write_history(taught.run.out, train(taught).history)
     tensors = {**taught.student.state_dict(), **taught.terms.state_dict()}
     weights = {name: t.numpy().tobytes() for name, t in tensors.items()}
     return (taught.run.out / "history.json").read_bytes(), weights

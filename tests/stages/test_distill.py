@@ -24,9 +24,10 @@ STAGES = {
 
 
 def made(kind, run):
-    """Return what a stage says and every file that it leaves."""
+    """Return what a stage says, but for what it took, and every file that it leaves."""
     plugin = kinds.stage.get(kind)
-    facts = plugin.build(plugin.config.model_validate(STAGES[kind]))(run)
+    facts = {**plugin.build(plugin.config.model_validate(STAGES[kind]))(run)}
+    assert facts.pop("training")["samples_per_s"] > 0
     return facts, {file.name: file.read_bytes() for file in run.out.iterdir()}
 
 

@@ -31,6 +31,9 @@ class FakePreview:
     def kind(self, ref: Ref) -> None:
         return None
 
+    def options(self, ref: Ref) -> None:
+        return None
+
     def transform(self, ref: Ref) -> None:
         return None
 

@@ -37,6 +37,9 @@ class Preview:
     def kind(self, ref):
         return None
 
+    def options(self, ref):
+        return None
+
     def transform(self, ref):
         return None
 

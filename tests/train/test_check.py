@@ -55,6 +55,9 @@ class Preview:
     def kind(self, ref):
         return self.of
 
+    def options(self, ref):
+        return None
+
     def transform(self, ref):
         return None
 
@@ -83,7 +86,7 @@ def test_a_bad_model_is_reported_by_its_own_stage_alone(paths):
     assert "no model_type is 'nope'" in problem.message
     tap = {"student": "x", "teacher": "x"}
     term = [UseObjective.model_validate({"kind": "tapped", "tap": tap})]
-    assert list(check_terms(term, TASK, {"student": NOPE, "teacher": NOPE})) == []
+    assert list(check_terms(term, TASK, NOPE, {"teacher": NOPE})) == []
 
 
 def test_a_path_that_is_not_there_is_named_with_the_nearest():

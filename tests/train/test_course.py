@@ -17,6 +17,7 @@ from edgekd.train.course import Course, Lesson
 from edgekd.train.loop import train, write_history
 from edgekd.train.optim import Train
 from edgekd.train.terms import Terms
+from edgekd.train.views import Views
 
 TASK = UseTask.model_validate(
     {"kind": "image_classification", "data": "digits", "train_examples": 80}
@@ -31,7 +32,7 @@ class Counted:
     def __init__(self, config):
         Counted.built += 1
 
-    def __call__(self, batch, rng):
+    def __call__(self, batch, draws):
         Counted.used += 1
         return batch
 
@@ -71,9 +72,10 @@ def lesson(folder, objectives=("cross_entropy",), name="example", stops=lambda: 
     return Lesson(
         ExampleRun(folder, TASK, name=name, stops=stops),
         Hidden(),
-        None,
+        {},
         Terms([UseObjective.model_validate(one) for one in objectives]),
         Train.model_validate({"epochs": 3, "batch_size": 20} | options),
+        Views(0),
     )
 
 
@@ -129,7 +131,7 @@ def test_how_often_it_is_kept_and_scored_moves_no_chance(tmp_path, monkeypatch):
     def left(name, every_steps):
         taught = lesson(tmp_path, name=name, augment=("flip",))
         taught.run.checkpoint = Checkpoint(every_steps=every_steps)
-        write_history(taught.run.out, train(taught))
+        write_history(taught.run.out, train(taught).history)
         return (taught.run.out / "history.json").read_bytes(), torch.rand(3).tolist()
 
     plain = left("plain", None)
@@ -145,7 +147,7 @@ def test_how_often_it_is_kept_and_scored_moves_no_chance(tmp_path, monkeypatch):
 
 
 def test_a_history_holds_nothing_that_another_run_would_not_find(tmp_path):
-    history = train(lesson(tmp_path))
+    history = train(lesson(tmp_path)).history
     assert json.loads(json.dumps(history)) == history
     keys = {"epoch", "learning_rate", "loss", "terms", "validation"}
     assert all(set(epoch) == keys for epoch in history["epochs"])
@@ -157,7 +159,7 @@ def test_one_that_is_asked_to_end_after_a_score_goes_on_with_the_next_epoch(tmp_
     with pytest.raises(RunInterruptedError, match=f"after step {polls * 4 // 5} of 12"):
         train(lesson(tmp_path, stops=lambda: next(asked)))
     taught = lesson(tmp_path)
-    assert len(train(taught)["epochs"]) == 3
+    assert len(train(taught).history["epochs"]) == 3
     steps = [done for done, _, what in taught.run.told if what == "training"]
     assert all(step > polls * 4 // 5 for step in steps)
 

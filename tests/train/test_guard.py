@@ -16,6 +16,7 @@ from edgekd.train.guard import Watch, note
 from edgekd.train.loop import train
 from edgekd.train.optim import Train
 from edgekd.train.terms import Terms
+from edgekd.train.views import Views
 
 TASK = UseTask.model_validate(
     {"kind": "image_classification", "data": "digits", "train_examples": 100}
@@ -38,7 +39,7 @@ class Bursts:
         return student_logits.square().mean(1)
 
 
-def spoils_two(config, batch, rng):
+def spoils_two(config, batch, draws):
     """Make the pictures 3 and 7 of all, where they are among the batch, not finite."""
     image = batch["image"].clone()
     image[(batch["ids"] == 3) | (batch["ids"] == 7), 0, 2, 2] = float("nan")
@@ -57,9 +58,10 @@ def lesson(folder, objectives=("cross_entropy",), every_steps=None, **options):
     return Lesson(
         ExampleRun(folder, TASK, checkpoint=Checkpoint(every_steps=every_steps)),
         student,
-        None,
+        {},
         Terms([UseObjective.model_validate(one) for one in objectives]),
         Train.model_validate({"epochs": 3, "batch_size": 25} | options),
+        Views(0),
     )
 
 

@@ -1,18 +1,26 @@
 """The loop: it learns, leaves the teacher alone, keeps the best, and repeats itself."""
 
 import copy
+import shutil
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import nn
 
-from edgekd.core.errors import StageError
+from edgekd.core.errors import RunInterruptedError, StageError
+from edgekd.core.quantity import Quantity
 from edgekd.core.refs import UseObjective, UseTask
 from edgekd.testing.runs import ExampleRun
-from edgekd.train.course import Lesson
+from edgekd.train.clock import Clock
+from edgekd.train.course import Course, Lesson
+from edgekd.train.forward import Forward
 from edgekd.train.loop import train
 from edgekd.train.optim import Train
+from edgekd.train.precision import Precision
+from edgekd.train.teaching import Online
 from edgekd.train.terms import Terms
+from edgekd.train.views import Views
 
 TASK = UseTask.model_validate(
     {"kind": "image_classification", "data": "digits", "train_examples": 128}
@@ -26,18 +34,24 @@ def network(width=8):
     )  # fmt: skip
 
 
+def online(teacher):
+    task = TASK.build()
+    return Online(teacher, task.signature(), (), task, torch.device("cpu"))
+
+
 @pytest.fixture
 def lesson(tmp_path):
     """Return a function that makes a lesson; all share the folder for checkpoints."""
 
-    def make(teacher=None, objective=("cross_entropy",), seed=0, **options):
+    def make(teacher=None, objective=("cross_entropy",), seed=0, stops=lambda: False, **options):
         torch.manual_seed(seed)
         return Lesson(
-            run=ExampleRun(tmp_path, TASK.build(), seed=seed),
+            run=ExampleRun(tmp_path, TASK.build(), seed=seed, stops=stops),
             student=network(),
-            teacher=teacher,
+            teachers={"teacher": online(teacher)} if teacher else {},
             terms=Terms([UseObjective.model_validate(o) for o in objective]),
             options=Train(**{"epochs": 3, "batch_size": 32} | options),
+            views=Views(seed),
         )
 
     return make
@@ -45,7 +59,7 @@ def lesson(tmp_path):
 
 def test_a_student_learns_and_its_history_says_so(lesson):
     taught = lesson(epochs=8, learning_rate=0.01)
-    history = train(taught)
+    history = train(taught).history
     scores = [epoch["validation"]["accuracy"] for epoch in history["epochs"]]
     assert scores[-1] > 0.6 > scores[0]
     assert history["epochs"][-1]["loss"] < history["epochs"][0]["loss"]
@@ -78,22 +92,18 @@ def test_the_best_epoch_is_what_stays(lesson, monkeypatch):
 
     def scripted(model, *_):
         states.append(copy.deepcopy(model.state_dict()))
-        from edgekd.core.quantity import Quantity
-
         return Quantity(next(scores), "share")
 
     monkeypatch.setattr("edgekd.train.loop.evaluate", scripted)
     taught = lesson()
-    assert train(taught)["best_epoch"] == 2
+    assert train(taught).history["best_epoch"] == 2
     kept = taught.student.state_dict()
     assert all(torch.equal(kept[name], states[1][name]) for name in kept)
 
 
 def test_patience_ends_training_early(lesson, monkeypatch):
-    from edgekd.core.quantity import Quantity
-
     monkeypatch.setattr("edgekd.train.loop.evaluate", lambda *_: Quantity(0.5, "share"))
-    assert len(train(lesson(epochs=20, patience=2))["epochs"]) == 3
+    assert len(train(lesson(epochs=20, patience=2)).history["epochs"]) == 3
 
 
 def test_a_loss_that_is_not_finite_stops_with_what_to_do(lesson):
@@ -133,3 +143,89 @@ def test_training_never_sees_the_test_split(lesson, monkeypatch):
     )  # fmt: skip
     train(taught)
     assert set(asked) == {"train", "validation"}
+
+
+def plain_network():
+    """A network without batch normalisation: a batch in parts is the same batch to it."""
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, 16), nn.ReLU(), nn.Linear(16, 10))
+
+
+def test_a_batch_in_parts_gives_the_same_step(lesson):
+    weights = {}
+    for parts in (1, 3):
+        taught = lesson(optimizer="sgd", accumulate=parts, clip_norm=0.5)
+        torch.manual_seed(4)
+        taught = replace(taught, student=plain_network())
+        history = train(taught).history
+        weights[parts] = taught.student.state_dict() | {"loss": history["epochs"][-1]["loss"]}
+        shutil.rmtree(taught.run.unfinished)
+    for name, value in weights[1].items():
+        torch.testing.assert_close(weights[3][name], value, rtol=1e-4, atol=1e-5)
+
+
+def test_the_average_follows_by_its_share_and_is_what_is_scored_and_kept(lesson, monkeypatch):
+    seen, scored = [], []
+    follow = Course.follow
+
+    def watched(course):
+        follow(course)
+        seen.append(copy.deepcopy(course.lesson.student.state_dict()))
+
+    monkeypatch.setattr(Course, "follow", watched)
+    taught = lesson(ema=0.8, epochs=1)
+    begun = copy.deepcopy(taught.student.state_dict())
+    monkeypatch.setattr(
+        "edgekd.train.loop.evaluate",
+        lambda model, *_: (scored.append(model), Quantity(0.5, "share"))[1],
+    )
+    train(taught)
+    expected = begun["4.weight"]
+    for state in seen:
+        expected = 0.8 * expected + 0.2 * state["4.weight"]
+    kept = taught.student.state_dict()
+    torch.testing.assert_close(kept["4.weight"], expected)
+    assert torch.equal(kept["1.running_mean"], seen[-1]["1.running_mean"])
+    assert scored[0] is not taught.student
+
+
+def test_an_average_goes_on_after_an_interruption(lesson):
+    whole = lesson(ema=0.9)
+    train(whole)
+    shutil.rmtree(whole.run.unfinished)
+    asked = iter([False] * 6 + [True])
+    with pytest.raises(RunInterruptedError):
+        train(lesson(ema=0.9, stops=lambda: next(asked)))
+    again = lesson(ema=0.9)
+    train(again)
+    for name, value in whole.student.state_dict().items():
+        assert torch.equal(again.student.state_dict()[name], value), name
+
+
+def test_half_precision_learns_and_says_so(lesson):
+    taught = lesson(precision="bfloat16", epochs=8, learning_rate=0.01)
+    trained = train(taught)
+    assert trained.facts["precision"] == "bfloat16, as asked for"
+    assert trained.history["epochs"][-1]["validation"]["accuracy"] > 0.6
+    assert all(t.dtype != torch.bfloat16 for t in taught.student.state_dict().values())
+
+
+def test_several_teachers_are_asked_and_each_term_hears_its_own(lesson):
+    torch.manual_seed(1)
+    first, second = network(4), network(12)
+    terms = ({"kind": "kd", "teacher": "b"}, "kd", "cross_entropy")
+    taught = replace(lesson(first, terms), teachers={"a": online(first), "b": online(second)})
+    own = copy.deepcopy(taught.student)
+    loss, means = Forward(
+        taught, own.train(), own, taught.terms, Precision(False, ""), Clock(torch.device("cpu"))
+    )(next(taught.run.task.batches("train", 8, device=torch.device("cpu"))), 0)
+    assert means["kd"] != means["kd_2"]
+    torch.testing.assert_close(loss, sum(means.values()))
+    train(taught)
+
+
+def test_what_it_took_is_told_beside_the_history(lesson):
+    facts = train(lesson(network(), ("kd",))).facts
+    parts = {"data", "teacher", "student", "objective", "optimizer"}
+    assert set(facts["time_shares"]) == parts
+    assert facts["samples_per_s"] > 0
+    assert facts["peak_memory_mib"] > 50

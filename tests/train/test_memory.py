@@ -15,6 +15,7 @@ from edgekd.train.loop import train
 from edgekd.train.memory import enough_memory
 from edgekd.train.optim import Train
 from edgekd.train.terms import Terms
+from edgekd.train.views import Views
 
 TASK = UseTask.model_validate({"kind": "image_classification", "data": "digits"}).build()
 CPU = "[enforce fail at alloc_cpu.cpp:121] . DefaultCPUAllocator: can't allocate memory"
@@ -54,7 +55,7 @@ def test_another_error_stays_what_it_is(error):
 def test_a_training_says_its_batch_size(tmp_path):
     terms = Terms([UseObjective.model_validate("cross_entropy")])
     student = Greedy(nn.Flatten(), nn.Linear(64, 10))
-    taught = Lesson(ExampleRun(tmp_path, TASK), student, None, terms, Train(batch_size=48))
+    taught = Lesson(ExampleRun(tmp_path, TASK), student, {}, terms, Train(batch_size=48), Views(0))
     with pytest.raises(StageError, match=r"(?s)training ran out .*train\.batch_size from 48"):
         train(taught)
 

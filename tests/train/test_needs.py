@@ -46,6 +46,9 @@ class Preview:
     def kind(self, ref):
         return None
 
+    def options(self, ref):
+        return None
+
     def transform(self, ref):
         return self.using
 
@@ -59,7 +62,7 @@ def test_a_model_that_is_not_known_needs_nothing_that_could_be_told():
     assert unbuilt(None, Preview()) is None
     assert unbuilt(Ref("x", ("model",)), Preview(model=None)) is None
     assert compression_needs(None, TASK, copies=1, examples=1, lower=LOWER) is None
-    assert training_needs(None, None, TASK, Train()) is None
+    assert training_needs(None, [], TASK, Train()) is None
 
 
 def test_nothing_is_allocated():
@@ -76,10 +79,10 @@ def test_the_weights_are_those_of_the_file():
 
 def test_a_training_needs_more_with_each_thing_that_it_says_can_be_lowered():
     few, more = (
-        training_needs(unbuilt(SMALL, Preview()), None, TASK, Train(batch_size=n))
+        training_needs(unbuilt(SMALL, Preview()), [], TASK, Train(batch_size=n))
         for n in (600, 1000)
     )
-    wide = training_needs(unbuilt(use(64), Preview()), None, TASK, Train(batch_size=600))
+    wide = training_needs(unbuilt(use(64), Preview()), [], TASK, Train(batch_size=600))
     assert BASE < few.memory_bytes < min(more.memory_bytes, wide.memory_bytes)
     assert few.device_bytes == few.memory_bytes - BASE
     assert few.disk_bytes == more.disk_bytes < wide.disk_bytes
@@ -88,7 +91,7 @@ def test_a_training_needs_more_with_each_thing_that_it_says_can_be_lowered():
 
 def test_no_batch_is_larger_than_the_split():
     whole, larger = (
-        training_needs(unbuilt(SMALL, Preview()), None, TASK, Train(batch_size=n))
+        training_needs(unbuilt(SMALL, Preview()), [], TASK, Train(batch_size=n))
         for n in (TASK.size("train"), 10**9)
     )
     assert whole == larger

@@ -7,7 +7,8 @@ from edgekd.core.refs import UseObjective
 from edgekd.objectives.logits.cross_entropy import CrossEntropy, cross_entropy
 from edgekd.objectives.logits.kd import KD, kd
 from edgekd.testing.signals import example_signals
-from edgekd.train.terms import Terms
+from edgekd.train.teaching import Said
+from edgekd.train.terms import Terms, student_taps, teacher_taps
 
 NEEDS = ("student_logits", "teacher_logits", "labels")
 
@@ -16,10 +17,14 @@ def uses(*written):
     return [UseObjective.model_validate(value) for value in written]
 
 
+def said(signals):
+    return {"teacher": Said({"logits": signals["teacher_logits"]}, {})}
+
+
 def test_the_loss_is_the_weighted_sum_of_means():
     signals = example_signals(NEEDS)
     terms = Terms(uses({"kind": "kd", "weight": 0.7, "temperature": 2.0}, "cross_entropy"))
-    loss, parts = terms(signals, {})
+    loss, parts = terms(signals, {}, said(signals))
     soft = kd(KD(temperature=2.0), student_logits=signals["student_logits"],
               teacher_logits=signals["teacher_logits"]).mean()  # fmt: skip
     hard = cross_entropy(CrossEntropy(), student_logits=signals["student_logits"],
@@ -30,11 +35,41 @@ def test_the_loss_is_the_weighted_sum_of_means():
 
 def test_a_term_of_weight_nothing_changes_no_gradient():
     alone, beside = example_signals(NEEDS), example_signals(NEEDS)
-    Terms(uses("cross_entropy"))(alone, {})[0].backward()
-    Terms(uses("cross_entropy", {"kind": "kd", "weight": 0.0}))(beside, {})[0].backward()
+    Terms(uses("cross_entropy"))(alone, {}, {})[0].backward()
+    Terms(uses("cross_entropy", {"kind": "kd", "weight": 0.0}))(beside, {}, said(beside))[
+        0
+    ].backward()
     assert torch.equal(alone["student_logits"].grad, beside["student_logits"].grad)
 
 
 def test_a_term_may_occur_twice():
     terms = Terms(uses({"kind": "kd", "temperature": 1.0}, {"kind": "kd", "temperature": 8.0}))
-    assert set(terms(example_signals(NEEDS), {})[1]) == {"kd", "kd_2"}
+    signals = example_signals(NEEDS)
+    assert set(terms(signals, {}, said(signals))[1]) == {"kd", "kd_2"}
+
+
+def test_each_term_listens_to_the_teacher_that_it_names_and_else_to_the_first():
+    signals, other = example_signals(NEEDS), torch.zeros(6, 7)
+    two = {
+        "wide": Said({"logits": signals["teacher_logits"]}, {}),
+        "dull": Said({"logits": other}, {}),
+    }
+    named = Terms(uses("kd", {"kind": "kd", "teacher": "dull"}))(signals, {}, two)[1]
+    student = signals["student_logits"]
+    assert_close(
+        named["kd"],
+        kd(KD(), student_logits=student, teacher_logits=signals["teacher_logits"]).mean(),
+    )
+    assert_close(named["kd_2"], kd(KD(), student_logits=student, teacher_logits=other).mean())
+
+
+def test_taps_are_gathered_by_the_teacher_that_is_asked():
+    tap = {"student": "s", "teacher": "t"}
+    terms = uses(
+        "kd",
+        {"kind": "kd", "tap": tap},
+        {"kind": "kd", "teacher": "b", "tap": tap | {"teacher": "u"}},
+    )
+    assert student_taps(terms) == ["s"]
+    assert teacher_taps(terms, "a", "a") == ["t"]
+    assert teacher_taps(terms, "b", "a") == ["u"]

@@ -11,6 +11,7 @@ from edgekd.core.config import Config, PositiveCount
 from edgekd.core.errors import Problem, StageError
 from edgekd.core.kinds import augment
 from edgekd.core.protocols import Batch, Task
+from edgekd.ops.draws import Draws
 
 MODES = {"edge": "replicate", "reflect": "reflect", "zero": "constant"}
 
@@ -36,20 +37,19 @@ def check(config: Crop, task: Task) -> Iterator[Problem]:
             )
 
 
-@augment(config=Crop, check=check)
-def crop(config: Crop, batch: Batch, rng: torch.Generator) -> Batch:
+@augment(config=Crop, check=check, each=True)
+def crop(config: Crop, batch: Batch, draws: Draws) -> Batch:
     """Return the batch with each `image` [n, channels, height, width] shifted on its own."""
     image = batch["image"]
-    count, _, height, width = image.shape
+    height, width = image.shape[2:]
     if config.padding >= min(height, width):
         raise StageError(
             f"crop pads by {config.padding} pixels, but the pictures have {height}x{width}.",
             "Set padding: to less than their smaller side.",
         )
     padded = functional.pad(image, [config.padding] * 4, mode=MODES[config.fill])
-    shifts = torch.randint(2 * config.padding + 1, (2, count, 1), generator=rng)
-    shifts = shifts.to(image.device, non_blocking=True)
-    return batch | {"image": _windows(padded, shifts[0], shifts[1], height, width)}
+    top, left = torch.split(draws.integers(2 * config.padding + 1, 2), 1, dim=1)
+    return batch | {"image": _windows(padded, top, left, height, width)}
 
 
 def _windows(padded: Tensor, top: Tensor, left: Tensor, height: int, width: int) -> Tensor:

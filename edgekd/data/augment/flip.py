@@ -5,6 +5,7 @@ import torch
 from edgekd.core.config import Config, Share
 from edgekd.core.kinds import augment
 from edgekd.core.protocols import Batch
+from edgekd.ops.draws import Draws
 
 
 class Flip(Config):
@@ -14,10 +15,9 @@ class Flip(Config):
     """Chance of each picture to be mirrored."""
 
 
-@augment(config=Flip)
-def flip(config: Flip, batch: Batch, rng: torch.Generator) -> Batch:
+@augment(config=Flip, each=True)
+def flip(config: Flip, batch: Batch, draws: Draws) -> Batch:
     """Return the batch with some of its `image` [n, channels, height, width] mirrored."""
     image = batch["image"]
-    chosen = torch.rand(len(image), generator=rng) < config.probability
-    chosen = chosen.to(image.device, non_blocking=True)[:, None, None, None]
+    chosen = draws.uniform(1, 1, 1) < config.probability
     return batch | {"image": torch.where(chosen, image.flip(-1), image)}

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from edgekd.core.errors import StageError
 from edgekd.core.refs import UseTask
 from edgekd.data.augment.crop import Crop, check, crop
+from edgekd.ops.draws import Draws
 
 NUMPY_MODES = {"edge": "edge", "reflect": "reflect", "zero": "constant"}
 
@@ -18,8 +19,8 @@ def batch(count=16, height=5, width=7):
     return {"image": torch.rand(count, 2, height, width, generator=rng), "ids": torch.arange(count)}
 
 
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
+def seeded(seed=0, count=16):
+    return Draws(seed, 0, torch.arange(count))
 
 
 @given(
@@ -39,7 +40,7 @@ def test_each_picture_is_one_window_of_its_padded_self(seed, padding, fill):
 def test_every_shift_up_to_the_padding_occurs_and_pictures_move_on_their_own():
     image = torch.zeros(500, 1, 5, 5)
     image[:, 0, 2, 2] = 1
-    after = crop(Crop(padding=2, fill="zero"), {"image": image}, seeded())["image"]
+    after = crop(Crop(padding=2, fill="zero"), {"image": image}, seeded(count=500))["image"]
     places = {tuple(place.tolist()) for place in after[:, 0].nonzero()[:, 1:]}
     assert places == {(row, column) for row in range(5) for column in range(5)}
 

@@ -1,0 +1,150 @@
+"""Keep what a teacher says of the training examples, for all who learn from it."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from edgekd.core.config import Config, PositiveCount
+from edgekd.core.errors import Problem, RunInterruptedError
+from edgekd.core.kinds import stage
+from edgekd.core.needs import Needs
+from edgekd.core.protocols import Batch, Facts, Preview, Run, Task
+from edgekd.core.quantity import Quantity
+from edgekd.core.refs import ModelRef, UseAugment, as_written
+from edgekd.core.seeds import sub_seed
+from edgekd.models.folder import load_model
+from edgekd.ops.top_k import TopK, expand, expansion_error, top_k
+from edgekd.train.check import check_full_precision, check_paths, outline
+from edgekd.train.keeping import class_count, row_bytes
+from edgekd.train.memory import enough_memory
+from edgekd.train.needs import compression_needs, count, unbuilt
+from edgekd.train.precision import Wanted
+from edgekd.train.shards import ShardWriter
+from edgekd.train.teaching import SCORES, Description, Online, columns_of
+from edgekd.train.views import view_of
+
+BATCH = 256
+MIB = 2**20
+SAMPLED = 1024
+"""Examples on which the loss of keeping only the likeliest classes is measured."""
+TEMPERATURES = (1.0, 4.0)
+SMALLER = "Lower the teacher's width or the size of its inputs, or run where there is more memory."
+
+
+class Outputs(Config):
+    """Whose outputs, of which examples, and how much of them."""
+
+    model: ModelRef
+    """The teacher."""
+    views: PositiveCount = 1
+    """How many augmented views of each example."""
+    augment: tuple[UseAugment, ...] = ()
+    """What changes the examples first, as `train.augment` of those who learn from it."""
+    taps: tuple[str, ...] = ()
+    """Module paths whose outputs are kept beside the teacher's own."""
+    precision: Wanted = "float32"
+    """What the teacher multiplies in; auto: bfloat16 where a trial shows the same outputs."""
+    top: PositiveCount | None = None
+    """How many of the likeliest classes are kept; all where nothing is said."""
+
+
+def check(config: Outputs, preview: Preview) -> Iterator[Problem]:
+    """Yield what is wrong before the teacher is asked."""
+    yield from check_full_precision(config.model, preview, "model")
+    yield from check_paths(config.taps, preview.model(config.model), preview.task, "taps")
+    classes = class_count(preview.task)
+    if config.top is not None and (classes is None or config.top >= classes):
+        there = f"{classes} classes" if classes else "no scores of classes"
+        step = "Leave top out: then all of it is kept."
+        yield Problem("top", f"{config.top} of the classes are asked for; it has {there}.", step)
+    for index, use in enumerate(config.augment):
+        if not use.plugin.traits.get("each"):
+            yield Problem(
+                f"augment[{index}]",
+                f"{use.kind} does not change every example on its own, so no view can be kept.",
+                "Leave it out, or let the teacher look at every batch.",
+            )
+
+
+def estimate(config: Outputs, preview: Preview) -> Needs | None:
+    """Return what a pass over the data takes, and what is kept of it."""
+    teacher = unbuilt(config.model, preview)
+    rows = count(preview.task, "train") * config.views
+    lower = ("cache.budget_gib", "cache.views")
+    needs = compression_needs(teacher, preview.task, copies=1, examples=0, lower=lower)
+    if needs is None:
+        return None
+    kept = rows * row_bytes(teacher, preview.task, config.taps)
+    return Needs(needs.memory_bytes, needs.disk_bytes + 2 * kept, needs.device_bytes, lower)
+
+
+@stage(config=Outputs, makes="outputs", check=check, estimate=estimate, stops=True)
+def outputs(config: Outputs, run: Run) -> Facts:
+    """Return how much was kept, and what keeping only the likeliest classes costs."""
+    device, task = torch.device(run.device), run.task
+    stored = load_model(run.input(config.model))
+    teacher = Online(stored.module, stored.signature, config.taps, task, device, config.precision)
+    about = Description(
+        examples=task.size("train"),
+        views=config.views,
+        seed=sub_seed(run.seed, "augment"),
+        augment=[as_written(use) for use in config.augment],
+        classes=class_count(task),
+        top=config.top,
+        outputs=[port.name for port in stored.signature.outputs],
+        taps=list(config.taps),
+    )
+    sample: list[Tensor] = []
+    with enough_memory(f"asking the teacher about {BATCH} examples at once", SMALLER):
+        each = row_bytes(outline(stored.use, task), task, config.taps)
+        writer = ShardWriter(run.unfinished, about.rows, each)
+        for row, view, batch in _batches(about, task, device):
+            end = row + len(batch["ids"])
+            if end > writer.rows or row < SAMPLED:  # else an interrupted run kept it
+                said = teacher(batch, view)
+                sample += [said.outputs[SCORES].float()] if about.top and row < SAMPLED else []
+                columns = columns_of(said, about.top)
+                new = max(0, writer.rows - row)
+                writer.append({name: column[new:] for name, column in columns.items()})
+            run.progress(end, about.rows, "asking the teacher")
+            if run.stop_asked():
+                raise RunInterruptedError(f"The teacher was asked about {end:,} of {about.rows:,}.")
+    writer.close(run.out)
+    about.write(run.out)
+    size = sum(file.stat().st_size for file in run.out.iterdir())
+    return {**_facts(about, sample, size), "precision": teacher.precision.why}
+
+
+def _batches(
+    about: Description, task: Task, device: torch.device
+) -> Iterator[tuple[int, int, Batch]]:
+    """Yield the first row, the view and the examples of every batch, in the order of the rows."""
+    augments = [use.build() for use in about.changes()]
+    for view in range(about.views):
+        row = view * about.examples
+        for batch in task.batches("train", BATCH, device=device):
+            yield row, view, view_of(batch, augments, about.seed, view)
+            row += len(batch["ids"])
+
+
+def _facts(about: Description, sample: Sequence[Tensor], size: int) -> Facts:
+    what = f"{about.examples:,} examples" + (f" x {about.views} views" if about.views > 1 else "")
+    facts: dict[str, Any] = {"result": Quantity(size / MIB, "MiB"), "size_bytes": size}
+    if about.top is None:
+        return {"says": what} | facts
+    assert about.classes is not None
+    scores = torch.cat([*sample])
+    kept = top_k(scores, about.top)
+    rounded = TopK(kept.log_probs.half(), kept.indices, kept.log_sum_exp, kept.log_rest.half())
+    found = expand(rounded, about.classes)
+    errors = {t: expansion_error(scores, found, t) for t in TEMPERATURES}
+    facts["error_nats"] = {
+        f"temperature {t:g}": {"mean": e.mean().item(), "largest": e.max().item()}
+        for t, e in errors.items()
+    }
+    mean = facts["error_nats"]["temperature 1"]["mean"]
+    return {
+        "says": f"{what}, {about.top} of {about.classes:,} classes, off by {mean:.2g} nats"
+    } | facts

@@ -1,0 +1,83 @@
+"""From a batch to its loss: teachers and student speak, and the terms make one number of it."""
+
+import copy
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from edgekd.core.protocols import Batch
+from edgekd.core.seeds import sub_seed
+from edgekd.ops.named import call_by_name
+from edgekd.train.chance import no_chance_drawn
+from edgekd.train.clock import Clock
+from edgekd.train.course import Course, Lesson
+from edgekd.train.precision import TRIED, Precision, decide
+from edgekd.train.taps import tapped
+from edgekd.train.terms import Terms, student_taps
+from edgekd.train.views import view_of
+
+
+@dataclass(frozen=True)
+class Forward:
+    """One pass, without the gradient's."""
+
+    lesson: Lesson
+    module: nn.Module
+    """The student."""
+    student: nn.Module
+    """What is called for it: itself, or what was compiled of it."""
+    terms: Terms
+    precision: Precision
+    clock: Clock
+
+    def __call__(self, batch: Batch, view: int) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the weighted loss of a view of some examples, and the mean of each term."""
+        said = {name: teacher(batch, view) for name, teacher in self.lesson.teachers.items()}
+        self.clock.mark("teacher")
+        signature, device = self.lesson.run.task.signature(), torch.device(self.lesson.run.device)
+        taps = student_taps(self.terms.uses)
+        with tapped(self.module, taps) as features, self.precision.autocast(device):
+            own = call_by_name(self.student, signature, batch)
+        self.clock.mark("student")
+        signals = batch | {f"student_{name}": value.float() for name, value in own.items()}
+        features = {path: value.float() for path, value in features.items()}
+        loss: Tensor
+        loss, means = self.terms(signals, features, said)
+        self.clock.mark("objective")
+        return loss, means
+
+
+def make_forward(course: Course, clock: Clock) -> Forward:
+    """Return the pass of a training; what it multiplies in may be the outcome of a trial."""
+    lesson, student = course.lesson, course.lesson.student
+    called = cast(nn.Module, torch.compile(student)) if lesson.options.compile else student
+    forward = Forward(lesson, student, called, lesson.terms, Precision(False, "float32"), clock)
+    return replace(forward, precision=_precision(course, forward))
+
+
+def _precision(course: Course, forward: Forward) -> Precision:
+    """Return what the student multiplies in; a trial leaves no trace in what is trained."""
+    lesson, device = course.lesson, course.device
+    size = lesson.options.batch_size
+
+    def loss(student: nn.Module, batch: Batch, precision: Precision) -> Tensor:
+        own = copy.deepcopy(lesson.terms)
+        tried = replace(
+            forward,
+            module=student,
+            student=student,
+            terms=own,
+            precision=precision,
+            clock=Clock(device),
+        )
+        return tried(batch, 0)[0]
+
+    with no_chance_drawn(device):
+        rng = torch.Generator().manual_seed(sub_seed(lesson.run.seed, "precision"))
+        drawn = islice(lesson.run.task.batches("train", size, device=device, rng=rng), TRIED)
+        augments = copy.deepcopy(course.augments)
+        batches = (view_of(batch, augments, lesson.views.seed, 0) for batch in drawn)
+        return decide(lesson.options.precision, lesson.student, loss, batches, device)

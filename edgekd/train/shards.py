@@ -1,0 +1,146 @@
+"""Columns of tensors on disk in files of a few dozen megabytes, read through a memory map.
+
+Rows are numbered from 0. A file is written whole under a name with the digest of its content, so
+what an interrupted run left is known to be whole, and is taken up where it ends. Any number of
+processes can read.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from edgekd.core.artifact import digest_file, sync
+
+SHARD_BYTES = 64 * 2**20
+"""Most of a file; where all files together are no larger, they are read into memory at once."""
+PARTS = 16
+"""Files at least, unless they were tiny: an interruption costs one of them."""
+FEWEST_ROWS = 256
+INDEX = "shards.json"
+PART = "shard.part"
+
+Columns = Mapping[str, Tensor]
+"""Tensors by name with the same first dimension."""
+
+
+class ShardWriter:
+    """Appends rows to a folder; `rows` says how many it has, with what an earlier one left there.
+
+    Args:
+        folder: where files gather; what an earlier writer of the same rows left is taken up.
+        total: how many rows there will be.
+        row_bytes: about what one takes.
+
+    """
+
+    def __init__(self, folder: Path, total: int, row_bytes: int):
+        self.folder = folder
+        fair = max(FEWEST_ROWS, -(-total // PARTS))
+        self.rows_per_shard = max(1, min(fair, SHARD_BYTES // max(1, row_bytes)))
+        self._waiting: list[Columns] = []
+        self._held = 0
+        self._files = list(self._whole())
+        self.rows = len(self._files) * self.rows_per_shard
+
+    def append(self, columns: Columns) -> None:
+        """Take the next rows; they are written once a file is full."""
+        self._waiting.append({name: column.cpu() for name, column in columns.items()})
+        self._held += _rows(columns)
+        self.rows += _rows(columns)
+        while self._held >= self.rows_per_shard:
+            self._write(self.rows_per_shard)
+
+    def close(self, out: Path) -> None:
+        """Write what is left, and move all files to `out` with a list of them."""
+        if self._held:
+            self._write(self._held)
+        for file in self._files:
+            file.rename(out / file.name)
+        about = {"rows": self.rows, "files": [file.name for file in self._files]}
+        about["rows_per_file"] = self.rows_per_shard
+        (out / INDEX).write_text(json.dumps(about, indent=1) + "\n", "utf-8")
+
+    def _write(self, rows: int) -> None:
+        """Write the first rows that wait."""
+        names = self._waiting[0]
+        held = {name: torch.cat([columns[name] for columns in self._waiting]) for name in names}
+        part = self.folder / PART
+        save_file({name: column[:rows].contiguous() for name, column in held.items()}, part)
+        sync(part)
+        number = len(self._files)
+        file = part.rename(self.folder / f"{number:06}-{digest_file(part)}.safetensors")
+        sync(self.folder)
+        self._files.append(file)
+        self._held -= rows
+        self._waiting = [{name: column[rows:] for name, column in held.items()}]
+
+    def _whole(self) -> list[Path]:
+        """Return the files that are whole, up to the first that is not; remove the others."""
+        files = sorted(self.folder.glob("*.safetensors"))
+        whole = 0
+        for number, file in enumerate(files):
+            fits = file.stem == f"{number:06}-{digest_file(file)}"
+            if not fits or _rows(load_file(file)) != self.rows_per_shard:
+                break
+            whole = number + 1
+        for file in files[whole:]:
+            file.unlink()
+        return files[:whole]
+
+
+class Shards:
+    """Rows in a folder, by number; few bytes are held on a device, many stay in files."""
+
+    def __init__(self, folder: Path, device: torch.device):
+        about = json.loads((folder / INDEX).read_text("utf-8"))
+        self.rows: int = about["rows"]
+        self._each: int = about["rows_per_file"]
+        self._files, self._device = [folder / name for name in about["files"]], device
+
+    def take(self, numbers: Tensor) -> dict[str, Tensor]:
+        """Return columns with the rows of these numbers, [batch], in their order."""
+        numbers = numbers.to(next(iter(self._columns[0].values())).device)
+        if len(self._columns) == 1:
+            return {n: _chosen(column, numbers) for n, column in self._columns[0].items()}
+        files = numbers // self._each
+        found: dict[str, Tensor] = {}
+        for index in torch.unique(files).tolist():
+            here = (files == index).nonzero().squeeze(1)
+            for name, column in self._columns[index].items():
+                rows = _chosen(column, numbers[here] - index * self._each)
+                if name not in found:
+                    found[name] = rows.new_empty((len(numbers), *rows.shape[1:]))
+                kept = found[name]
+                if kept.dtype != rows.dtype:  # a file whose numbers float16 could not hold
+                    kept = found[name] = kept.to(torch.promote_types(kept.dtype, rows.dtype))
+                _signed(kept)[here] = _signed(rows.to(kept.dtype))
+        return found
+
+    @cached_property
+    def _columns(self) -> Sequence[Columns]:
+        """Every file's tensors; the system reads what is touched, and no more."""
+        mapped = [load_file(file) for file in self._files]
+        size = sum(column.nbytes for columns in mapped for column in columns.values())
+        alike = {tuple((n, c.dtype) for n, c in sorted(columns.items())) for columns in mapped}
+        if size > SHARD_BYTES or len(alike) > 1:
+            return mapped
+        whole = {name: torch.cat([columns[name] for columns in mapped]) for name in mapped[0]}
+        return [{name: column.to(self._device) for name, column in whole.items()}]
+
+
+def _rows(columns: Columns) -> int:
+    return len(next(iter(columns.values())))
+
+
+def _chosen(column: Tensor, rows: Tensor) -> Tensor:
+    return _signed(column).index_select(0, rows).view(column.dtype)
+
+
+def _signed(column: Tensor) -> Tensor:
+    """Return the same bits as numbers with a sign: torch picks no rows of those without one."""
+    return column.view(torch.int16) if column.dtype == torch.uint16 else column

@@ -1,0 +1,193 @@
+"""What a teacher says of a batch: computed now, or kept from when it saw the same examples."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+
+from edgekd.core.errors import StageError
+from edgekd.core.protocols import Batch, Task
+from edgekd.core.refs import UseAugment, as_read, as_written
+from edgekd.core.seeds import sub_seed
+from edgekd.core.signature import Signature
+from edgekd.ops.named import call_by_name
+from edgekd.ops.top_k import TopK, expand, top_k
+from edgekd.train.chance import no_chance_drawn
+from edgekd.train.precision import TRIED, Precision, Wanted, decide_for_teacher
+from edgekd.train.shards import Columns, Shards
+from edgekd.train.taps import tapped
+from edgekd.train.views import channels_last
+
+DESCRIPTION = "outputs.json"
+TRIAL_BATCH = 64
+SCORES = "logits"
+"""The output that is kept as log-probabilities; any other is kept as it is."""
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a teacher gave for a batch, without gradient, on the device of the batch."""
+
+    outputs: Mapping[str, Tensor]
+    """By the names of its signature."""
+    features: Mapping[str, Tensor]
+    """What tapped modules gave, by path."""
+
+
+@runtime_checkable
+class Teaching(Protocol):
+    """Whoever says what a teacher thinks of a batch."""
+
+    def __call__(self, batch: Batch, view: int) -> Said:
+        """Return what the teacher says of this view of the examples."""
+
+
+class Online:
+    """A teacher that looks at every batch itself, in eval mode."""
+
+    def __init__(
+        self,
+        module: nn.Module,
+        signature: Signature,
+        taps: Sequence[str],
+        task: Task,
+        device: torch.device,
+        wanted: Wanted = "float32",
+    ):
+        self.module = module.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.module.eval()
+        self.signature, self.taps, self.device = signature, taps, device
+        with no_chance_drawn(device):
+            rng = torch.Generator().manual_seed(sub_seed(0, "precision"))
+            batches = islice(task.batches("train", TRIAL_BATCH, device=device, rng=rng), TRIED)
+            self.precision = decide_for_teacher(
+                wanted, lambda batch, how: self._say(batch, how).outputs, batches, device
+            )
+
+    def __call__(self, batch: Batch, view: int) -> Said:  # noqa: ARG002
+        """Return what the teacher says of a batch now."""
+        return self._say(batch, self.precision)
+
+    def _say(self, batch: Batch, precision: Precision) -> Said:
+        with (
+            torch.inference_mode(),
+            precision.autocast(self.device),
+            tapped(self.module, self.taps) as features,
+        ):
+            outputs = call_by_name(self.module, self.signature, channels_last(batch))
+        # what inference mode gave may not be part of a gradient's graph; a copy may
+        return Said(_copies(outputs), _copies(features))
+
+
+@dataclass(frozen=True)
+class Description:
+    """What kept outputs are of."""
+
+    examples: int
+    """Of the training split; view v of example i is row v * examples + i."""
+    views: int
+    seed: int
+    """Of what the views were drawn with."""
+    augment: Sequence[Mapping[str, Any]]
+    """What changed the examples before the teacher saw them, in the form of the file."""
+    classes: int | None
+    """Of the scores; None where the teacher gives none."""
+    top: int | None
+    """How many classes were kept; None for all."""
+    outputs: Sequence[str]
+    taps: Sequence[str]
+
+    @property
+    def rows(self) -> int:
+        """The number of views of all examples."""
+        return self.examples * self.views
+
+    def write(self, folder: Path) -> None:
+        """Write it to the folder of the outputs."""
+        (folder / DESCRIPTION).write_text(json.dumps(vars(self), indent=1) + "\n", "utf-8")
+
+    @staticmethod
+    def read(folder: Path) -> "Description":
+        """Return what a folder of outputs holds."""
+        return Description(**json.loads((folder / DESCRIPTION).read_text("utf-8")))
+
+    def changes(self) -> tuple[UseAugment, ...]:
+        """Return the augmentations of the views."""
+        return tuple(UseAugment.model_validate(as_read(use)) for use in self.augment)
+
+
+class Kept:
+    """A teacher's outputs on disk."""
+
+    def __init__(self, folder: Path, device: torch.device):
+        self.about, self.shards = Description.read(folder), Shards(folder, device)
+        self.device = device
+
+    def __call__(self, batch: Batch, view: int) -> Said:
+        """Return what was kept of a view of the examples; its number is taken modulo the views."""
+        rows = batch["ids"] + (view % self.about.views) * self.about.examples
+        columns = {name: c.to(self.device) for name, c in self.shards.take(rows).items()}
+        return Said(
+            {name: self._output(name, columns) for name in self.about.outputs},
+            {path: columns[f"tap:{path}"].float() for path in self.about.taps},
+        )
+
+    def check(self, augment: Sequence[UseAugment], examples: int, taps: Sequence[str]) -> None:
+        """Raise StageError where a training would see other examples, or needs other features."""
+        about, wanted = self.about, [as_written(use) for use in augment]
+        if about.examples != examples:
+            raise StageError(
+                f"the kept outputs are of {about.examples:,} examples, the task has {examples:,}.",
+                "Keep the outputs for this task: name the teacher's stage.",
+            )
+        if list(about.augment) != wanted:
+            raise StageError(
+                "the kept outputs are of pictures that were changed in another way.",
+                f"Write train.augment: {json.dumps(list(about.augment))}, or name the teacher's "
+                "stage.",
+            )
+        if absent := [path for path in taps if path not in about.taps]:
+            raise StageError(
+                f"nothing was kept of the teacher's module '{absent[0]}'.",
+                f"Add it to taps: of the stage that keeps the outputs, beside {list(about.taps)}.",
+            )
+
+    def _output(self, name: str, columns: Columns) -> Tensor:
+        if name != SCORES:
+            return columns[f"out:{name}"].float()
+        if self.about.top is None:
+            return columns["log_probs"].float() + columns["log_sum_exp"][..., None]
+        assert self.about.classes is not None
+        return expand(TopK(*(columns[field] for field in TopK._fields)), self.about.classes)
+
+
+def columns_of(said: Said, top: int | None) -> dict[str, Tensor]:
+    """Return what is written of a teacher's words: float16, unless that cannot hold a number."""
+    columns = {f"tap:{path}": _halved(value) for path, value in said.features.items()}
+    for name, value in said.outputs.items():
+        if name != SCORES:
+            columns[f"out:{name}"] = _halved(value)
+        elif top is None:
+            total = value.float().logsumexp(-1)
+            columns["log_probs"] = _halved(value.float() - total[..., None])
+            columns["log_sum_exp"] = total
+        else:
+            kept = top_k(value.float(), top)
+            columns |= {"log_probs": _halved(kept.log_probs), "indices": kept.indices}
+            columns |= {"log_sum_exp": kept.log_sum_exp, "log_rest": kept.log_rest.half()}
+    return columns
+
+
+def _halved(value: Tensor) -> Tensor:
+    half = value.half()
+    return half if half.isfinite().all() or not value.isfinite().all() else value.float()
+
+
+def _copies(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return float32 copies."""
+    return {name: t.to(torch.float32, copy=True) for name, t in tensors.items()}

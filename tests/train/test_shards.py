@@ -1,0 +1,95 @@
+"""Columns on disk."""
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from edgekd.train import shards
+from edgekd.train.shards import Shards, ShardWriter
+
+CPU = torch.device("cpu")
+ROWS = 1000
+
+
+def columns(first=0, last=ROWS):
+    numbers = torch.arange(first, last)
+    return {"a": numbers.float()[:, None] * torch.tensor([1.0, 2.0]), "b": numbers.to(torch.uint16)}
+
+
+def written(folder, out, pieces=(300, 300, 400), close=True):
+    folder.mkdir(exist_ok=True)
+    out.mkdir(exist_ok=True)
+    writer = ShardWriter(folder, ROWS, 10)
+    row = 0
+    for piece in pieces:
+        if row + piece > writer.rows:
+            writer.append(columns(max(row, writer.rows), row + piece))
+        row += piece
+    if close:
+        writer.close(out)
+    return writer
+
+
+@pytest.mark.parametrize("held", [True, False])
+def test_rows_come_back_in_the_order_they_are_asked_for(tmp_path, held, monkeypatch):
+    written(tmp_path / "w", tmp_path / "out")
+    assert len(list((tmp_path / "out").glob("*.safetensors"))) == 4
+    monkeypatch.setattr(shards, "SHARD_BYTES", 2**20 if held else 0)
+    found = Shards(tmp_path / "out", CPU)
+    assert found.rows == ROWS
+    order = torch.randperm(ROWS, generator=torch.Generator().manual_seed(0))
+    taken = found.take(order)
+    assert all(torch.equal(taken[name], column[order]) for name, column in columns().items())
+    assert taken["b"].dtype == torch.uint16
+    assert found.take(torch.tensor([999, 0, 999]))["b"].tolist() == [999, 0, 999]
+
+
+def test_any_cut_into_batches_gives_the_same_files(tmp_path):
+    written(tmp_path / "1", tmp_path / "a")
+    written(tmp_path / "2", tmp_path / "b", pieces=(7,) * 142 + (6,))
+    first, second = ({f.name: f.read_bytes() for f in (tmp_path / n).iterdir()} for n in "ab")
+    assert first == second
+
+
+def test_what_an_interrupted_writer_left_is_taken_up(tmp_path):
+    written(tmp_path / "w", tmp_path / "whole")
+    left = written(tmp_path / "v", tmp_path / "out", pieces=(300, 300), close=False)
+    assert left.rows == 600
+    again = ShardWriter(tmp_path / "v", ROWS, 10)
+    assert again.rows == 512  # two files of 256; the rest was never on the disk
+    written(tmp_path / "v", tmp_path / "out")
+    names = [{f.name for f in (tmp_path / n).iterdir()} for n in ("whole", "out")]
+    assert names[0] == names[1]
+
+
+@pytest.mark.parametrize("harm", ["cut", "flip", "gone"])
+def test_a_damaged_file_and_all_after_it_are_written_again(tmp_path, harm):
+    written(tmp_path / "v", tmp_path / "out", pieces=(300, 300), close=False)
+    first = min((tmp_path / "v").glob("*.safetensors"))
+    content = bytearray(first.read_bytes())
+    content[len(content) // 2] ^= 1
+    first.write_bytes(content if harm == "flip" else content[:-5])
+    if harm == "gone":
+        first.unlink()
+    assert ShardWriter(tmp_path / "v", ROWS, 10).rows == 0
+    assert not list((tmp_path / "v").glob("*.safetensors"))
+
+
+def test_a_file_of_more_precise_numbers_is_read_beside_the_others(tmp_path, monkeypatch):
+    monkeypatch.setattr(shards, "SHARD_BYTES", 2600)
+    (tmp_path / "w").mkdir()
+    writer = ShardWriter(tmp_path / "w", 512, 10)
+    writer.append({"a": torch.full((260,), 0.5).half()})
+    writer.append({"a": torch.full((252,), 1e6)})
+    writer.close(tmp_path)
+    kinds = {load_file(f)["a"].dtype for f in tmp_path.glob("*.safetensors")}
+    assert kinds == {torch.float32} or len(kinds) == 2
+    found = Shards(tmp_path, CPU).take(torch.tensor([0, 511, 1]))["a"]
+    assert found.tolist() == [0.5, 1e6, 0.5]
+
+
+def test_a_file_holds_no_more_than_it_may(tmp_path):
+    tmp_path.joinpath("w").mkdir()
+    assert ShardWriter(tmp_path / "w", 10**9, 10**6).rows_per_shard == 67
+    assert ShardWriter(tmp_path / "w", 1000, 10).rows_per_shard == 256
+    assert ShardWriter(tmp_path / "w", 16_000, 10).rows_per_shard == 1000

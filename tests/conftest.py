@@ -1,5 +1,8 @@
 """Shapes are checked on every call of a test run, wherever tensors are; chance is fixed."""
 
+import os
+import pathlib
+
 import jaxtyping
 
 TENSORS = (
@@ -28,6 +31,31 @@ from edgekd.core.registry import Plugin, Registry  # noqa: E402
 
 settings.register_profile("fixed", derandomize=True, deadline=None, max_examples=50)
 settings.load_profile("fixed")
+
+
+@pytest.fixture
+def disk(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, pathlib.Path]]:
+    """Return what is done to the disk from here on: `sync` of a path, `name` that a path takes."""
+    done: list[tuple[str, pathlib.Path]] = []
+    fsync = os.fsync
+
+    def sync(descriptor: int) -> None:
+        done.append(("sync", pathlib.Path(f"/proc/self/fd/{descriptor}").readlink()))
+        fsync(descriptor)
+
+    def noting(
+        move: Callable[[pathlib.Path, pathlib.Path], pathlib.Path],
+    ) -> Callable[[pathlib.Path, pathlib.Path], pathlib.Path]:
+        def moved(path: pathlib.Path, target: pathlib.Path) -> pathlib.Path:
+            done.append(("name", pathlib.Path(target)))
+            return move(path, target)
+
+        return moved
+
+    monkeypatch.setattr(os, "fsync", sync)
+    monkeypatch.setattr(pathlib.Path, "rename", noting(pathlib.Path.rename))
+    monkeypatch.setattr(pathlib.Path, "replace", noting(pathlib.Path.replace))
+    return done
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,7 @@ import pytest
 
 from edgekd.bundle.compare import compare, sentence
 from edgekd.bundle.environment import Environment
+from edgekd.core.quantity import Quantity
 from edgekd.core.results import Measurements
 
 NOTHING = Environment([], {"check": "it holds times", "report": "it holds times"}, frozenset())
@@ -15,9 +16,13 @@ NOTHING = Environment([], {"check": "it holds times", "report": "it holds times"
 def compared(finished):
     """Return a function that compares the bundle with the run itself, changed."""
     text = (finished.result.folders["check"] / "measurements.json").read_bytes()
-    measured = {"check": Measurements.model_validate_json(text)}
+    own = Measurements.model_validate_json(text)
 
-    def do(environment=NOTHING, result=finished.result, spoiled=()):
+    def do(environment=NOTHING, result=finished.result, spoiled=(), **then):
+        measurements = [
+            m.model_copy(update={"quantities": {**m.quantities, **then}}) for m in own.measurements
+        ]
+        measured = {"check": own.model_copy(update={"measurements": measurements})}
         stages = []
         for stage in finished.bundle.stages:
             files = {
@@ -49,6 +54,18 @@ def test_another_file_breaks_the_promise_and_is_named(compared):
     assert words == "Not as promised: onnx (program), teacher.onnx (program)."
 
 
+@pytest.mark.parametrize("change", ["one more", "one less"])
+def test_a_file_more_or_less_breaks_the_promise_too(compared, finished, change):
+    made = finished.result.manifests["onnx"]
+    files = {**made.files, "more.bin": {"sha256": "0" * 64, "size": 0}}
+    files = files if change == "one more" else {"program.json": made.files["program.json"]}
+    manifests = {**finished.result.manifests, "onnx": replace(made, files=files)}
+    rows, _ = compared(result=replace(finished.result, manifests=manifests))
+    (broken,) = [row for row in rows if row.broken]
+    assert (broken.stage, broken.status) == ("onnx", "differs")
+    assert broken.now == ("more.bin" if change == "one more" else "onnx.onnx")
+
+
 def test_many_broken_promises_are_counted(compared, finished):
     none = replace(finished.result, manifests={}, folders={})
     rows, words = compared(result=none)
@@ -68,6 +85,16 @@ def test_what_is_not_promised_is_told_and_no_failure(compared):
         "All as promised: 3 of 5 models and programs are promised byte for byte, and are equal. "
         "Of what is not promised, 1 differ."
     )
+
+
+def test_a_size_is_promised_where_the_bytes_of_every_program_are(compared):
+    other = Quantity(9.0, "MiB")
+    rows, _ = compared(size_mib=other)
+    broken = {row.what.partition(" ")[0] for row in rows if row.broken}
+    assert broken == {"size_mib"}
+    reasons = dict(NOTHING.reasons) | {"onnx": "other here: package numpy"}
+    rows, _ = compared(Environment([], reasons, frozenset()), size_mib=other)
+    assert not any(row.broken for row in rows)
 
 
 def test_nothing_promised_is_said_so(compared, finished):

@@ -97,6 +97,26 @@ def test_what_differs_of_one_stage_lifts_the_promise_of_what_rests_on_it(finishe
     assert found.reasons["int8"] == "rests on student"
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [{"options": {}}, {"code": {}}, {"task": {}}, {"threads": 7}, {"precision": "tf32"}],
+    ids=str,
+)
+def test_all_that_a_stage_was_made_of_lifts_its_promise(changes, finished, planned):
+    _, promised, _ = told(identity(finished.bundle, "student", **changes), planned)
+    assert promised == ["teacher", "teacher.onnx"]
+
+
+def test_a_stage_that_is_not_planned_here_is_told(finished, planned):
+    stages = [
+        s.model_copy(update={"name": "gone"}) if s.name == "int8" else s
+        for s in finished.bundle.stages
+    ]
+    lines, promised, _ = told(finished.bundle.model_copy(update={"stages": stages}), planned)
+    assert lines == ["stage (gone): quantize -> absent"]
+    assert "gone" not in promised
+
+
 def test_code_is_told_by_file_and_shared_differences_once(finished, planned):
     bundle = finished.bundle
     for stage in ("teacher", "student"):

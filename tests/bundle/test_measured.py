@@ -46,6 +46,7 @@ def share(value, low=None, high=None):
         (share(0.9, 0.89, 0.91), share(0.85, 0.8, 0.95), "within"),
         (share(0.9, 0.8, 0.95), share(0.8, 0.7, 0.85), "within"),
         (share(0.9, 0.86, 0.95), share(0.8, 0.7, 0.87), "outside"),
+        (share(0.9, 0.8, 0.95), share(0.7999, 0.7, 0.8999), "outside"),
     ],
 )
 def test_a_metric_agrees_within_the_interval_of_either(then, now, status):
@@ -87,9 +88,10 @@ def test_timings_are_compared_on_the_same_machine_and_never_promised():
     assert (near.status, near.broken, near.note) == ("overlap", False, "")
     far = compared(then, found(latency_p50_ms=milliseconds(6)))["latency_p50_ms"]
     assert (far.status, far.broken, far.note) == ("apart", False, "not promised")
-    other = found(MACHINE | {"cpu": "B"}, latency_p50_ms=milliseconds(5))
-    row = compared(then, other)["latency_p50_ms"]
-    assert (row.status, row.note) == ("-", "another machine: not compared")
+    for name in ("cpu", "arch", "flags", "cores", "memory_mib", "threads"):
+        other = found(MACHINE | {name: "other"}, latency_p50_ms=milliseconds(5))
+        row = compared(then, other)["latency_p50_ms"]
+        assert (row.status, row.note) == ("-", "another machine: not compared"), name
     single = found(latency_p50_ms=Quantity(5, "ms"))
     assert compared(then, single)["latency_p50_ms"].note == "no interval: not compared"
     assert compared(then, found())["latency_p50_ms"].note == "not measured"

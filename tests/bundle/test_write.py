@@ -163,3 +163,10 @@ def test_what_shrinks_like_a_bomb_is_stored_and_opens(tmp_path):
         assert archive.unpack(tmp_path / "into") == listed
         assert archive.digest("text.json") == Digest(**listed.members["text.json"].model_dump())
     assert (tmp_path / "b.zip").stat().st_size > 8 << 20
+
+
+def test_a_bundle_is_on_the_disk_before_it_takes_its_name(tmp_path, disk):
+    write_archive(tmp_path / "b.zip", document({"a": b"x"}), {"a": b"x"})
+    (synced, part), *rest = disk
+    assert (synced, part.parent) == ("sync", tmp_path)
+    assert rest == [("name", tmp_path / "b.zip"), ("sync", tmp_path)]

@@ -99,7 +99,7 @@ def test_a_run_without_a_terminal_prints_plain_lines_and_records_itself(file):
     kept = edgekd("why", "tiny.yaml", "teacher", "--json", cwd=file.parent)
     assert json.loads(kept.stdout) == {"stage": "teacher", "action": "keep", "reasons": []}
     planned = edgekd("plan", "tiny.yaml", cwd=file.parent).stdout
-    assert "2 of 3 stages would run" in planned
+    assert "3 of 4 stages would run" in planned
 
 
 def test_json_is_one_object_per_line(file):
@@ -109,7 +109,7 @@ def test_json_is_one_object_per_line(file):
     assert events[-1]["event"] == "run_done"
     assert {"stage_started", "stage_done"} <= {e["event"] for e in events}
     plan = json.loads(edgekd("plan", "tiny.yaml", "--json", cwd=file.parent).stdout)
-    assert [s["action"] for s in plan["steps"]] == ["keep", "run", "run"]
+    assert [s["action"] for s in plan["steps"]] == ["keep", "run", "run", "run"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -55,6 +55,25 @@ def test_the_group_that_leaves_the_least_counts(put):
     assert memory_limit(root) == MemoryLimit(4000, 3900)
 
 
+def test_the_group_that_grants_the_least_time_counts(put):
+    root = put(**{
+        "proc/self/cgroup": "0::/outer/inner\n",
+        "sys/fs/cgroup/outer/cpu.max": "50000 100000\n",
+        "sys/fs/cgroup/outer/inner/cpu.max": "200000 100000\n",
+    })  # fmt: skip
+    assert cpu_limit(root) == 0.5
+
+
+def test_more_cache_than_is_used_leaves_no_more_than_the_limit(put):
+    root = put(**{
+        "proc/self/cgroup": "0::/box\n",
+        "sys/fs/cgroup/box/memory.max": "4000\n",
+        "sys/fs/cgroup/box/memory.current": "100\n",
+        "sys/fs/cgroup/box/memory.stat": "inactive_file 500\n",
+    })  # fmt: skip
+    assert memory_limit(root) == MemoryLimit(4000, 0)
+
+
 @pytest.mark.parametrize("text", ["max\n", "9223372036854771712\n", "", "what\n"])
 def test_no_limit_is_written_in_several_ways(put, text):
     root = put(**{

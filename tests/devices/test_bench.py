@@ -99,6 +99,7 @@ def test_scores_are_what_the_program_computes_for_every_example(relu: Job, rows:
     session = opened(rows.parent / "journal", relu)
     for batch in (1, 3, 64):
         scores = scored(session, relu, rows, batch)
+        assert scores.batch == batch
         assert np.array_equal(scores.outputs["y"], np.maximum(np.load(rows / "x.npy"), 0))
     assert {"cpu", "arch", "cores", "os", "onnxruntime"} <= set(session.machine)
     assert session.measured_at.endswith("Z")

@@ -12,7 +12,7 @@ import pytest
 from edgekd.core.shipped import shipped
 from edgekd.core.signature import Port, Signature
 from edgekd.devices import bench
-from edgekd.devices.answers import Failure, Scores, Timing
+from edgekd.devices.answers import Failure, Scores, Timing, unlike
 from edgekd.devices.bench import Session
 from edgekd.devices.job import Job
 from edgekd.devices.kept import Journal
@@ -181,7 +181,7 @@ def test_where_all_programs_fail_there_is_still_an_answer(session: Any, rows: Pa
 
 
 def test_a_failure_is_tried_again_and_a_measurement_is_not_taken_again(
-    session: Any, rows: Path
+    session: Any, rows: Path, tmp_path: Path
 ) -> None:
     first = session(good="never -", bad="loading segfault")
     failed(first.time(["good", "bad"], rows, settings(), 0)["bad"])
@@ -189,7 +189,10 @@ def test_a_failure_is_tried_again_and_a_measurement_is_not_taken_again(
     again = session(good="never -", bad="loading segfault")
     same = again.time(["good"], rows, settings(), 0)["good"]
     assert np.array_equal(kept.latencies_ms, same.latencies_ms)
-    failed(again.time(["good", "bad"], rows, settings(), 0)["bad"])
+    runner = tmp_path / "targets" / "runners" / "bench_fake.py"
+    runner.write_text(RUNNER.replace("ctypes.string_at(0)", "return"))
+    mended = session(good="never -", bad="loading segfault")
+    assert isinstance(mended.time(["good", "bad"], rows, settings(), 0)["bad"], Timing)
 
 
 def test_what_was_measured_beside_a_failure_is_kept(session: Any, rows: Path) -> None:
@@ -214,6 +217,9 @@ def test_a_kept_measurement_serves_some_of_its_programs_and_no_other_question(
         made.time(["b"], rows, settings(min_runs=11), 0)["b"],
         session(b="never other").time(["b"], rows, settings(), 0)["b"],
     ]
+    elsewhere = session(b="never -")
+    elsewhere.target = elsewhere.target.model_copy(update={"threads": 2})
+    others.append(elsewhere.time(["b"], rows, settings(), 0)["b"])
     for other in others:
         assert not np.array_equal(other.latencies_ms[:10], both["b"].latencies_ms[:10])
 
@@ -250,3 +256,42 @@ def test_what_another_machine_measured_is_not_used(
     new = changed.time(["a"], rows, settings(), 0)["a"]
     assert not np.array_equal(old.latencies_ms[:10], new.latencies_ms[:10])
     assert SimpleNamespace(**identity["versions"]).onnxruntime == "1"
+
+
+@pytest.mark.parametrize(
+    ("runtime", "changes"),
+    [("1", {name: "other"}) for name in ("cpu", "arch", "flags", "cores", "memory_mib", "os")]
+    + [("2", {})],
+    ids=str,
+)
+def test_a_target_is_another_where_its_machine_or_its_runtime_is(
+    session: Any, runtime: str, changes: dict[str, str]
+) -> None:
+    made = session(a="never -")
+    machine = {"flags": "avx2", "load_average": "9"} | made._identity["machine"]
+    made._identity["machine"] = machine
+    same = {"machine": machine | {"load_average": "0"}, "scored": {"a": {"version": "1"}}}
+    assert made._is_still(same)
+    then = {"machine": machine | changes, "scored": {"a": {"version": runtime}}}
+    assert not made._is_still(then)
+
+
+ROWS = np.ones((7, 4), np.float32)
+WANTED = ", where its signature says float32 [7, 4]"
+
+
+@pytest.mark.parametrize(
+    ("outputs", "says"),
+    [
+        ({"y": ROWS, "more": ROWS}, ""),
+        ({"z": ROWS}, "gave no 'y'"),
+        ({"y": ROWS.astype(np.float64)}, f"gave 'y' as float64 [7, 4]{WANTED}"),
+        ({"y": ROWS[:6]}, f"gave 'y' as float32 [6, 4]{WANTED}"),
+        ({"y": ROWS[0]}, f"gave 'y' as float32 [4]{WANTED}"),
+    ],
+    ids=["as it says", "none", "type", "number", "dimensions"],
+)
+def test_answers_that_are_not_those_of_the_signature_are_told(
+    outputs: dict[str, Any], says: str
+) -> None:
+    assert unlike(ONE, outputs, 7) == says

@@ -26,6 +26,15 @@ def test_what_is_kept_comes_back_with_its_arrays_and_its_sitting(journal: Journa
     assert all(np.array_equal(kept.arrays[name], array) for name, array in ARRAYS.items())
 
 
+def test_all_of_it_is_on_the_disk_before_it_takes_its_name(
+    tmp_path: Path, disk: list[tuple[str, Path]]
+) -> None:
+    Journal(tmp_path).keep(KEY, PROGRAMS, {"ns": [1, 2]}, ARRAYS)
+    (document,) = tmp_path.glob("*.json")
+    synced = [*sorted(tmp_path.glob("*.npy")), document.with_suffix(".half")]
+    assert disk == [*(("sync", p) for p in synced), ("name", document), ("sync", tmp_path)]
+
+
 def test_some_of_its_programs_are_enough_and_others_are_not(journal: Journal) -> None:
     assert journal.find(KEY, {"teacher": "a1"}) is not None
     assert journal.find(KEY, {"teacher": "other"}) is None

@@ -122,6 +122,15 @@ def test_what_goes_by_age_counts_before_the_size_is_looked_at(store, runs):
     assert found[0].why == "not used for 3 days"
 
 
+def test_leftovers_that_go_count_before_the_size_is_looked_at(store, runs):
+    for days, name in enumerate("ab"):
+        put(store, name, days, size=10_000)
+    (store.root / "logs" / "x.log").write_bytes(bytes(30_000))
+    age(store.root / "logs" / "x.log", 31)
+    found = find_garbage(store, runs, Rules(keep_bytes=25_000))
+    assert [item.what for item in found] == ["log"]
+
+
 def test_what_a_run_has_or_a_pipeline_used_last_is_referenced(store, runs):
     first, _, third = (put(store, name) for name in "abc")
     store.remember("quick", "a", first)

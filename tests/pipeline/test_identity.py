@@ -67,6 +67,13 @@ def test_how_often_a_checkpoint_is_written_changes_no_result(measured):
     assert plan(folder, sets=["checkpoint.every_steps=1"]).to_run[0].stage.kind == "report"
 
 
+def test_another_task_counts_where_its_data_is_read(measured):
+    folder, _ = measured
+    planned = plan(folder, sets=["task.train_examples=64"])
+    assert planned.step("teacher").reasons == ["task.train_examples: 128 -> 64"]
+    assert "check" in {step.stage.name for step in planned.to_run}
+
+
 def test_another_machine_measures_again_and_why_names_what_differs(measured, monkeypatch):
     folder, _ = measured
     here = planning.this_machine()

@@ -55,3 +55,20 @@ def test_a_record_is_written_again_where_a_run_came_to_something_else(tmp_path):
     other = replace(RUN, finished_at="2026-01-03T10:00:00Z", exit_code=1)
     folders.write(other, folder)
     assert [known for _, known in folders.records()] == [other]
+
+
+def test_another_pipeline_or_another_outcome_has_a_folder_of_its_own(tmp_path):
+    runs = RunFolders(tmp_path)
+    first = runs.of(RUN)
+    assert runs.of(replace(RUN, contents={"teacher": "d"})) != first, "its record may come yet"
+    runs.write(RUN, first)
+    assert runs.of(RUN) == first
+    other = runs.of(replace(RUN, name="other"))
+    assert other.name == "2026-01-01-other"
+
+
+def test_the_oldest_run_comes_first_whatever_its_folder_is_called(tmp_path):
+    runs = RunFolders(tmp_path)
+    for name, day in (("c", 1), ("a", 2), ("b", 3)):
+        runs.write(replace(RUN, finished_at=f"2026-01-0{day}T10:00:00Z"), tmp_path / name)
+    assert [folder.name for folder, _ in runs.records()] == ["c", "a", "b"]

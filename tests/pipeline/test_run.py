@@ -21,10 +21,11 @@ def weights(folder, stage):
     return (found / "model.safetensors").read_bytes()
 
 
-def test_stages_run_once_and_are_kept(tiny):
+def test_stages_run_once_and_are_kept(tiny, tmp_path):
     first = tiny()
     assert list(first.ran) == ["teacher", "student", "smaller"]
     assert first.exit_code == 0
+    assert not list((tmp_path / ".edgekd" / "unfinished").iterdir())
     events = []
     second = tiny(listener=events.append)
     assert list(second.ran) == []
@@ -287,14 +288,20 @@ def test_a_stage_that_comes_out_the_same_leaves_the_others_kept(own, tmp_path):
     assert planned.step("smaller").reasons == ["no earlier result"]
 
 
-def test_a_result_that_is_altered_while_it_is_needed_is_not_built_on(tiny, tmp_path):
+@pytest.mark.parametrize(("after", "again"), [("teacher", ["student"]), ("student", [])])
+def test_a_result_that_is_altered_while_it_is_needed_is_not_built_on(tiny, tmp_path, after, again):
+    keys = {}
+
     def alter(event):
-        if event.event == "stage_done" and event.stage == "teacher":
-            altered(next((tmp_path / ".edgekd" / "results").glob("*/model.safetensors")))
+        if event.event == "stage_done":
+            keys[event.stage] = event.key
+            if event.stage == after:
+                result = tmp_path / ".edgekd" / "results" / keys["teacher"][:20]
+                altered(result / "model.safetensors")
 
     with pytest.raises(StageError, match=r"teacher changed while it was needed: model.safetens"):
         tiny(listener=alter)
-    assert list(tiny().ran) == ["teacher", "student", "smaller"]
+    assert list(tiny().ran) == ["teacher", *again, "smaller"]
 
 
 def test_a_plugin_file_counts_only_where_it_is_used(own, tmp_path):

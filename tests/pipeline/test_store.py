@@ -6,13 +6,14 @@ import json
 import os
 import tempfile
 import threading
-import time
 
 import pytest
 
 from edgekd.core.artifact import Manifest, digest_json
 from edgekd.core.errors import RequestError
+from edgekd.pipeline import digests as module
 from edgekd.pipeline.digests import Digests
+from edgekd.pipeline.kept import replacing
 from edgekd.pipeline.store import Store, list_files
 
 KEY = "ab" * 32
@@ -48,6 +49,36 @@ def test_a_committed_result_is_found_with_its_files(store):
     assert (store.folder(KEY) / "inner" / "w").read_text() == "weights"
 
 
+def test_a_result_is_on_the_disk_before_it_takes_its_place(store, disk):
+    fill(store)
+    at = disk.index(("name", store.folder(KEY)))
+    synced = {path.name.partition("-")[0] for what, path in disk[:at] if what == "sync"}
+    assert synced == {"w", "inner", "manifest.json", KEY[:20]}
+    assert disk[at + 1 :] == [("sync", store.root / "results")]
+
+
+def test_a_note_is_on_the_disk_before_it_takes_its_name(store, disk):
+    store.remember("p", "s", KEY)
+    (synced, part), named = disk
+    assert (synced, part.parent) == ("sync", store.root / "latest" / "p")
+    assert named == ("name", store.root / "latest" / "p" / "s")
+
+
+def test_an_earlier_text_stays_until_the_new_one_is_whole(tmp_path):
+    def fail():
+        with replacing(path) as part:
+            part.write_text("half of a new o")
+            assert path.read_text() == "old"
+            raise ZeroDivisionError
+
+    path = tmp_path / "note"
+    path.write_text("old")
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert list(tmp_path.iterdir()) == [path]
+    assert path.read_text() == "old"
+
+
 def test_nothing_is_left_of_a_stage_that_failed(store):
     def fail():
         with store.filling(KEY) as out:
@@ -60,7 +91,7 @@ def test_nothing_is_left_of_a_stage_that_failed(store):
     assert not list((store.root / "tmp").iterdir())
 
 
-@pytest.mark.parametrize("harm", ["delete", "shorten", "manifest", "half a manifest"])
+@pytest.mark.parametrize("harm", ["delete", "shorten", "flip", "manifest", "half a manifest"])
 def test_a_harmed_result_is_not_found_and_can_be_made_again(store, harm):
     fill(store)
     folder = store.folder(KEY)
@@ -68,6 +99,8 @@ def test_a_harmed_result_is_not_found_and_can_be_made_again(store, harm):
         (folder / "inner" / "w").unlink()
     elif harm == "shorten":
         (folder / "inner" / "w").write_text("weigh")
+    elif harm == "flip":
+        (folder / "inner" / "w").write_text("weighty")
     elif harm == "manifest":
         (folder / "manifest.json").unlink()
     else:
@@ -131,6 +164,8 @@ def test_what_was_put_into_a_result_is_found_out(store):
     fill(store)
     (store.folder(KEY) / "inner" / "more").write_text("")
     assert store.look(KEY).harm == "inner/more was put there"
+    (store.folder(KEY) / "inner" / "link").symlink_to(store.root)
+    assert store.look(KEY).harm == "inner/link was put there"
 
 
 def test_two_results_with_the_same_files_have_the_same_content(store):
@@ -152,19 +187,18 @@ def test_a_folder_that_nobody_fills_any_more_is_swept_and_one_that_is_filled_is_
 
 
 def test_who_waits_for_a_lock_is_told(store):
-    told, done = [], []
+    told, done = threading.Event(), []
 
     def second():
-        with Store(store.root).locked(KEY, lambda: told.append(True)):
+        with Store(store.root).locked(KEY, told.set):
             done.append(True)
 
     with store.locked(KEY, waiting=list):
-        thread = threading.Thread(target=second)
+        thread = threading.Thread(target=second, daemon=True)
         thread.start()
-        while not told:
-            time.sleep(0.05)
+        assert told.wait(60)
         assert not done
-    thread.join()
+    thread.join(60)
     assert done
 
 
@@ -176,6 +210,40 @@ def test_a_file_that_changed_a_moment_ago_is_read_again(store, tmp_path):
     (tmp_path / "x").write_text("b")
     os.utime(tmp_path / "x", ns=(stat.st_atime_ns, stat.st_mtime_ns))
     assert digests.of(tmp_path / "x") != first
+
+
+def test_the_names_within_a_folder_count(store, tmp_path):
+    digests = Digests(store.root / "digests.json")
+    for name in ("a", "b"):
+        (tmp_path / name / name).mkdir(parents=True)
+        (tmp_path / name / name / "x").write_text("same")
+    assert digests.of(tmp_path / "a") != digests.of(tmp_path / "b"), "a folder can be a label"
+
+
+def test_what_may_change_within_a_tick_of_its_clock_is_not_remembered(store, tmp_path):
+    (tmp_path / "x").write_text("a")
+    digests = Digests(store.root / "digests.json")
+    digests.of(tmp_path / "x")
+    digests.save()
+    assert not (store.root / "digests.json").exists()
+
+
+def test_a_file_at_rest_is_read_once_and_again_where_only_its_time_of_change_tells(
+    store, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(module, "SECONDS_TO_SETTLE", -1)
+    read, path = [], tmp_path / "x"
+    whole = module.digest_file
+    monkeypatch.setattr(module, "digest_file", lambda path: read.append(path) or whole(path))
+    path.write_text("a")
+    digests, before = Digests(store.root / "digests.json"), path.stat()
+    assert digests.of(path) == digests.of(path)
+    assert read == [path]
+    first = digests.of(path)
+    while path.stat().st_ctime_ns == before.st_ctime_ns:  # both may fall into one tick
+        path.write_text("b")
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert digests.of(path) != first
 
 
 def test_manifests_are_frozen():

@@ -43,8 +43,11 @@ def everywhere() -> onnx.ModelProto:
     held = helper.make_node("Constant", [], ["c"], value=tensor("b", "constant"))
     listed = helper.make_node("Odd", [], ["d"], many=[tensor("e", "listed")])
     branch = helper.make_node("If", ["x"], ["y"], then_branch=inner, else_branch=inner)
+    cases = [helper.make_graph([], "case", [], [], [tensor("i", "graphs")])]
+    thin = helper.make_node("Constant", [], ["k"], sparse_value=sparse("thin"))
+    more = helper.make_node("Odd", [], ["l"], cases=cases, each=[sparse("each")])
     graph = helper.make_graph(
-        [held, listed, branch],
+        [held, listed, branch, thin, more],
         "g",
         [],
         [],
@@ -52,9 +55,13 @@ def everywhere() -> onnx.ModelProto:
         sparse_initializer=[sparse("sparse")],
     )
     body = helper.make_node("Constant", [], ["z"], value=tensor("g", "function"))
-    function = helper.make_function("d", "F", [], ["z"], [body], [helper.make_opsetid("", 17)])
+    given = [helper.make_attribute("given", tensor("m", "default"))]
+    opsets = [helper.make_opsetid("", 17)]
+    function = helper.make_function("d", "F", [], ["z"], [body], opsets, attribute_protos=given)
     model = helper.make_model(graph, functions=[function])
-    model.training_info.add().algorithm.initializer.append(tensor("h", "training"))
+    training = model.training_info.add()
+    training.algorithm.initializer.append(tensor("h", "training"))
+    training.initialization.initializer.append(tensor("n", "beginning"))
     return model
 
 
@@ -70,6 +77,13 @@ def test_every_place_where_a_tensor_may_stand_is_seen(tmp_path: Path) -> None:
             "sparse.indices",
             "function",
             "training",
+            "graphs",
+            "thin",
+            "thin.indices",
+            "each",
+            "each.indices",
+            "default",
+            "beginning",
         ]
     )
 

@@ -86,5 +86,6 @@ def test_other_channels_than_the_source_says_are_refused():
 
 def test_only_the_first_few_are_named():
     assert some([3]) == "1 (ids 3)"
+    assert some(range(5)) == "5 (ids 0, 1, 2, 3, 4)"
     assert some(range(1200)) == "1,200 (ids 0, 1, 2, 3, 4, ...)"
     assert some([1], ["a.png", "b.png"]) == "1 (b.png)"

@@ -10,11 +10,12 @@ from edgekd.tasks.twins import Known, find_twins
 LABELS = ("cat", "dog")
 
 
-def known(split, shown, classes=None, names=()):
+def known(split, shown, classes=None, names=(), rows=None):
     """Return a split whose pictures are told apart by one number each."""
     image = torch.tensor(shown, dtype=torch.uint8)[:, None, None, None].repeat(1, 1, 2, 2)
     label = torch.tensor(classes or [0] * len(shown))
-    return Known(split, Pictures(image, label, torch.arange(len(shown))), names, LABELS)
+    row = torch.tensor(rows) if rows else torch.arange(len(shown))
+    return Known(split, Pictures(image, label, row), names, LABELS)
 
 
 def found(*splits):
@@ -69,3 +70,11 @@ def test_examples_are_named_as_their_source_names_them():
         known("test", [2], names=["test/c.png"]),
     )
     assert "test/c.png is train/b.png" in only
+
+
+def test_an_example_that_was_drawn_from_more_is_named_by_its_own_row():
+    (only,) = found(
+        known("train", [1, 2], names=["a.png", "b.png", "c.png"], rows=[2, 0]),
+        known("test", [1]),
+    )
+    assert "test 0 is c.png" in only

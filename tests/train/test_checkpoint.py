@@ -42,6 +42,27 @@ def test_nothing_else_is_left_in_the_folder(run):
     assert [file.suffix for file in run.unfinished.iterdir()] == [".safetensors"]
 
 
+def test_a_checkpoint_is_on_the_disk_before_it_takes_its_name(run, disk):
+    kept = Checkpoints(run)
+    kept.write(1, state(1))
+    (file,) = kept.files()
+    folder = run.unfinished
+    assert disk == [("sync", folder / "checkpoint.part"), ("name", file), ("sync", folder)]
+
+
+def test_a_write_that_fails_takes_none_of_the_earlier_away(run, monkeypatch):
+    kept = Checkpoints(run)
+    for step in (1, 2):
+        kept.write(step, state(step))
+    monkeypatch.setattr(checkpoint, "digest_file", refuse)
+    assert not kept.write(3, state(3))
+    assert [file.name[:14] for file in kept.files()] == ["step-000000002", "step-000000001"]
+
+
+def refuse(*_):
+    raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+
 def test_they_are_due_after_so_many_steps_or_seconds(run, monkeypatch):
     now = [100.0]
     monkeypatch.setattr(checkpoint.time, "monotonic", lambda: now[0])

@@ -138,7 +138,8 @@ def test_a_gradient_that_spoils_the_last_step_of_an_epoch_is_found_before_the_sc
         train(taught)
 
 
-def test_a_gpu_is_not_waited_for_at_every_step_and_no_step_is_missed(tmp_path):
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
+def test_a_gpu_is_not_waited_for_at_every_step_and_no_step_is_missed(tmp_path, value):
     run = ExampleRun(tmp_path, TASK, device="cuda")
     watch = Watch(run, Train(), nn.Linear(1, 1), 100)
     batch = {"image": torch.zeros(2, 3), "ids": torch.tensor([4, 5])}
@@ -147,7 +148,7 @@ def test_a_gpu_is_not_waited_for_at_every_step_and_no_step_is_missed(tmp_path):
     def teach():
         nonlocal step
         for step in range(1, 101):
-            loss = torch.tensor(float("nan") if step >= 30 else 1.0)
+            loss = torch.tensor(float(value) if step == 30 else 1.0)
             watch.see(note(step, 1, 0.1, batch, loss, {"term": loss}))
 
     with pytest.raises(StageError, match="not finite in step 30 of 100"):

@@ -190,6 +190,9 @@ class Preview(Protocol):
     def runtime(self, ref: Ref) -> str | None:
         """Return the runtime of the program that a reference leads to, where it is known."""
 
+    def makes(self, ref: Ref) -> str | None:
+        """Return the kind of result that a reference leads to, where its stage is known."""
+
     def kind(self, ref: Ref) -> str | None:
         """Return the kind of the stage that a reference leads to, where it is known."""
 

@@ -73,8 +73,10 @@ class Made:
 
 ModelRef = Annotated[Ref, Made(("model",))]
 """The model of another stage: `$student`."""
-TeacherRef = Annotated[Ref, Made(("outputs", "model"))]
-"""What a teacher said, kept; for a model, its outputs are kept where that is possible."""
+ModelOrProgramRef = Annotated[Ref, Made(("model", "program"))]
+"""A model, or a program, each as it is."""
+TeacherRef = Annotated[Ref, Made(("outputs", "model", "program"))]
+"""What a teacher said, kept; for a model or a program, what it says is kept where that can be."""
 ProgramRef = Annotated[Ref, Made(("program", "model"))]
 """An exported program; for a model, its fp32 export to ONNX is made and used."""
 TeacherName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=60)]

@@ -50,6 +50,11 @@ class StagePreview:
         use = self._option(ref, "runtime")
         return use.kind if isinstance(use, UseRuntime) else IMPLIED_RUNTIME
 
+    def makes(self, ref: Ref) -> str | None:
+        """Return the kind of result that a reference leads to, where its stage is known."""
+        stage = self.stages.get(ref.stage)
+        return str(stage.plugin.traits["makes"]) if stage else None
+
     def kind(self, ref: Ref) -> str | None:
         """Return the kind of the stage that a reference leads to, where it is known."""
         return self.stages[ref.stage].kind if ref.stage in self.stages else None

@@ -16,7 +16,15 @@ from edgekd.core.artifact import digest_file, digest_json
 from edgekd.core.errors import Problem, RequestError
 from edgekd.core.limits import allowed_processors
 from edgekd.core.protocols import Task
-from edgekd.core.refs import UseStage, UseTask, UseTransport, as_written, paths_of, uses_of
+from edgekd.core.refs import (
+    UseStage,
+    UseTask,
+    UseTransport,
+    as_written,
+    paths_of,
+    refs_of,
+    uses_of,
+)
 from edgekd.core.registry import load_user_module
 from edgekd.pipeline.code import closure, files_of, installed, is_own, named
 from edgekd.pipeline.document import Document, override, parse_document, read_text
@@ -252,6 +260,9 @@ class _Stages:
             plugins.append(kinds.measure.get(self.task.quality[0]))  # training selects by it
         if node.makes == "measurements":  # every measure that can, takes part
             plugins += list(kinds.measure)
+        if node.makes == "outputs":  # what runs a teacher that is a program shapes what it says
+            programs = [r for _, r in refs_of(use.options) if preview.makes(r) == "program"]
+            plugins += [kinds.runtime.get(preview.runtime(r) or "") for r in programs]
         for target in targets.values():
             plugins.append(UseTransport.model_validate(target["transport"]).plugin)
         sources = {plugin.source for plugin in plugins}

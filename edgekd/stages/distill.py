@@ -68,26 +68,43 @@ def check(config: Distill, preview: Preview) -> Iterator[Problem]:
     else:
         yield from check_full_precision(config.model, preview, "model")
         student = preview.model(config.model)
-    teachers = teachers_of(config)
-    for name, ref in teachers.items():
-        path = TEACHER if isinstance(config.teacher, Ref) else f"{TEACHER}.{name}"
-        yield from check_full_precision(ref, preview, path)
-        if preview.kind(ref) == "outputs":
-            yield from _check_same_examples(config, preview.options(ref), path)
+    yield from _check_teachers(config, preview)
     yield from check_terms(
         config.objective,
         preview.task,
         student,
-        {name: preview.model(ref) for name, ref in teachers.items()},
+        {name: preview.model(ref) for name, ref in teachers_of(config).items()},
     )
     if config.train.compile and any(use.tap for use in config.objective):
         message = "a compiled student gives no tapped features."
         yield Problem("train.compile", message, "Leave it out, or the terms with a tap.")
-    if config.cache.keep == "always" and teachers:
-        for name, keeping in _keeping(config, preview).items():
-            if keeping.options is None:
-                step = "Mend that, or leave cache.keep at auto."
-                yield Problem("cache.keep", f"{name} cannot be kept: {keeping.why}.", step)
+
+
+def _check_teachers(config: Distill, preview: Preview) -> Iterator[Problem]:
+    """Yield what is wrong with those who are to teach."""
+    keepings = _keeping(config, preview)
+    for name, ref in teachers_of(config).items():
+        path = TEACHER if isinstance(config.teacher, Ref) else f"{TEACHER}.{name}"
+        yield from check_full_precision(ref, preview, path)
+        makes = preview.makes(ref)
+        if makes == "outputs":
+            yield from _check_same_examples(config, preview.options(ref), path)
+            continue
+        why = "" if keepings[name].options else keepings[name].why
+        if makes == "program" and _taps(config, name):
+            message = f"{ref} is a program, whose inside cannot be tapped."
+            yield Problem(path, message, "Take a term that needs the teacher's outputs alone.")
+        elif makes == "program" and why:
+            message = f"{ref} is a program, which is asked once and not in every batch: {why}."
+            yield Problem(path, message, "Mend that: what it says must be kept.")
+        elif config.cache.keep == "always" and why:
+            step = "Mend that, or leave cache.keep at auto."
+            yield Problem("cache.keep", f"{name} cannot be kept: {why}.", step)
+
+
+def _taps(config: Distill, name: str) -> list[str]:
+    """Return the modules that are tapped in a teacher."""
+    return teacher_taps(config.objective, name, next(iter(teachers_of(config))))
 
 
 def _check_same_examples(config: Distill, outputs: Config | None, path: str) -> Iterator[Problem]:
@@ -103,18 +120,17 @@ def _check_same_examples(config: Distill, outputs: Config | None, path: str) -> 
 
 def _keeping(config: Distill, preview: Preview) -> dict[str, Keeping]:
     """Return what becomes of the outputs of each teacher that is a model."""
-    teachers = teachers_of(config)
     return {
         name: keep_outputs(
             ref,
             preview,
-            taps=teacher_taps(config.objective, name, next(iter(teachers))),
+            taps=_taps(config, name),
             objective=config.objective,
             train=config.train,
             cache=config.cache,
         )
-        for name, ref in teachers.items()
-        if preview.kind(ref) != "outputs"
+        for name, ref in teachers_of(config).items()
+        if preview.makes(ref) != "outputs"
     }
 
 
@@ -138,7 +154,7 @@ def estimate(config: Distill, preview: Preview) -> Needs | None:
     online = [
         ref
         for name, ref in teachers_of(config).items()
-        if name not in kept and preview.kind(ref) != "outputs"
+        if name not in kept and preview.makes(ref) != "outputs"
     ]
     teachers = [unbuilt(ref, preview) for ref in online]
     if None in teachers:
@@ -182,9 +198,8 @@ def distill(config: Distill, run: Run) -> Facts:
 
 def _teaching(config: Distill, name: str, run: Run) -> Teaching:
     """Return a teacher, or what was kept of it."""
-    teachers, device = teachers_of(config), torch.device(run.device)
-    folder = run.input(teachers[name])
-    taps = teacher_taps(config.objective, name, next(iter(teachers)))
+    device, folder = torch.device(run.device), run.input(teachers_of(config)[name])
+    taps = _taps(config, name)
     if (folder / DESCRIPTION).is_file():
         kept = Kept(folder, device)
         kept.check(config.train.augment, run.task.size("train"), taps)

@@ -1,10 +1,11 @@
 """Keep what a teacher says of the training examples, for all who learn from it."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from edgekd.core.config import Config, PositiveCount
 from edgekd.core.errors import Problem, RunInterruptedError
@@ -12,18 +13,21 @@ from edgekd.core.kinds import stage
 from edgekd.core.needs import Needs
 from edgekd.core.protocols import Batch, Facts, Preview, Run, Task
 from edgekd.core.quantity import Quantity
-from edgekd.core.refs import ModelRef, UseAugment, as_written
+from edgekd.core.refs import ModelOrProgramRef, UseAugment, as_written
 from edgekd.core.seeds import sub_seed
+from edgekd.core.signature import Signature
 from edgekd.models.folder import load_model
 from edgekd.ops.top_k import TopK, expand, expansion_error, top_k
+from edgekd.runtimes.folder import DESCRIPTION as PROGRAM
 from edgekd.train.check import check_full_precision, check_paths, outline
 from edgekd.train.keeping import class_count, row_bytes
 from edgekd.train.memory import enough_memory
 from edgekd.train.needs import compression_needs, count, unbuilt
 from edgekd.train.precision import Wanted
 from edgekd.train.shards import ShardWriter
-from edgekd.train.teaching import SCORES, Description, Online, columns_of
+from edgekd.train.teaching import SCORES, Description, Online, Said, Teaching, columns_of
 from edgekd.train.views import view_of
+from edgekd.trial.asked import Asked, at_once
 
 BATCH = 256
 MIB = 2**20
@@ -36,8 +40,8 @@ SMALLER = "Lower the teacher's width or the size of its inputs, or run where the
 class Outputs(Config):
     """Whose outputs, of which examples, and how much of them."""
 
-    model: ModelRef
-    """The teacher."""
+    model: ModelOrProgramRef
+    """The teacher: a model, or a program that somebody else may have made (`given`)."""
     views: PositiveCount = 1
     """How many augmented views of each example."""
     augment: tuple[UseAugment, ...] = ()
@@ -53,6 +57,8 @@ class Outputs(Config):
 def check(config: Outputs, preview: Preview) -> Iterator[Problem]:
     """Yield what is wrong before the teacher is asked."""
     yield from check_full_precision(config.model, preview, "model")
+    if config.taps and preview.makes(config.model) == "program":
+        yield Problem("taps", f"{config.model} is a program, whose inside cannot be tapped.", "")
     yield from check_paths(config.taps, preview.model(config.model), preview.task, "taps")
     classes = class_count(preview.task)
     if config.top is not None and (classes is None or config.top >= classes):
@@ -80,12 +86,18 @@ def estimate(config: Outputs, preview: Preview) -> Needs | None:
     return Needs(needs.memory_bytes, needs.disk_bytes + 2 * kept, needs.device_bytes, lower)
 
 
-@stage(config=Outputs, makes="outputs", check=check, estimate=estimate, stops=True)
+@stage(
+    config=Outputs,
+    makes="outputs",
+    check=check,
+    estimate=estimate,
+    stops=True,
+    code=("targets/runners",),
+)
 def outputs(config: Outputs, run: Run) -> Facts:
     """Return how much was kept, and what keeping only the likeliest classes costs."""
     device, task = torch.device(run.device), run.task
-    stored = load_model(run.input(config.model))
-    teacher = Online(stored.module, stored.signature, config.taps, task, device, config.precision)
+    teacher = _teacher(config, run, device)
     about = Description(
         examples=task.size("train"),
         views=config.views,
@@ -93,17 +105,17 @@ def outputs(config: Outputs, run: Run) -> Facts:
         augment=[as_written(use) for use in config.augment],
         classes=class_count(task),
         top=config.top,
-        outputs=[port.name for port in stored.signature.outputs],
+        outputs=[port.name for port in teacher.signature.outputs],
         taps=list(config.taps),
     )
     sample: list[Tensor] = []
     with enough_memory(f"asking the teacher about {BATCH} examples at once", SMALLER):
-        each = row_bytes(outline(stored.use, task), task, config.taps)
+        each = row_bytes(teacher.outline, task, config.taps)
         writer = ShardWriter(run.unfinished, about.rows, each)
-        for row, view, batch in _batches(about, task, device):
+        for row, view, batch in _batches(about, task, teacher.batch, device):
             end = row + len(batch["ids"])
             if end > writer.rows or row < SAMPLED:  # else an interrupted run kept it
-                said = teacher(batch, view)
+                said = teacher.ask(batch, view)
                 sample += [said.outputs[SCORES].float()] if about.top and row < SAMPLED else []
                 columns = columns_of(said, about.top)
                 new = max(0, writer.rows - row)
@@ -114,19 +126,47 @@ def outputs(config: Outputs, run: Run) -> Facts:
     writer.close(run.out)
     about.write(run.out)
     size = sum(file.stat().st_size for file in run.out.iterdir())
-    return {**_facts(about, sample, size), "precision": teacher.precision.why}
+    return {**_facts(about, sample, size), "precision": teacher.precision}
 
 
 def _batches(
-    about: Description, task: Task, device: torch.device
+    about: Description, task: Task, size: int, device: torch.device
 ) -> Iterator[tuple[int, int, Batch]]:
     """Yield the first row, the view and the examples of every batch, in the order of the rows."""
     augments = [use.build() for use in about.changes()]
     for view in range(about.views):
         row = view * about.examples
-        for batch in task.batches("train", BATCH, device=device):
+        for batch in task.batches("train", size, device=device):
             yield row, view, view_of(batch, augments, about.seed, view)
             row += len(batch["ids"])
+
+
+@dataclass(frozen=True)
+class _Teacher:
+    """Whoever is asked, and how."""
+
+    ask: Teaching
+    signature: Signature
+    batch: int
+    """How many examples at once."""
+    precision: str
+    outline: nn.Module | None
+    """Its modules without memory behind them; None for a program."""
+
+
+def _teacher(config: Outputs, run: Run, device: torch.device) -> _Teacher:
+    """Return the teacher of a folder: a model here, or a program in processes of its own."""
+    folder, name = run.input(config.model), config.model.stage
+    if (folder / PROGRAM).is_file():
+        asked = Asked(name, folder, run.unfinished)
+        ask = lambda batch, view: Said(asked(batch), {})  # noqa: ARG005, E731
+        return _Teacher(ask, asked.signature, at_once(asked.signature), "as given", None)
+    stored = load_model(folder)
+    online = Online(
+        stored.module, stored.signature, config.taps, run.task, device, config.precision
+    )
+    bare = outline(stored.use, run.task)
+    return _Teacher(online, stored.signature, BATCH, online.precision.why, bare)
 
 
 def _facts(about: Description, sample: Sequence[Tensor], size: int) -> Facts:

@@ -66,8 +66,9 @@ def keep_outputs(
         "views": views,
         "augment": tuple(as_written(use) for use in train.augment),
         "taps": tuple(taps),
-        "precision": train.precision,
     }
+    if preview.makes(teacher) == "model":
+        options["precision"] = train.precision
     examples = count(preview.task, "train")
     if not examples:  # a source that cannot tell: all of it is kept, and the disk may say no
         return Keeping(options, "")

@@ -3,12 +3,14 @@
 import json
 
 import pytest
+import torch
 from typer.testing import CliRunner
 
 import edgekd
 from edgekd.cli.app import app
 from edgekd.core.errors import RequestError
 from edgekd.models.folder import load_model
+from edgekd.train.shards import Shards
 from tests.pipeline.conftest import TINY
 
 STUDENT = "  student:\n"
@@ -149,3 +151,52 @@ def test_the_plan_says_who_is_kept_and_who_looks_and_why(tmp_path, monkeypatch):
     remarks = {step["stage"]: step["remarks"] for step in as_json["steps"]}
     assert remarks["student"] == [f"teacher looks at every batch: {why}"]
     assert remarks["other"] == []
+
+
+ONNX = """\
+name: taught
+seed: 0
+threads: 1
+task: {kind: image_classification, data: digits, train_examples: 128}
+stages:
+  big: {kind: given, file: big.onnx}
+  student:
+    kind: distill
+    teacher: $big
+    model: {kind: depthwise, width: 4, blocks: [1]}
+    objective: [kd]
+    train: {epochs: 2}
+"""
+
+
+@pytest.fixture
+def given(tiny, tmp_path):
+    """Put the tiny teacher as big.onnx beside the pipeline."""
+    export = "  big: {kind: export, model: $teacher, runtime: onnxruntime}\n"
+    own = tiny(TINY.replace("  smaller:", f"{export}  smaller:"), until="big")
+    (program,) = own.folders["big"].glob("*.onnx")
+    (tmp_path / "big.onnx").write_bytes(program.read_bytes())
+
+
+def test_a_program_that_somebody_gave_can_teach(tiny, given):
+    kept = Shards(tiny(until="student").folders["teacher.outputs"], torch.device("cpu"))
+    result = tiny(ONNX)
+    assert [*result.ran] == ["big", "big.outputs", "student"]
+    found = Shards(result.folders["big.outputs"], torch.device("cpu"))
+    rows = torch.arange(128)
+    for name, column in kept.take(rows).items():
+        torch.testing.assert_close(found.take(rows)[name], column, rtol=0, atol=1e-2)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (("objective: [kd]", "cache: {keep: never}\n    objective: [kd]"), "not in every batch"),
+        (("{epochs: 2}", "{epochs: 2, augment: [flip]}"), "every epoch shows another view"),
+        (("[kd]", "[{kind: kd, tap: {teacher: head}}]"), "whose inside cannot be tapped"),
+    ],
+)
+def test_a_program_that_could_not_be_kept_is_refused(tiny, given, change, words):
+    with pytest.raises(RequestError, match=words) as caught:
+        tiny(ONNX.replace(*change))
+    assert caught.value.problems[0].path == "stages.student.teacher"

@@ -31,6 +31,9 @@ class FakePreview:
     def kind(self, ref: Ref) -> None:
         return None
 
+    def makes(self, ref: Ref) -> str:
+        return "model"
+
     def options(self, ref: Ref) -> None:
         return None
 

@@ -37,6 +37,9 @@ class Preview:
     def kind(self, ref):
         return None
 
+    def makes(self, ref):
+        return "model"
+
     def options(self, ref):
         return None
 

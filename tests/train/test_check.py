@@ -55,6 +55,9 @@ class Preview:
     def kind(self, ref):
         return self.of
 
+    def makes(self, ref):
+        return "model"
+
     def options(self, ref):
         return None
 

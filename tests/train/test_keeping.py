@@ -23,6 +23,9 @@ class Preview:
     def model(self, ref):
         return MODEL
 
+    def makes(self, ref):
+        return "model"
+
     def options(self, ref):
         return None
 

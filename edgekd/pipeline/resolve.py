@@ -82,9 +82,14 @@ def resolve(request: Request) -> Resolved:
         task_judges=pipeline.task.plugin.traits.get("judges", ()),
         stages=resolved,
         depends={str(file): digest_file(file) for file in files},
-        versions={name: installed(name) for stage in resolved for name in stage.libraries},
+        versions={name: installed(name) for name in sorted(_libraries(resolved))},
         target_files={name: str(known[name]) for name in targets},
     )
+
+
+def _libraries(stages: Sequence[ResolvedStage]) -> set[str]:
+    """Return the distributions that shape the stages, each once: reading about one takes time."""
+    return {name for stage in stages for name in stage.libraries}
 
 
 def _builds(targets: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import typer
 
-from edgekd.pipeline.plan import Plan, explain
+from edgekd.pipeline.plan import Plan, Step, explain
 from edgekd.pipeline.room import readable
 
 LONGEST_REASON = 100
@@ -20,10 +20,16 @@ def print_plan(plan: Plan) -> None:
         typer.echo(f"  loads code from {path}")
     for step in plan.steps:
         why = step.key[:16] if step.action == "keep" else _brief(step.reasons)
+        about = f"  {words}" if (words := _words(step)) else ""
         needs = typer.style(_needs(step.stage.needs), dim=True) if step.action == "run" else ""
-        typer.echo(f"  {step.stage.name:<{width}}  {step.action:<4}  {why}{needs}")
+        typer.echo(f"  {step.stage.name:<{width}}  {step.action:<4}  {why}{about}{needs}")
     count = len(plan.to_run)
     typer.echo(f"{count} of {len(plan.steps)} stages would run." if count else "Nothing to do.")
+
+
+def _words(step: Step) -> str:
+    """Return what a stage is that the file does not name itself."""
+    return step.stage.member.words if step.stage.member else ""
 
 
 def _brief(reasons: Sequence[str]) -> str:
@@ -45,6 +51,7 @@ def plan_as_json(plan: Plan) -> str:
         {
             "stage": step.stage.name,
             "kind": step.stage.kind,
+            "about": _words(step),
             "action": step.action,
             "reasons": list(step.reasons),
             "key": step.key,
@@ -57,16 +64,18 @@ def plan_as_json(plan: Plan) -> str:
 
 
 def print_why(plan: Plan, name: str, as_json: bool) -> None:
-    """Print why a stage runs, down to what changed first."""
-    step = plan.step(name)
+    """Print why a stage and its group run, down to what changed first."""
+    steps = plan.named(name)
     if as_json:
-        found = {"stage": name, "action": step.action, "reasons": explain(plan, name)}
+        action = "keep" if all(step.action == "keep" for step in steps) else "run"
+        found = {"stage": name, "action": action, "reasons": explain(plan, name)}
         typer.echo(json.dumps(found, indent=1))
         return
-    if step.kept is not None:
-        typer.echo(
-            f"{name} is kept: made {step.kept.started_at}, nothing that it rests on changed."
-        )
-        return
+    for step in steps:
+        if step.kept is not None:
+            typer.echo(
+                f"{step.stage.name} is kept: made {step.kept.started_at}, "
+                "nothing that it rests on changed."
+            )
     for line in explain(plan, name):
         typer.echo(line)

@@ -7,6 +7,7 @@ and returns a batch; a transform takes `(options, model, *, signature, batches)`
 model; a stage takes `(options, run)` and returns facts. A stage registers with what it `makes`
 and, where something can be told before it runs, a `check(options, preview)` that yields problems
 with paths relative to the stage, and an `estimate(options, preview)` that returns what it `Needs`.
+One that is worth comparing registers `controls(options)`: by name, the options of what it must beat.
 An augmentation may register a `check(options, task)`.
 
 An objective or augmentation that keeps state from step to step is an `nn.Module`, or has

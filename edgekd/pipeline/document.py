@@ -3,7 +3,7 @@
 import re
 import stat
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +31,31 @@ class Document:
     """Values only: sequences are tuples, mappings are dicts with text keys."""
     places: Mapping[Steps, str]
     """`file:line` of every value; of a mapping's item, the line of its key."""
+    origins: Mapping[Steps, Steps] = field(default_factory=dict)
+    """Where that was written which stands for something else: a control's options are its stage's,
+    an option of a trial is a value of the sweep."""
 
     def place(self, steps: Steps) -> str:
         """Return the place of a value, or of the nearest one around it."""
+        steps = self.written(steps)
         while steps not in self.places and steps:
             steps = steps[:-1]
         return self.places.get(steps, "")
+
+    def written(self, steps: Steps) -> Steps:
+        """Return the way to where a value was written."""
+        for end in range(len(steps), 0, -1):
+            if steps[:end] in self.origins:
+                return self.written(self.origins[steps[:end]] + steps[end:])
+        return steps
+
+    def problem(self, steps: Steps, message: str, next_step: str = "") -> Problem:
+        """Return what is wrong with a value, where it was written."""
+        return Problem(spell(self.written(steps)), message, next_step, self.place(steps))
+
+    def with_origins(self, origins: Mapping[Steps, Steps]) -> "Document":
+        """Return the document with more values that were written elsewhere."""
+        return replace(self, origins={**self.origins, **origins})
 
 
 def spell(steps: Steps) -> str:
@@ -45,6 +64,12 @@ def spell(steps: Steps) -> str:
     for step in steps:
         text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else str(step)
     return text
+
+
+def steps_of(path: str) -> Steps:
+    """Return the way that `spell` spells."""
+    flat = path.replace("[", ".").replace("]", "")
+    return tuple(int(part) if part.isdigit() else part for part in flat.split(".") if part)
 
 
 def read_document(path: Path) -> Document:

@@ -1,12 +1,13 @@
 """Which stage rests on which: references that meet, exports that are implied, and the order."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from graphlib import CycleError, TopologicalSorter
 
 from edgekd.core.errors import Problem, nearest
+from edgekd.core.member import Member
 from edgekd.core.refs import UseRuntime, UseStage, refs_of
-from edgekd.pipeline.document import Document, Steps, spell
+from edgekd.pipeline.document import Document, Steps
 
 IMPLIED_RUNTIME = "onnxruntime"
 """What a model is exported to where a program is wanted."""
@@ -21,6 +22,8 @@ class Node:
     inputs: tuple[str, ...]
     implied_by: str = ""
     """The stage that asked for this export, where the file does not name it."""
+    member: Member | None = None
+    """What it is among the stages that were made from one of the file; None where it is alone."""
 
     @property
     def makes(self) -> str:
@@ -40,14 +43,11 @@ def check_edges(stages: Mapping[str, UseStage], document: Document) -> Iterator[
     for name, use in stages.items():
         for path, ref in refs_of(use.options):
             at: Steps = ("stages", name, *path)
-            if ref.stage in named and ref.stage not in stages:
+            if any(one in named and one not in stages for one in _leading_to(ref.stage)):
                 continue  # that stage has problems of its own
             if ref.stage not in stages:
-                yield Problem(
-                    spell(at),
-                    f"no stage is named '{ref.stage}'.",
-                    nearest(ref.stage, named),
-                    document.place(at),
+                yield document.problem(
+                    at, f"no stage is named '{ref.stage}'.", nearest(ref.stage, named)
                 )
             elif (makes := stages[ref.stage].plugin.traits["makes"]) not in ref.makes:
                 wanted = " or ".join(ref.makes)
@@ -57,16 +57,13 @@ def check_edges(stages: Mapping[str, UseStage], document: Document) -> Iterator[
                     if fitting
                     else (f"No stage of this file makes a {wanted}.")
                 )
-                yield Problem(
-                    spell(at),
-                    f"'${ref.stage}' is {_article(makes)}; expected {_article(wanted)}.",
-                    step,
-                    document.place(at),
+                yield document.problem(
+                    at, f"'${ref.stage}' is {_article(makes)}; expected {_article(wanted)}.", step
                 )
     yield from _check_cycle(stages, document)
 
 
-def make_nodes(stages: Mapping[str, UseStage]) -> list[Node]:
+def make_nodes(stages: Mapping[str, UseStage], members: Mapping[str, Member]) -> list[Node]:
     """Return all stages and implied exports, each after what it reads, else in file order."""
     nodes: dict[str, Node] = {}
     for name, use in stages.items():
@@ -79,11 +76,33 @@ def make_nodes(stages: Mapping[str, UseStage]) -> list[Node]:
                 inputs.append(export)
             else:
                 inputs.append(ref.stage)
-        nodes[name] = Node(name, use, tuple(dict.fromkeys(inputs)))
+        nodes[name] = Node(name, use, tuple(dict.fromkeys(inputs)), member=members.get(name))
+    for name, use in stages.items():
+        if use.plugin.traits.get("compares"):
+            nodes[name] = _beside(nodes[name], nodes)
     ordered: dict[str, Node] = {}
     for name in stages:
         _place(nodes[name], nodes, ordered)
     return list(ordered.values())
+
+
+def _beside(node: Node, nodes: Mapping[str, Node]) -> Node:
+    """Return a stage that also reads all members of the groups that it rests on."""
+    above, waiting = {node.name}, [node]
+    while waiting:
+        for name in waiting.pop().inputs:
+            if name not in above:
+                above.add(name)
+                waiting.append(nodes[name])
+    groups = {member.group for name in above if (member := nodes[name].member)}
+    members = [n for n, one in nodes.items() if one.member and one.member.group in groups]
+    return replace(node, inputs=tuple(dict.fromkeys([*node.inputs, *members])))
+
+
+def _leading_to(name: str) -> Iterator[str]:
+    """Yield `student`, `student.1` and `student.1.no_kd` for the last of them."""
+    parts = name.split(".")
+    return (".".join(parts[:end]) for end in range(1, len(parts) + 1))
 
 
 def _place(node: Node, nodes: Mapping[str, Node], ordered: dict[str, Node]) -> None:
@@ -110,12 +129,10 @@ def _check_cycle(stages: Mapping[str, UseStage], document: Document) -> Iterator
         TopologicalSorter(edges).prepare()
     except CycleError as error:
         cycle = error.args[1][::-1]
-        at = ("stages", cycle[0])
-        yield Problem(
-            spell(at),
+        yield document.problem(
+            ("stages", cycle[0]),
             f"stages wait for each other: {' -> '.join(cycle)}.",
             "Let one of them start from another result.",
-            document.place(at),
         )
 
 

@@ -6,7 +6,7 @@ the parent keeps and plans with.
 
 import importlib.metadata
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from edgekd.core.registry import load_user_module
 from edgekd.pipeline.code import closure, files_of, installed, is_own, named
 from edgekd.pipeline.document import Document, override, parse_document, read_text
 from edgekd.pipeline.graph import Node, check_edges, make_nodes
+from edgekd.pipeline.members import with_members
 from edgekd.pipeline.preview import StagePreview, check_stages
 from edgekd.pipeline.resolved import Request, Resolved, ResolvedStage
 from edgekd.pipeline.spec import Pipeline, validate
@@ -46,17 +47,20 @@ def resolve(request: Request) -> Resolved:
     reading = validate(document, path.parent)
     problems = list(reading.problems)
     task = _build_task(reading.task, document, problems)
-    edges = list(check_edges(reading.stages, document))
-    problems += edges
+    seed = reading.pipeline.seed if reading.pipeline else 0
+    family, wrong = with_members(reading.stages, seed, document)
+    document = document.with_origins(family.origins)
+    edges = list(check_edges(family.stages, document))
+    problems += [*wrong, *edges]
     known = find_targets(path.parent)
-    nodes = make_nodes(reading.stages) if reading.pipeline and not edges else []
-    uses = [node.use for node in nodes] or list(reading.stages.values())
+    nodes = make_nodes(family.stages, family.members) if reading.pipeline and not edges else []
+    uses = [node.use for node in nodes] or list(family.stages.values())
     targets = _read_targets(uses, known, document, problems)
     if task is not None and not edges:  # references that lead somewhere can be followed
-        preview = StagePreview(reading.stages, task, targets)
+        preview = StagePreview(family.stages, task, targets)
         problems += check_stages(preview, document)
     if problems or reading.pipeline is None or task is None:
-        raise RequestError(problems)
+        raise RequestError(dict.fromkeys(problems))  # several stages may have one origin
     pipeline = reading.pipeline
     stages = _Stages(pipeline, task, targets, plugin_files)
     resolved = [stages.resolved(node, preview.needs(node.use)) for node in nodes]
@@ -143,7 +147,7 @@ def _with_targets(document: Document, asked: Sequence[str]) -> Document:
         measures = isinstance(options, dict) and options.get("kind") == "validate"
         if measures and (asked or "targets" not in options):
             value["stages"][name] = options | {"targets": chosen}
-    return Document(value, document.places)
+    return replace(document, value=value)
 
 
 def _build_task(use: UseTask | None, document: Document, problems: list[Problem]) -> Task | None:
@@ -273,8 +277,10 @@ class _Stages:
             inputs=node.inputs,
             seed=self.pipeline.seed if use.seed is None else use.seed,
             implied_by=node.implied_by,
+            member=node.member,
             reads_data=reads_data,
             computes=bool(use.plugin.traits.get("computes", True)),
+            named=bool(use.plugin.traits.get("named", True)),
             stops=bool(use.plugin.traits.get("stops", False)),
             judges=use.plugin.traits.get("judges", ()),
             code=named(reached),

@@ -15,7 +15,7 @@ from edgekd.core.checkpoint import Checkpoint
 from edgekd.core.config import Config, Count, PositiveCount
 from edgekd.core.errors import Problem, nearest
 from edgekd.core.refs import Use, UseStage, UseTask
-from edgekd.pipeline.document import Document, Steps, spell
+from edgekd.pipeline.document import Document, Steps
 
 U = TypeVar("U", bound=Use)
 MAX_STAGES = 300
@@ -114,7 +114,7 @@ def _problem(details: ErrorDetails, document: Document) -> Problem:
         message = f"expected {expected}, found {_shown(found)}."
     elif kind in ("not_a_use", "not_a_ref"):
         message += f", found {_shown(found)}."
-    return Problem(spell(written), message, next_step, document.place(written))
+    return document.problem(written, message, next_step)
 
 
 def _steps(details: ErrorDetails, value: Any) -> Steps:

@@ -1,6 +1,6 @@
 """Train a student from a teacher, from labels, or from both."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import nn
@@ -57,7 +57,27 @@ def estimate(config: Distill, preview: Preview) -> Needs | None:
     return training_needs(student, teacher, preview.task, config.train)
 
 
-@stage(config=Distill, makes="model", check=check, estimate=estimate, stops=True)
+def controls(config: Distill) -> Mapping[str, Distill]:
+    """Return what a method must beat: labels alone, and the plain softened KL, equally trained.
+
+    There is no plain KD where there is no teacher, or where the stage itself is just that.
+    """
+    labels, softened = map(UseObjective.model_validate, ("cross_entropy", "kd"))
+    found = {"no_kd": config.model_copy(update={"teacher": None, "objective": (labels,)})}
+    if config.teacher and {term.kind for term in config.objective} != {"cross_entropy", "kd"}:
+        found["plain_kd"] = config.model_copy(update={"objective": (labels, softened)})
+    return found
+
+
+@stage(
+    config=Distill,
+    makes="model",
+    check=check,
+    estimate=estimate,
+    stops=True,
+    named=False,
+    controls=controls,
+)
 def distill(config: Distill, run: Run) -> Facts:
     """Return how good the student is on the validation split."""
     device = torch.device(run.device)

@@ -94,7 +94,7 @@ def estimate(config: Teacher, preview: Preview) -> Needs | None:
     return training_needs(unbuilt(config.model, preview), None, preview.task, config.train)
 
 
-@stage(config=Teacher, makes="model", check=check, estimate=estimate, stops=True)
+@stage(config=Teacher, makes="model", check=check, estimate=estimate, stops=True, named=False)
 def teacher(config: Teacher, run: Run) -> Facts:
     """Return how good the teacher is on the validation split."""
     device = torch.device(run.device)

@@ -157,13 +157,12 @@ class _Lines:
         self.console.print(line)
 
     def _end(self, event: RunDone) -> None:
-        if event.gates:
+        tables = [[*gate_lines(event.gates), _sentence(event)]] if event.gates else []
+        tables += [[*comparison_lines(compared)] for compared in event.comparisons]
+        for table in tables:
             self.console.print()
-            for line in gate_lines(event.gates):
+            for line in table:
                 self.console.print(line)
-        failed = sum(row["verdict"] != "pass" for row in event.gates)
-        if event.gates:
-            self.console.print(_sentence(event, failed))
         if not event.ran:
             self.console.print("\nNothing to do: every stage is kept.")
         self.console.print()
@@ -193,6 +192,21 @@ def gate_lines(gates: Sequence[Mapping[str, Any]]) -> Iterator[Text]:
         yield Text(f"  {line}", style="red")
 
 
+def comparison_lines(compared: Mapping[str, Any]) -> Iterator[Text]:
+    """Yield what was made from a stage as aligned lines, with what may be concluded."""
+    from edgekd.report.schema import Comparison
+    from edgekd.report.sections.comparison import brief_table, remarks
+
+    one = Comparison.model_validate(compared)
+    table = brief_table(one)
+    rows = [[str(cell) for cell in row] for row in table.rows]
+    widths = [max(map(len, column)) for column in zip(table.head, *rows, strict=True)]
+    for number, row in enumerate([table.head, *rows]):
+        cells = (f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True))
+        yield Text("  ".join(cells).rstrip(), style="bold" if number == 0 else "")
+    yield from (Text(f"  {line}", style="dim") for line in remarks(one))
+
+
 def _measured(gate: Mapping[str, Any]) -> str:
     """Return what a gate was judged by; without a number it fails where the program did."""
     text = shown(gate["measured"])
@@ -206,7 +220,8 @@ def shown(value: Any) -> str:
     return "" if value is None else str(value)
 
 
-def _sentence(event: RunDone, unproven: int) -> str:
+def _sentence(event: RunDone) -> str:
+    unproven = sum(row["verdict"] != "pass" for row in event.gates)
     if event.exit_code != 0 and not unproven:
         return "All gates kept, but a program could not be measured."
     if event.exit_code != 0:

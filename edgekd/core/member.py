@@ -13,5 +13,7 @@ class Member:
     """The first stage of those that differ in nothing but their seed."""
     setting: str = ""
     """What sets the arm apart: `learning_rate 0.01`, `no_kd`; empty where nothing does."""
+    control: bool = False
+    """Whether the arm is what another must be better than."""
     words: str = ""
     """What the stage is, for people: `seed 1 of student`; empty where the file names it itself."""

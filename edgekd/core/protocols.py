@@ -7,7 +7,7 @@ and returns a batch; a transform takes `(options, model, *, signature, batches)`
 model; a stage takes `(options, run)` and returns facts. A stage registers with what it `makes`
 and, where something can be told before it runs, a `check(options, preview)` that yields problems
 with paths relative to the stage, and an `estimate(options, preview)` that returns what it `Needs`.
-One that is worth comparing registers `controls(options)`: by name, the options of what it must beat.
+One that is worth comparing registers `controls(options)`: what it must beat, options by name.
 An augmentation may register a `check(options, task)`.
 
 An objective or augmentation that keeps state from step to step is an `nn.Module`, or has
@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, runtime_che
 
 from edgekd.core.artifact import Manifest
 from edgekd.core.checkpoint import Checkpoint
+from edgekd.core.member import Member
 from edgekd.core.refs import Ref, UseModel, UseTransform
 from edgekd.core.signature import Signature
 
@@ -162,6 +163,8 @@ class Ancestor:
 
     folder: Path
     manifest: Manifest
+    member: Member | None = None
+    """What it is among the stages that were made from one of the file; None where it is alone."""
 
 
 @runtime_checkable

@@ -121,6 +121,8 @@ class RunDone(Event):
     gates: Sequence[Mapping[str, Any]]
     ran: Sequence[str]
     seconds: float
+    comparisons: Sequence[Mapping[str, Any]] = ()
+    """Seeds, controls and trials of each stage that has some."""
 
 
 Listener: TypeAlias = Callable[[Event], None]

@@ -166,6 +166,7 @@ class Execution:
             "beside": str(Path(pipeline.request.file).parent),
             "inputs": {name: folders[name] for name in stage.inputs},
             "ancestors": {name: folder for name, folder in folders.items() if name in above},
+            "members": {s.name: asdict(s.member) for s in pipeline.stages if s.member},
             "origin": asdict(self.origin),
             "targets": stage.targets,
             "needs": stage.needs,

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from edgekd.core import kinds
 from edgekd.core.errors import Problem
@@ -21,7 +22,7 @@ class Family:
     origins: dict[Steps, Steps] = field(default_factory=dict)
     """Where the options of a stage stand that the file does not name itself."""
 
-    def add(self, name: str, of: str, use: UseStage, **about: str) -> None:
+    def add(self, name: str, of: str, use: UseStage, **about: Any) -> None:
         """Put a stage into the group of another, whose place in the file is its own."""
         own = self.members.setdefault(of, Member(of, of))
         self.stages[name] = use
@@ -69,8 +70,9 @@ def _with_controls(family: Family) -> Family:
         for control, options in controls(use.options).items() if controls else ():
             made = use.model_copy(update={"options": options, "controls": False})
             if made.options != use.options and made not in _of_group(found, name):
+                arm = f"{name}.{control}"
                 about = {"setting": control, "words": f"control of {name}"}
-                found.add(f"{name}.{control}", name, made, arm=f"{name}.{control}", **about)
+                found.add(arm, name, made, arm=arm, control=True, **about)
     return found
 
 

@@ -31,6 +31,8 @@ class RunResult:
     """One row per gate, program and target, with its verdict."""
     facts: Mapping[str, Mapping[str, Any]]
     """What each stage found out."""
+    comparisons: Sequence[Mapping[str, Any]]
+    """Seeds, controls and trials of each stage that has some, as in the report's JSON."""
     ran: Sequence[str]
     """The stages that were not kept."""
     resolved: Resolved
@@ -90,12 +92,22 @@ def leave(
         report=report,
         artifacts=artifacts,
         gates=gates,
+        comparisons=_compared(plan, manifests),
         facts=facts,
         ran=ran,
         resolved=plan.resolved,
         manifests=manifests,
         folders={name: store.folder(manifest.key) for name, manifest in manifests.items()},
     )
+
+
+def _compared(plan: Plan, manifests: Mapping[str, Manifest]) -> list[dict[str, Any]]:
+    members = {s.stage.name: s.stage.member for s in plan.steps if s.stage.member}
+    if not members:
+        return []
+    from edgekd.report.comparison import comparisons  # and numpy, which most runs do without
+
+    return [one.model_dump() for one in comparisons(manifests, members, {})]
 
 
 def _result(manifest: Manifest) -> Any:

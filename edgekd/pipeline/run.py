@@ -74,6 +74,7 @@ def run_pipeline(
             report=str(result.report) if result.report else None,
             artifacts=[str(path) for path in result.artifacts],
             gates=result.gates,
+            comparisons=result.comparisons,
             ran=result.ran,
             seconds=time.monotonic() - began,
         )

@@ -23,6 +23,7 @@ from edgekd.core import kinds
 from edgekd.core.artifact import Manifest
 from edgekd.core.checkpoint import Checkpoint
 from edgekd.core.errors import EdgekdError, RequestError, RunInterruptedError, StageError
+from edgekd.core.member import Member
 from edgekd.core.protocols import Ancestor, Facts, Origin, Task
 from edgekd.core.quantity import Quantity
 from edgekd.core.refs import Ref, UseTask, as_read
@@ -193,7 +194,7 @@ def _answer(
         use_task=UseTask.model_validate(as_read(request["task"])),
         inputs={name: Path(folder) for name, folder in request["inputs"].items()},
         ancestors={
-            name: Ancestor(Path(folder), Manifest.read(Path(folder)))
+            name: _ancestor(Path(folder), request["members"].get(name))
             for name, folder in request["ancestors"].items()
         },
         origin=Origin(**request["origin"]),
@@ -224,6 +225,10 @@ def _answer(
         "seconds": time.monotonic() - started,
         "cpu_seconds": _cpu_seconds() - started_cpu,
     }
+
+
+def _ancestor(folder: Path, member: Mapping[str, Any] | None) -> Ancestor:
+    return Ancestor(folder, Manifest.read(folder), Member(**member) if member else None)
 
 
 def _lower(needs: Mapping[str, Any] | None) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from edgekd.core.results import MeasuredProgram, MeasuredTarget, Measurement
 from edgekd.report.changes import Change, changes
+from edgekd.report.comparison import comparisons
 from edgekd.report.evidence import Evidence, History, Validation
 from edgekd.report.lineage import Lineage, lineage
 from edgekd.report.provenance import earlier, kept, provenance
@@ -32,7 +33,12 @@ def build_report(evidence: Evidence) -> Report:
             [(v.measurements, allows_inconclusive(v)) for v in evidence.validations], marks
         ),
         checks=checks,
-        training=[_training(name, history) for name, history in evidence.histories.items()],
+        comparisons=comparisons(evidence.stages, evidence.members, {}),
+        training=[
+            _training(name, history)
+            for name, history in evidence.histories.items()
+            if name not in evidence.members or evidence.members[name].arm == name
+        ],
         provenance=provenance(evidence),
     )
 

@@ -79,7 +79,7 @@ def controls(config: Distill) -> Mapping[str, Distill]:
     controls=controls,
 )
 def distill(config: Distill, run: Run) -> Facts:
-    """Return how good the student is on the validation split."""
+    """Return how good the student is on the validation split, and on the test split for reports."""
     device = torch.device(run.device)
     torch.manual_seed(sub_seed(run.seed, "weights"))
     module, use = _student(config.model, run)
@@ -94,6 +94,7 @@ def distill(config: Distill, run: Run) -> Facts:
         "says": f"{use.kind} {parameters:,} parameters, {loss}",
         "result": score,
         "measure": run.task.quality[0],
+        "test": evaluate(module, run.task, "test", device),
         "parameters": parameters,
         "best_epoch": history["best_epoch"],
     }

@@ -96,7 +96,7 @@ def estimate(config: Teacher, preview: Preview) -> Needs | None:
 
 @stage(config=Teacher, makes="model", check=check, estimate=estimate, stops=True, named=False)
 def teacher(config: Teacher, run: Run) -> Facts:
-    """Return how good the teacher is on the validation split."""
+    """Return how good the teacher is on the validation split, and on the test split for reports."""
     device = torch.device(run.device)
     torch.manual_seed(sub_seed(run.seed, "weights"))
     model: nn.Module = config.model.build()(run.task.signature())
@@ -114,6 +114,7 @@ def teacher(config: Teacher, run: Run) -> Facts:
         "says": f"{config.model.kind}, {parameters:,} parameters",
         "result": score,
         "measure": run.task.quality[0],
+        "test": evaluate(model, run.task, "test", device),
         "parameters": parameters,
     }
 

@@ -118,7 +118,7 @@ def test_what_is_wrong_with_a_stage_is_said_once_for_all_its_seeds(stages):
 
 
 def test_a_name_with_a_dot_cannot_be_written(stages):
-    with pytest.raises(RequestError, match="'student.seed-1' is not a name"):
+    with pytest.raises(RequestError, match=r"'student\.seed-1' is not a name"):
         stages(TINY.replace("  smaller:", "  student.seed-1:"))
 
 

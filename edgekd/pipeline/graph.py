@@ -40,6 +40,7 @@ def check_edges(stages: Mapping[str, UseStage], document: Document) -> Iterator[
     """Yield every reference that leads nowhere or to the wrong kind of result, and cycles."""
     named = document.value.get("stages")
     named = named if isinstance(named, dict) else {}
+    written = {name.partition(".")[0] for name in named}
     for name, use in stages.items():
         for path, ref in refs_of(use.options):
             at: Steps = ("stages", name, *path)
@@ -47,7 +48,7 @@ def check_edges(stages: Mapping[str, UseStage], document: Document) -> Iterator[
                 continue  # that stage has problems of its own
             if ref.stage not in stages:
                 yield document.problem(
-                    at, f"no stage is named '{ref.stage}'.", nearest(ref.stage, named)
+                    at, f"no stage is named '{ref.stage}'.", nearest(ref.stage, written)
                 )
             elif (makes := stages[ref.stage].plugin.traits["makes"]) not in ref.makes:
                 wanted = " or ".join(ref.makes)

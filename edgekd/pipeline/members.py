@@ -30,23 +30,21 @@ class Family:
         self.origins["stages", name] = ("stages", of)
 
 
-def with_members(
-    stages: Mapping[str, UseStage], seed: int, document: Document
-) -> tuple[Family, list[Problem]]:
+def with_members(family: Family, seed: int, document: Document) -> tuple[Family, list[Problem]]:
     """Return the stages with their controls and further seeds, and what is wrong with asking so.
 
     `seed` is the one of stages that name none.
     """
-    problems = list(_check(stages, document))
-    family = _with_seeds(_with_controls(Family(dict(stages))), seed)
-    if len(family.stages) > MAX_STAGES:
+    problems = list(_check(family.stages, document))
+    whole = _with_seeds(_with_controls(family), seed)
+    if len(whole.stages) > MAX_STAGES:
         message = (
-            f"with controls and seeds these are {len(family.stages)} stages; "
+            f"with controls and seeds these are {len(whole.stages)} stages; "
             f"{MAX_STAGES} are the most."
         )
         problems.append(document.problem(("stages",), message, "Lower seeds."))
-        return Family(dict(stages)), problems
-    return family, problems
+        return family, problems
+    return whole, problems
 
 
 def _check(stages: Mapping[str, UseStage], document: Document) -> Iterator[Problem]:
@@ -78,7 +76,11 @@ def _with_controls(family: Family) -> Family:
 
 def _of_group(family: Family, name: str) -> list[UseStage]:
     group = family.members[name].group if name in family.members else name
-    return [family.stages[n] for n, m in family.members.items() if m.group == group]
+    return [
+        use
+        for n, use in family.stages.items()
+        if n in family.members and family.members[n].group == group
+    ]
 
 
 def _with_seeds(family: Family, seed: int) -> Family:

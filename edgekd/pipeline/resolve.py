@@ -24,9 +24,11 @@ from edgekd.pipeline.document import Document, override, parse_document, read_te
 from edgekd.pipeline.graph import Node, check_edges, make_nodes
 from edgekd.pipeline.members import with_members
 from edgekd.pipeline.preview import StagePreview, check_stages
+from edgekd.pipeline.repeats import with_repeats
 from edgekd.pipeline.resolved import Request, Resolved, ResolvedStage
-from edgekd.pipeline.spec import Pipeline, validate
+from edgekd.pipeline.spec import MAX_STAGES, Pipeline, validate
 from edgekd.pipeline.targets import find_targets, read_target
+from edgekd.pipeline.trials import with_trials
 
 LIBRARIES = ("torch", "numpy", "safetensors")
 NATIVE = (".so", ".pyd", ".dylib", ".dll")
@@ -44,14 +46,17 @@ def resolve(request: Request) -> Resolved:
         raise RequestError(Problem("", message, "See: edgekd init", document.place(())))
     plugin_files = _load_plugins(document, path.parent)
     document = _with_targets(document, request.targets)
-    reading = validate(document, path.parent)
-    problems = list(reading.problems)
+    document, trials, problems = with_trials(document, MAX_STAGES)
+    reading = validate(document, path.parent, {trial.name for trial in trials})
+    problems += reading.problems
     task = _build_task(reading.task, document, problems)
     seed = reading.pipeline.seed if reading.pipeline else 0
-    family, wrong = with_members(reading.stages, seed, document)
+    repeated, too_many = with_repeats(reading.stages, trials, MAX_STAGES, document)
+    document = document.with_origins(repeated.origins)
+    family, wrong = with_members(repeated, seed, document)
     document = document.with_origins(family.origins)
     edges = list(check_edges(family.stages, document))
-    problems += [*wrong, *edges]
+    problems += [*too_many, *wrong, *edges]
     known = find_targets(path.parent)
     nodes = make_nodes(family.stages, family.members) if reading.pipeline and not edges else []
     uses = [node.use for node in nodes] or list(family.stages.values())

@@ -23,7 +23,7 @@ likely a mistake in them; `expected_size(split)` and `expected_bytes()`, None wh
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, runtime_checkable
 
@@ -155,6 +155,10 @@ class Origin:
     """What repeats the run."""
     started_at: str = ""
     """ISO 8601, UTC: results older than this were kept from an earlier run."""
+    members: Mapping[str, Member] = field(default_factory=dict)
+    """The stages that were made from one of the file with others, in the pipeline's order."""
+    failed: Mapping[str, str] = field(default_factory=dict)
+    """Why stages of these have no result."""
 
 
 @dataclass(frozen=True)
@@ -163,8 +167,6 @@ class Ancestor:
 
     folder: Path
     manifest: Manifest
-    member: Member | None = None
-    """What it is among the stages that were made from one of the file; None where it is alone."""
 
 
 @runtime_checkable

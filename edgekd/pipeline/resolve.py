@@ -55,8 +55,8 @@ def resolve(request: Request) -> Resolved:
     document = document.with_origins(repeated.origins)
     family, wrong = with_members(repeated, seed, document)
     document = document.with_origins(family.origins)
-    edges = list(check_edges(family.stages, document))
-    problems += [*too_many, *wrong, *edges]
+    edges = too_many or list(check_edges(family.stages, document))
+    problems += [*wrong, *edges]
     known = find_targets(path.parent)
     nodes = make_nodes(family.stages, family.members) if reading.pipeline and not edges else []
     uses = [node.use for node in nodes] or list(family.stages.values())

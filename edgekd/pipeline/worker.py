@@ -194,10 +194,10 @@ def _answer(
         use_task=UseTask.model_validate(as_read(request["task"])),
         inputs={name: Path(folder) for name, folder in request["inputs"].items()},
         ancestors={
-            name: _ancestor(Path(folder), request["members"].get(name))
+            name: Ancestor(Path(folder), Manifest.read(Path(folder)))
             for name, folder in request["ancestors"].items()
         },
-        origin=Origin(**request["origin"]),
+        origin=_origin(request["origin"]),
         targets=as_read(request["targets"]),
         unfinished=Path(request["unfinished"]),
         checkpoint=Checkpoint.model_validate(request["checkpoint"]),
@@ -227,8 +227,9 @@ def _answer(
     }
 
 
-def _ancestor(folder: Path, member: Mapping[str, Any] | None) -> Ancestor:
-    return Ancestor(folder, Manifest.read(folder), Member(**member) if member else None)
+def _origin(data: Mapping[str, Any]) -> Origin:
+    members = {name: Member(**member) for name, member in data["members"].items()}
+    return Origin(**{**data, "members": members})
 
 
 def _lower(needs: Mapping[str, Any] | None) -> str:

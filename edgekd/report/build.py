@@ -12,6 +12,7 @@ from edgekd.report.quantized import quantized
 from edgekd.report.schema import (
     Check,
     Epoch,
+    FailedStage,
     Machine,
     Report,
     Row,
@@ -26,6 +27,7 @@ from edgekd.report.trade_off import QUALITY, trade_off
 def build_report(evidence: Evidence) -> Report:
     """Return the document; the same evidence gives the same document."""
     checks = [_check(evidence, validation) for validation in evidence.validations]
+    members = evidence.origin.members
     marks = {machine.name: machine.marks for check in checks for machine in check.machines}
     return Report(
         name=evidence.origin.name,
@@ -33,11 +35,12 @@ def build_report(evidence: Evidence) -> Report:
             [(v.measurements, allows_inconclusive(v)) for v in evidence.validations], marks
         ),
         checks=checks,
-        comparisons=comparisons(evidence.stages, evidence.members, {}),
+        failed=[FailedStage(stage=n, why=why) for n, why in evidence.origin.failed.items()],
+        comparisons=comparisons(evidence.stages, members, evidence.origin.failed),
         training=[
             _training(name, history)
             for name, history in evidence.histories.items()
-            if name not in evidence.members or evidence.members[name].arm == name
+            if name not in members or members[name].arm == name
         ],
         provenance=provenance(evidence),
     )

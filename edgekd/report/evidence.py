@@ -10,7 +10,6 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from edgekd.core.artifact import Manifest
 from edgekd.core.errors import Problem, RequestError
-from edgekd.core.member import Member
 from edgekd.core.protocols import Ancestor, Origin
 from edgekd.core.results import Measurements
 
@@ -61,8 +60,6 @@ class Evidence:
     """By stage, in the order of the pipeline."""
     stages: Mapping[str, Manifest]
     """Every stage that the report rests on, in the order of the pipeline."""
-    members: Mapping[str, Member]
-    """What those stages are that were made from one of the file with others."""
     host: Mapping[str, str] = field(default_factory=dict)
     """What tells the machine that makes the report from others, as in `Manifest.host`."""
 
@@ -91,7 +88,6 @@ def read_evidence(
         [v for v in validations if v],
         {name: history for name, history in histories.items() if history},
         {name: ancestor.manifest for name, ancestor in ancestors.items()},
-        {name: ancestor.member for name, ancestor in ancestors.items() if ancestor.member},
         host,
     )
 

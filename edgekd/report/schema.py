@@ -237,6 +237,13 @@ class StageRecord(Document):
     """Everything that the key was made of: options, versions, digests, seed."""
 
 
+class FailedStage(Document):
+    """A trial, control or seed without a result, or what rests on one."""
+
+    stage: str
+    why: str
+
+
 class SeedScore(Document):
     """A model's score on the test split."""
 
@@ -302,6 +309,8 @@ class Report(Document):
     name: str
     headline: Headline
     checks: list[Check]
+    failed: list[FailedStage]
+    """What the report has to do without."""
     comparisons: list[Comparison]
     training: list[Training]
     provenance: Provenance

@@ -63,7 +63,7 @@ def test_a_notice_names_its_stage(capsys):
 
 def test_who_waits_for_another_run_says_so(capsys):
     out = said(capsys, StageWaits("teacher"))
-    assert "teacher: another run is making it; waiting" in out
+    assert "teacher: is being made already; waiting" in out
 
 
 @pytest.mark.parametrize(

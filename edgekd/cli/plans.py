@@ -1,16 +1,14 @@
 """Plans as people and programs read them."""
 
 import json
-import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import typer
 
+from edgekd.cli.printable import brief
 from edgekd.pipeline.plan import Plan, Step, explain
 from edgekd.pipeline.room import readable
-
-LONGEST_REASON = 100
 
 
 def print_plan(plan: Plan) -> None:
@@ -19,7 +17,7 @@ def print_plan(plan: Plan) -> None:
     for path in plan.resolved.plugins:
         typer.echo(f"  loads code from {path}")
     for step in plan.steps:
-        why = step.key[:16] if step.action == "keep" else _brief(step.reasons)
+        why = step.key[:16] if step.action == "keep" else brief(step.reasons)
         about = f"  {words}" if (words := _words(step)) else ""
         needs = typer.style(_needs(step.stage.needs), dim=True) if step.action == "run" else ""
         typer.echo(f"  {step.stage.name:<{width}}  {step.action:<4}  {why}{about}{needs}")
@@ -30,11 +28,6 @@ def print_plan(plan: Plan) -> None:
 def _words(step: Step) -> str:
     """Return what a stage is that the file does not name itself."""
     return step.stage.member.words if step.stage.member else ""
-
-
-def _brief(reasons: Sequence[str]) -> str:
-    """Return reasons on one line; `edgekd why` prints them whole."""
-    return textwrap.shorten("; ".join(reasons), LONGEST_REASON, placeholder=" ... (edgekd why)")
 
 
 def _needs(needs: Mapping[str, Any] | None) -> str:

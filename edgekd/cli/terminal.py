@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from edgekd.cli.printable import brief
 from edgekd.core.quantity import Quantity
 from edgekd.core.version import VERSION
 from edgekd.pipeline.events import (
@@ -85,7 +86,7 @@ class _Lines:
     def _start(self, event: StageStarted) -> None:
         self.tasks[event.stage] = self.progress.add_task("", total=None, stage=event.stage)
         if not self.console.is_terminal:
-            self.console.print(f"  > {event.stage}: {'; '.join(event.reasons)}")
+            self.console.print(f"  > {event.stage}: {brief(event.reasons)}")
 
     def _begin(self, event: RunStarted) -> None:
         self.width = max(map(len, event.stages), default=0)

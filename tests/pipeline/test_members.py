@@ -10,6 +10,7 @@ from edgekd.core.errors import RequestError
 from edgekd.pipeline.plan import explain
 from edgekd.pipeline.resolve import resolve
 from edgekd.pipeline.resolved import Request
+from edgekd.pipeline.schema import pipeline_schema
 
 from .conftest import TINY
 
@@ -120,6 +121,14 @@ def test_what_is_wrong_with_a_stage_is_said_once_for_all_its_seeds(stages):
 def test_a_name_with_a_dot_cannot_be_written(stages):
     with pytest.raises(RequestError, match=r"'student\.seed-1' is not a name"):
         stages(TINY.replace("  smaller:", "  student.seed-1:"))
+
+
+def test_the_schema_knows_seeds_controls_and_sweeps():
+    schema = pipeline_schema()
+    stage = schema["$defs"]["UseStage"]["anyOf"][1]["properties"]
+    assert (stage["seeds"]["minimum"], stage["seeds"]["maximum"]) == (1, 100)
+    assert stage["controls"]["type"] == "boolean"
+    assert {*schema["$defs"]["Sweep"]["properties"]} == {"grid", "list"}
 
 
 def test_until_takes_a_stage_with_all_that_was_made_from_it(tiny):

@@ -1,10 +1,12 @@
 """What a comparison of seeds, controls and trials says, and what it does not."""
 
 import re
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from report_evidence import ORIGIN
 
 from edgekd.core.artifact import Manifest
 from edgekd.core.member import Member
@@ -96,7 +98,7 @@ def test_several_tests_are_corrected_and_it_is_said():
     raw = [paired_t(arms[name], arms["student"]).p for name in ("no_kd", "2")]
     assert [arm.p for arm in found.arms[1:]] == holm(raw)
     assert found.tests == 2
-    assert "The p values are corrected for 2 tests at once (Holm)." in remarks(found)
+    assert "The p values are corrected for 2 tests at once (Holm)" in remarks(found)[-1]
     assert "(Holm)" not in " ".join(remarks(compare(student=[0.9, 0.8], no_kd=[0.7, 0.5])))
 
 
@@ -136,6 +138,20 @@ def test_page_and_markdown_show_every_arm_and_seed(passing):
     assert page.count("What was made from student</title>") == 2, "drawn wide and narrow"
     assert 'href="#comparison"' in page
     assert 'href="#comparison"' not in to_html(passing)
+
+
+def test_a_report_names_what_failed_and_compares_the_rest(make):
+    members = {
+        "student": Member("student", "student"),
+        "student.seed-1": Member("student", "student"),
+        "student.no_kd": Member("student", "student.no_kd", "no_kd", control=True),
+    }
+    failed = {"student.seed-1": "the worker process ended."}
+    report = make(origin=replace(ORIGIN, members=members, failed=failed))
+    assert [(one.stage, one.why) for one in report.failed] == [*failed.items()]
+    assert report.comparisons == [], "these stages were not scored on the test split"
+    assert "student.seed-1: the worker process ended." in to_html(report)
+    assert "- Failed: student.seed-1: the worker process ended." in to_markdown(report)
 
 
 def test_a_terminal_has_one_line_per_arm():

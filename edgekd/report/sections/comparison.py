@@ -42,7 +42,10 @@ def remarks(one: Comparison) -> list[str]:
             "paired t-test."
         )
     if one.tests > 1:
-        lines.append(f"The p values are corrected for {one.tests} tests at once (Holm).")
+        lines.append(
+            f"The p values are corrected for {one.tests} tests at once (Holm); "
+            "each interval stands for itself."
+        )
     if all(len(arm.scores) == 1 for arm in one.arms):
         lines.append("One seed each: what chance does is not known. Ask for more with seeds: 3.")
     return lines
@@ -67,7 +70,13 @@ def comparison_table(one: Comparison) -> Table:
         )
         for arm in one.arms
     ]
-    head = ("", "Seeds", f"Mean {label(one.measure).lower()}", "Standard deviation", "Difference")
+    head = (
+        "Variant",
+        "Seeds",
+        f"Mean {label(one.measure).lower()}",
+        "Standard deviation",
+        "Difference",
+    )
     return Table(f"What was made from {one.stage}", (*head, "Shown"), rows, (0, 5))
 
 

@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from edgekd.core.errors import Problem
 from edgekd.core.member import Member
-from edgekd.core.refs import Ref, UseStage, refs_of
+from edgekd.core.refs import Ref, UseStage, as_read, as_written, refs_of
 from edgekd.pipeline.document import Document
 from edgekd.pipeline.members import Family
 from edgekd.pipeline.trials import Trial
@@ -27,7 +27,7 @@ Choice = Mapping[str, int]
 def with_repeats(
     stages: Mapping[str, UseStage], trials: Sequence[Trial], most: int, document: Document
 ) -> tuple[Family, list[Problem]]:
-    """Return the stages with all that trials make of them; a problem where that is too many."""
+    """Return the stages with all that trials make of them; what is wrong with that."""
     if not trials:
         return Family(dict(stages)), []
     repeats = _Repeats(stages, {trial.name: trial for trial in trials})
@@ -39,7 +39,21 @@ def with_repeats(
     for name, use in stages.items():
         for choice in repeats.choices(repeats.around(name)):
             repeats.add(family, name, use, choice)
-    return family, []
+    return family, list(_check(family, stages, document))
+
+
+def _check(
+    family: Family, written: Mapping[str, UseStage], document: Document
+) -> Iterator[Problem]:
+    """Yield what is wrong with lists only now that all trials stand in them."""
+    for name, use in family.stages.items():
+        _, base = family.origins.get(("stages", name), ("stages", name))
+        if use.options != written[str(base)].options:
+            try:
+                type(use.options).model_validate(as_read(as_written(use.options)))
+            except ValidationError as error:
+                message = error.errors()[0]["msg"].removeprefix("Value error, ")
+                yield document.problem(("stages", name), f"{message}.", "Name each trial once.")
 
 
 @dataclass(frozen=True)

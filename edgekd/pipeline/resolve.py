@@ -51,11 +51,11 @@ def resolve(request: Request) -> Resolved:
     problems += reading.problems
     task = _build_task(reading.task, document, problems)
     seed = reading.pipeline.seed if reading.pipeline else 0
-    repeated, too_many = with_repeats(reading.stages, trials, MAX_STAGES, document)
+    repeated, unlike = with_repeats(reading.stages, trials, MAX_STAGES, document)
     document = document.with_origins(repeated.origins)
     family, wrong = with_members(repeated, seed, document)
     document = document.with_origins(family.origins)
-    edges = too_many or list(check_edges(family.stages, document))
+    edges = unlike or list(check_edges(family.stages, document))
     problems += [*wrong, *edges]
     known = find_targets(path.parent)
     nodes = make_nodes(family.stages, family.members) if reading.pipeline and not edges else []

@@ -27,7 +27,7 @@ def comparisons(
     for group in dict.fromkeys(member.group for member in members.values()):
         own = {name: member for name, member in members.items() if member.group == group}
         measures = [stages[n].facts["measure"] for n in own if _is_scored(stages.get(n))]
-        if measures:
+        if measures and len(own) > 1:
             found.append(_comparison(group, measures[0], own, stages, failed))
     return found
 
@@ -52,7 +52,8 @@ def _comparison(
     ps = {arm: test.p for arm, test in tests.items() if test and test.p is not None}
     corrected = dict(zip(ps, holm([*ps.values()]), strict=True))
     arms = [
-        _arm(members[arm], own, tests.get(arm), corrected.get(arm)) for arm, own in scores.items()
+        _arm(members[own[0].stage], own, tests.get(arm), corrected.get(arm))
+        for arm, own in scores.items()
     ]
     return Comparison(stage=group, measure=measure, tests=len(ps), arms=arms)
 

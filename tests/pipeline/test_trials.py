@@ -203,6 +203,12 @@ def test_a_stage_may_leave_to_the_sweep_what_it_must_have(stages):
     assert stages(text)["student.1"].options["model"]["width"] == 8
 
 
+def test_a_trial_that_a_list_names_twice_is_found_before_anything_runs(stages):
+    (found,) = problems(stages, SWEPT.replace("[$onnx]", "[$onnx, $student.2]"))
+    assert found.path == "stages.check"
+    assert "'$student.2' is named twice" in found.message
+
+
 VALUES = st.lists(st.integers(0, 3), min_size=1, max_size=3)
 
 

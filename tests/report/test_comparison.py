@@ -126,6 +126,11 @@ def test_a_group_without_scores_on_the_test_split_is_not_compared():
     assert comparisons({"int8.1": bare, "int8.2": bare}, members, {}) == []
 
 
+def test_one_member_of_a_group_that_is_made_alone_is_compared_with_nothing():
+    members = {"student.seed-2": Member("student", "student", words="seed 2 of student")}
+    assert comparisons({"student.seed-2": manifest("student", 2, 0.9)}, members, {}) == []
+
+
 def test_page_and_markdown_show_every_arm_and_seed(passing):
     found = compare(student=[0.90, 0.91, 0.92], no_kd=[0.80, None, 0.81])
     report = passing.model_copy(update={"comparisons": [found]})

@@ -93,7 +93,7 @@ def test_what_failed_is_said_at_the_end_with_why(capsys):
     failed = {"student.2": "training diverged.", "int8.2": "it rests on what failed: student.2."}
     done = RunDone(1, "runs/a", None, (), (), (), 1.0, failed=failed)
     out = said(capsys, StageLeftOut("int8.2", failed["int8.2"]), done)
-    assert "- int8.2 left out" in out
+    assert "- int8.2  left out" in out
     assert "Without a result:\n  student.2: training diverged.\n  int8.2: it rests on" in out
     assert "Nothing to do" not in out
 

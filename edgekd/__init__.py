@@ -27,12 +27,14 @@ def run(
     store: str | Path = ".edgekd",
     runs: str | Path = "runs",
     remeasure: bool = False,
+    jobs: int = 1,
     listener: Listener | None = None,
 ) -> RunResult:
     """Run a pipeline file and return what came of it; finished stages are kept in `store`.
 
     `sets` are overrides such as `stages.student.train.epochs=3`; `remeasure` measures again what
-    was measured before; `listener` is called with every event. Raises an
+    was measured before; `jobs` independent stages run at the same time; `listener` is called with
+    every event, one at a time. Raises an
     `edgekd.core.errors.EdgekdError` where the command would end with a message.
     """
     from edgekd.pipeline.resolved import Request
@@ -40,7 +42,7 @@ def run(
 
     request = Request(str(Path(file).absolute()), tuple(sets), tuple(targets))
     settings, hear = _settings(store, runs), listener or (lambda _: None)
-    return run_pipeline(request, settings, hear, until, remeasure=remeasure)
+    return run_pipeline(request, settings, hear, until, remeasure=remeasure, jobs=jobs)
 
 
 def plan(

@@ -90,7 +90,8 @@ def path_options(resolved: Resolved) -> dict[str, str]:
     found = _paths_in(resolved.task, ("task",), _all_paths(resolved))
     for stage in resolved.stages:
         if not stage.implied_by:
-            found |= _paths_in(stage.options, ("stages", stage.name), {*stage.paths})
+            written = stage.member.group if stage.member else stage.name
+            found |= _paths_in(stage.options, ("stages", written), {*stage.paths})
     return found
 
 

@@ -68,6 +68,9 @@ def run(
     remeasure: Annotated[
         bool, typer.Option("--remeasure", help="Measure again what was measured before.")
     ] = False,
+    jobs: Annotated[
+        int, typer.Option("--jobs", min=1, max=64, help="Stages that may run at the same time.")
+    ] = 1,
     bundle: Annotated[
         Path | None,
         typer.Option("--bundle", metavar="OUT.zip", help="Also leave all of the run in one file."),
@@ -88,6 +91,7 @@ def run(
             store=store,
             runs=runs,
             remeasure=remeasure,
+            jobs=jobs,
             listener=listener,
         )
     if bundle is not None:

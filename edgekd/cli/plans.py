@@ -1,16 +1,14 @@
 """Plans as people and programs read them."""
 
 import json
-import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import typer
 
-from edgekd.pipeline.plan import Plan, explain
+from edgekd.cli.printable import brief
+from edgekd.pipeline.plan import Plan, Step, explain
 from edgekd.pipeline.room import readable
-
-LONGEST_REASON = 100
 
 
 def print_plan(plan: Plan) -> None:
@@ -19,18 +17,19 @@ def print_plan(plan: Plan) -> None:
     for path in plan.resolved.plugins:
         typer.echo(f"  loads code from {path}")
     for step in plan.steps:
-        why = step.key[:16] if step.action == "keep" else _brief(step.reasons)
+        why = step.key[:16] if step.action == "keep" else brief(step.reasons)
+        about = f"  {words}" if (words := _words(step)) else ""
         needs = typer.style(_needs(step.stage.needs), dim=True) if step.action == "run" else ""
-        typer.echo(f"  {step.stage.name:<{width}}  {step.action:<4}  {why}{needs}")
+        typer.echo(f"  {step.stage.name:<{width}}  {step.action:<4}  {why}{about}{needs}")
         for remark in step.stage.remarks if step.action == "run" else ():
             typer.echo(typer.style(f"  {'':<{width}}        {remark}", dim=True))
     count = len(plan.to_run)
     typer.echo(f"{count} of {len(plan.steps)} stages would run." if count else "Nothing to do.")
 
 
-def _brief(reasons: Sequence[str]) -> str:
-    """Return reasons on one line; `edgekd why` prints them whole."""
-    return textwrap.shorten("; ".join(reasons), LONGEST_REASON, placeholder=" ... (edgekd why)")
+def _words(step: Step) -> str:
+    """Return what a stage is that the file does not name itself."""
+    return step.stage.member.words if step.stage.member else ""
 
 
 def _needs(needs: Mapping[str, Any] | None) -> str:
@@ -47,6 +46,7 @@ def plan_as_json(plan: Plan) -> str:
         {
             "stage": step.stage.name,
             "kind": step.stage.kind,
+            "about": _words(step),
             "action": step.action,
             "reasons": list(step.reasons),
             "key": step.key,
@@ -60,16 +60,18 @@ def plan_as_json(plan: Plan) -> str:
 
 
 def print_why(plan: Plan, name: str, as_json: bool) -> None:
-    """Print why a stage runs, down to what changed first."""
-    step = plan.step(name)
+    """Print why a stage and its group run, down to what changed first."""
+    steps = plan.named(name)
     if as_json:
-        found = {"stage": name, "action": step.action, "reasons": explain(plan, name)}
+        action = "keep" if all(step.action == "keep" for step in steps) else "run"
+        found = {"stage": name, "action": action, "reasons": explain(plan, name)}
         typer.echo(json.dumps(found, indent=1))
         return
-    if step.kept is not None:
-        typer.echo(
-            f"{name} is kept: made {step.kept.started_at}, nothing that it rests on changed."
-        )
-        return
+    for step in steps:
+        if step.kept is not None:
+            typer.echo(
+                f"{step.stage.name} is kept: made {step.kept.started_at}, "
+                "nothing that it rests on changed."
+            )
     for line in explain(plan, name):
         typer.echo(line)

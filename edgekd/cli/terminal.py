@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from edgekd.cli.printable import brief
 from edgekd.core.quantity import Quantity
 from edgekd.core.version import VERSION
 from edgekd.pipeline.events import (
@@ -21,6 +22,7 @@ from edgekd.pipeline.events import (
     StageDone,
     StageFailed,
     StageKept,
+    StageLeftOut,
     StageNotice,
     StageProgress,
     StageStarted,
@@ -64,7 +66,7 @@ class _Lines:
         self.console, self.progress = console, progress
         self.width = 0
         self.printed = time.monotonic()
-        self.task: TaskID | None = None
+        self.tasks: dict[str, TaskID] = {}
 
     def __call__(self, event: Event) -> None:
         match event:
@@ -76,15 +78,15 @@ class _Lines:
                 self._advance(event)
             case StageNotice() | StageWaits() | RunStopping():
                 self._say(event)
-            case StageKept() | StageDone() | StageFailed():
+            case StageKept() | StageDone() | StageFailed() | StageLeftOut():
                 self._end_stage(event)
             case RunDone():
                 self._end(event)
 
     def _start(self, event: StageStarted) -> None:
-        self.task = self.progress.add_task("", total=None, stage=event.stage)
+        self.tasks[event.stage] = self.progress.add_task("", total=None, stage=event.stage)
         if not self.console.is_terminal:
-            self.console.print(f"  > {event.stage}: {'; '.join(event.reasons)}")
+            self.console.print(f"  > {event.stage}: {brief(event.reasons)}")
 
     def _begin(self, event: RunStarted) -> None:
         self.width = max(map(len, event.stages), default=0)
@@ -93,14 +95,14 @@ class _Lines:
         )
 
     def _advance(self, event: StageProgress) -> None:
-        if self.task is None:
+        if event.stage not in self.tasks:
             return
         if not self.console.is_terminal:
             self._plain_progress(event)
             return
         numbers = "  ".join(f"{name} {value:.4g}" for name, value in event.numbers.items())
         self.progress.update(
-            self.task,
+            self.tasks[event.stage],
             completed=event.done,
             total=event.total,
             description=f"{event.what} {event.done} of {event.total}  {numbers}",
@@ -122,12 +124,12 @@ class _Lines:
                 line = Text.assemble(("  ! ", "yellow"), f"{event.stage}: {event.message}")
                 self.console.print(line)
             case StageWaits():
-                self.console.print(f"  {event.stage}: another run is making it; waiting")
+                self.console.print(f"  {event.stage}: is being made already; waiting")
             case RunStopping():
                 when = "after this step, with its state" if event.after_step else "here"
                 self.console.print(f"  Ending {when}; what is finished is kept. Again to end now.")
 
-    def _end_stage(self, event: StageKept | StageDone | StageFailed) -> None:
+    def _end_stage(self, event: StageKept | StageDone | StageFailed | StageLeftOut) -> None:
         match event:
             case StageKept():
                 self._line("✓", "green", event.stage, "kept", event.facts)
@@ -135,14 +137,15 @@ class _Lines:
                 self._line("✓", "green", event.stage, _duration(event.seconds), event.facts)
             case StageFailed():
                 self._line("✗", "red", event.stage, "failed", {})
+            case StageLeftOut():
+                self._line("-", "red", event.stage, "left out", {})
 
     def _line(
         self, sign: str, colour: str, stage: str, time: str, facts: Mapping[str, Any]
     ) -> None:
-        if self.task is not None:
-            self.progress.remove_task(self.task)
+        if (task := self.tasks.pop(stage, None)) is not None:
+            self.progress.remove_task(task)
             self.progress.refresh()
-            self.task = None
         line = Text.assemble(
             "  ", (sign, colour), f" {stage:<{self.width}} {time:>8}  {facts.get('says', '')}"
         )
@@ -157,14 +160,17 @@ class _Lines:
         self.console.print(line)
 
     def _end(self, event: RunDone) -> None:
-        if event.gates:
+        tables = [[*gate_lines(event.gates), _sentence(event)]] if event.gates else []
+        tables += [[*comparison_lines(compared)] for compared in event.comparisons]
+        for table in tables:
             self.console.print()
-            for line in gate_lines(event.gates):
+            for line in table:
                 self.console.print(line)
-        failed = sum(row["verdict"] != "pass" for row in event.gates)
-        if event.gates:
-            self.console.print(_sentence(event, failed))
-        if not event.ran:
+        if event.failed:
+            self.console.print("\nWithout a result:")
+        for stage, why in event.failed.items():
+            self.console.print(Text(f"  {stage}: {why}", style="red"))
+        if not event.ran and not event.failed:
             self.console.print("\nNothing to do: every stage is kept.")
         self.console.print()
         if event.report:
@@ -193,6 +199,21 @@ def gate_lines(gates: Sequence[Mapping[str, Any]]) -> Iterator[Text]:
         yield Text(f"  {line}", style="red")
 
 
+def comparison_lines(compared: Mapping[str, Any]) -> Iterator[Text]:
+    """Yield what was made from a stage as aligned lines, with what may be concluded."""
+    from edgekd.report.schema import Comparison
+    from edgekd.report.sections.comparison import brief_table, remarks
+
+    one = Comparison.model_validate(compared)
+    table = brief_table(one)
+    rows = [[str(cell) for cell in row] for row in table.rows]
+    widths = [max(map(len, column)) for column in zip(table.head, *rows, strict=True)]
+    for number, row in enumerate([table.head, *rows]):
+        cells = (f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True))
+        yield Text("  ".join(cells).rstrip(), style="bold" if number == 0 else "")
+    yield from (Text(f"  {line}", style="dim") for line in remarks(one))
+
+
 def _measured(gate: Mapping[str, Any]) -> str:
     """Return what a gate was judged by; without a number it fails where the program did."""
     text = shown(gate["measured"])
@@ -206,7 +227,10 @@ def shown(value: Any) -> str:
     return "" if value is None else str(value)
 
 
-def _sentence(event: RunDone, unproven: int) -> str:
+def _sentence(event: RunDone) -> str:
+    unproven = sum(row["verdict"] != "pass" for row in event.gates)
+    if event.failed and not unproven:
+        return "All gates kept by what was made."
     if event.exit_code != 0 and not unproven:
         return "All gates kept, but a program could not be measured."
     if event.exit_code != 0:

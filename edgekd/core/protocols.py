@@ -9,7 +9,8 @@ returns facts. A stage registers with what it `makes` and, where something can b
 runs, a `check(options, preview)` that yields problems with paths relative to the stage, an
 `estimate(options, preview)` that returns what it `Needs`, `remarks(options, preview)` that yields
 what a plan shall say of it, and `implies(options, preview)` that yields stages to stand between it
-and one that it reads (`core.refs.Implied`). An augmentation may register a
+and one that it reads (`core.refs.Implied`). One that is worth comparing registers
+`controls(options)`: what it must beat, options by name. An augmentation may register a
 `check(options, task)`, and `each=True` where it changes every example on its own, whatever stands
 beside it in the batch: then what a teacher says of the examples can be kept. An objective for
 which that is not legal registers `kept=False`.
@@ -27,13 +28,14 @@ likely a mistake in them; `expected_size(split)` and `expected_bytes()`, None wh
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 from edgekd.core.artifact import Manifest
 from edgekd.core.checkpoint import Checkpoint
 from edgekd.core.config import Config
+from edgekd.core.member import Member
 from edgekd.core.refs import Ref, UseModel, UseTransform
 from edgekd.core.signature import Signature
 
@@ -159,6 +161,10 @@ class Origin:
     """What repeats the run."""
     started_at: str = ""
     """ISO 8601, UTC: results older than this were kept from an earlier run."""
+    members: Mapping[str, Member] = field(default_factory=dict)
+    """The stages that were made from one of the file with others, in the pipeline's order."""
+    failed: Mapping[str, str] = field(default_factory=dict)
+    """Why stages of these have no result."""
 
 
 @dataclass(frozen=True)

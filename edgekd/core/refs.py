@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import (
     BaseModel,
     Discriminator,
+    Field,
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
     SerializeAsAny,
@@ -19,8 +20,10 @@ from pydantic import (
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from edgekd.core import kinds
-from edgekd.core.config import Config, Count, LocalPath, NonNegative
+from edgekd.core.config import Config, Count, LocalPath, NonNegative, PositiveCount
 from edgekd.core.registry import Plugin, Registry
+
+MOST_SEEDS = 100
 
 
 @dataclass(frozen=True)
@@ -190,6 +193,11 @@ class UseStage(Use):
 
     seed: Count | None = None
     """Chance of this stage alone; the pipeline's seed where nothing is said."""
+    seeds: Annotated[PositiveCount, Field(le=MOST_SEEDS)] = 1
+    """How many times it is made: with its seed and the ones after it. Other stages rest on the
+    first; a report compares them all."""
+    controls: bool = False
+    """Whether it is made also as what it must be better than, at equal cost: see the stage."""
 
 
 class UseAugment(Use):

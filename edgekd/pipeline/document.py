@@ -3,7 +3,7 @@
 import re
 import stat
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +31,31 @@ class Document:
     """Values only: sequences are tuples, mappings are dicts with text keys."""
     places: Mapping[Steps, str]
     """`file:line` of every value; of a mapping's item, the line of its key."""
+    origins: Mapping[Steps, Steps] = field(default_factory=dict)
+    """Where that was written which stands for something else: a control's options are its stage's,
+    an option of a trial is a value of the sweep."""
 
     def place(self, steps: Steps) -> str:
         """Return the place of a value, or of the nearest one around it."""
+        steps = self.written(steps)
         while steps not in self.places and steps:
             steps = steps[:-1]
         return self.places.get(steps, "")
+
+    def written(self, steps: Steps) -> Steps:
+        """Return the way to where a value was written."""
+        for end in range(len(steps), 0, -1):
+            if steps[:end] in self.origins:
+                return self.written(self.origins[steps[:end]] + steps[end:])
+        return steps
+
+    def problem(self, steps: Steps, message: str, next_step: str = "") -> Problem:
+        """Return what is wrong with a value, where it was written."""
+        return Problem(spell(self.written(steps)), message, next_step, self.place(steps))
+
+    def with_origins(self, origins: Mapping[Steps, Steps]) -> "Document":
+        """Return the document with more values that were written elsewhere."""
+        return replace(self, origins={**self.origins, **origins})
 
 
 def spell(steps: Steps) -> str:
@@ -45,6 +64,12 @@ def spell(steps: Steps) -> str:
     for step in steps:
         text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else str(step)
     return text
+
+
+def steps_of(path: str) -> Steps:
+    """Return the way that `spell` spells."""
+    flat = path.replace("[", ".").replace("]", "")
+    return tuple(int(part) if part.isdigit() else part for part in flat.split(".") if part)
 
 
 def read_document(path: Path) -> Document:
@@ -110,9 +135,9 @@ def override(document: Document, assignments: Sequence[str]) -> Document:
         path, equals, text = assignment.partition("=")
         if not equals or not path:
             raise _refusal(origin, "expected PATH=VALUE.", "As in: --set seed=1")
-        steps = _parse_path(path, origin)
+        steps = _into_sweep(value, parse_path(path, origin))
         new = parse_document(text, origin).value if text.strip() else None
-        value = _with(value, steps, new, origin)
+        value = with_value(value, steps, new, origin)
         places = {at: place for at, place in places.items() if at[: len(steps)] != steps}
         places[steps] = origin
     return Document(value, places)
@@ -253,7 +278,8 @@ def _is_text(text: str) -> bool:
     return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
-def _parse_path(path: str, origin: str) -> Steps:
+def parse_path(path: str, origin: str) -> Steps:
+    """Return the steps of `objective[0].weight`; RequestError, at `origin`, where it is no path."""
     steps: list[str | int] = []
     for part in path.split("."):
         name, *indices = part.split("[")
@@ -267,8 +293,35 @@ def _parse_path(path: str, origin: str) -> Steps:
     return tuple(steps)
 
 
-def _with(value: Any, steps: Steps, new: Any, origin: str, done: Steps = ()) -> Any:
-    """Return `value` with `new` at the end of `steps`."""
+def _into_sweep(value: Any, steps: Steps) -> Steps:
+    """Return steps into a sweep with the path that it names as one: such paths are its keys.
+
+    `sweep.student.grid.train.learning_rate` and an index behind it lead to a key that is there.
+    """
+    start = 3 if steps[2:3] == ("grid",) else 4
+    if steps[0] != "sweep" or len(steps) <= start:
+        return steps
+    last = len(steps) - isinstance(steps[-1], int)
+    known = _at(value, (*steps[:start], spell(steps[start:last])))
+    end = last if known is not None else len(steps)
+    return (*steps[:start], spell(steps[start:end]), *steps[end:])
+
+
+def _at(value: Any, steps: Steps) -> Any:
+    """Return what lies at the end of steps; None where nothing does."""
+    for step in steps:
+        try:
+            value = value[step]
+        except (KeyError, IndexError, TypeError):
+            return None
+    return value
+
+
+def with_value(value: Any, steps: Steps, new: Any, origin: str, done: Steps = ()) -> Any:
+    """Return `value`, to which `done` led, with `new` at the end of `steps`.
+
+    RequestError, at `origin`, where the steps lead nowhere.
+    """
     if not steps:
         return new
     step, rest = steps[0], steps[1:]
@@ -278,7 +331,7 @@ def _with(value: Any, steps: Steps, new: Any, origin: str, done: Steps = ()) -> 
             raise _refusal(origin, f"there is no {here} in the file.", "Indices count from 0.")
         return (
             *value[:step],
-            _with(value[step], rest, new, origin, (*done, step)),
+            with_value(value[step], rest, new, origin, (*done, step)),
             *value[step + 1 :],
         )
     if isinstance(value, str) and done:  # a plug-in by name alone: make room for its options
@@ -288,7 +341,7 @@ def _with(value: Any, steps: Steps, new: Any, origin: str, done: Steps = ()) -> 
     inner = (value or {}).get(step)
     if done == ("stages",) and step not in (value or {}):
         raise _refusal(origin, f"there is no {here} in the file.", nearest(str(step), _keys(value)))
-    return (value or {}) | {step: _with(inner, rest, new, origin, (*done, step))}
+    return (value or {}) | {step: with_value(inner, rest, new, origin, (*done, step))}
 
 
 def _keys(value: Any) -> Iterator[str]:

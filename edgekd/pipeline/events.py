@@ -110,8 +110,17 @@ class StageFailed(Event):
 
 
 @dataclass(frozen=True)
+class StageLeftOut(Event):
+    """A stage could not be made, since something that it reads failed."""
+
+    event: ClassVar[str] = "stage_left_out"
+    stage: str
+    message: str
+
+
+@dataclass(frozen=True)
 class RunDone(Event):
-    """A run ended with every stage done."""
+    """A run ended with every stage done, but for members of groups that failed."""
 
     event: ClassVar[str] = "run_done"
     exit_code: int
@@ -121,6 +130,10 @@ class RunDone(Event):
     gates: Sequence[Mapping[str, Any]]
     ran: Sequence[str]
     seconds: float
+    comparisons: Sequence[Mapping[str, Any]] = ()
+    """Seeds, controls and trials of each stage that has some."""
+    failed: Mapping[str, str] = field(default_factory=dict)
+    """Why stages have no result; each is one of several, and did not end the others."""
 
 
 Listener: TypeAlias = Callable[[Event], None]

@@ -1,13 +1,14 @@
 """Which stage rests on which: references that meet, exports that are implied, and the order."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from graphlib import CycleError, TopologicalSorter
 
 from edgekd.core.errors import Problem, nearest
+from edgekd.core.member import Member
 from edgekd.core.protocols import Preview
 from edgekd.core.refs import Implied, Ref, UseRuntime, UseStage, as_written, refs_of
-from edgekd.pipeline.document import Document, Steps, spell
+from edgekd.pipeline.document import Document, Steps
 
 IMPLIED_RUNTIME = "onnxruntime"
 """What a model is exported to where a program is wanted."""
@@ -24,6 +25,8 @@ class Node:
     """The stage that asked for this one, where the file does not name it."""
     instead: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """By the kind of result that is wanted, for which stages of the file others are read."""
+    member: Member | None = None
+    """What it is among the stages that were made from one of the file; None where it is alone."""
 
     @property
     def makes(self) -> str:
@@ -40,17 +43,15 @@ def check_edges(stages: Mapping[str, UseStage], document: Document) -> Iterator[
     """Yield every reference that leads nowhere or to the wrong kind of result, and cycles."""
     named = document.value.get("stages")
     named = named if isinstance(named, dict) else {}
+    written = {name.partition(".")[0] for name in named}
     for name, use in stages.items():
         for path, ref in refs_of(use.options):
             at: Steps = ("stages", name, *path)
-            if ref.stage in named and ref.stage not in stages:
+            if any(one in named and one not in stages for one in _leading_to(ref.stage)):
                 continue  # that stage has problems of its own
             if ref.stage not in stages:
-                yield Problem(
-                    spell(at),
-                    f"no stage is named '{ref.stage}'.",
-                    nearest(ref.stage, named),
-                    document.place(at),
+                yield document.problem(
+                    at, f"no stage is named '{ref.stage}'.", nearest(ref.stage, written)
                 )
             elif (makes := stages[ref.stage].plugin.traits["makes"]) not in ref.makes:
                 wanted = " or ".join(ref.makes)
@@ -60,16 +61,15 @@ def check_edges(stages: Mapping[str, UseStage], document: Document) -> Iterator[
                     if fitting
                     else (f"No stage of this file makes a {wanted}.")
                 )
-                yield Problem(
-                    spell(at),
-                    f"'${ref.stage}' is {_article(makes)}; expected {_article(wanted)}.",
-                    step,
-                    document.place(at),
+                yield document.problem(
+                    at, f"'${ref.stage}' is {_article(makes)}; expected {_article(wanted)}.", step
                 )
     yield from _check_cycle(stages, document)
 
 
-def make_nodes(stages: Mapping[str, UseStage], preview: Preview) -> list[Node]:
+def make_nodes(
+    stages: Mapping[str, UseStage], members: Mapping[str, Member], preview: Preview
+) -> list[Node]:
     """Return all stages and implied ones, each after what it reads, else in file order.
 
     A model is exported where a program is wanted. What else stands between two stages, the one
@@ -85,7 +85,11 @@ def make_nodes(stages: Mapping[str, UseStage], preview: Preview) -> list[Node]:
             nodes[node.name] = node
             instead.setdefault(one.ref.makes[0], {})[one.ref.stage] = node.name
         inputs = [read_instead(ref, instead) for _, ref in refs_of(use.options)]
-        nodes[name] = Node(name, use, tuple(dict.fromkeys(inputs)), instead=instead)
+        reads = tuple(dict.fromkeys(inputs))
+        nodes[name] = Node(name, use, reads, instead=instead, member=members.get(name))
+    for name, use in stages.items():
+        if use.plugin.traits.get("compares"):
+            nodes[name] = _beside(nodes[name], nodes)
     ordered: dict[str, Node] = {}
     for name in stages:
         _place(nodes[name], nodes, ordered)
@@ -113,6 +117,25 @@ def _implied(one: Implied, asked_by: str, nodes: Mapping[str, Node]) -> Node:
     return Node(name, one.use, (one.ref.stage,), asked_by)
 
 
+def _beside(node: Node, nodes: Mapping[str, Node]) -> Node:
+    """Return a stage that also reads all members of the groups that it rests on."""
+    above, waiting = {node.name}, [node]
+    while waiting:
+        for name in waiting.pop().inputs:
+            if name not in above:
+                above.add(name)
+                waiting.append(nodes[name])
+    groups = {member.group for name in above if (member := nodes[name].member)}
+    members = [n for n, one in nodes.items() if one.member and one.member.group in groups]
+    return replace(node, inputs=tuple(dict.fromkeys([*node.inputs, *members])))
+
+
+def _leading_to(name: str) -> Iterator[str]:
+    """Yield `student`, `student.1` and `student.1.no_kd` for the last of them."""
+    parts = name.split(".")
+    return (".".join(parts[:end]) for end in range(1, len(parts) + 1))
+
+
 def _place(node: Node, nodes: Mapping[str, Node], ordered: dict[str, Node]) -> None:
     """Add a node to the order, after all that it reads; there are no cycles any more."""
     if node.name in ordered:
@@ -131,12 +154,10 @@ def _check_cycle(stages: Mapping[str, UseStage], document: Document) -> Iterator
         TopologicalSorter(edges).prepare()
     except CycleError as error:
         cycle = error.args[1][::-1]
-        at = ("stages", cycle[0])
-        yield Problem(
-            spell(at),
+        yield document.problem(
+            ("stages", cycle[0]),
             f"stages wait for each other: {' -> '.join(cycle)}.",
             "Let one of them start from another result.",
-            document.place(at),
         )
 
 

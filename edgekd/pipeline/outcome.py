@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from edgekd.core.artifact import Manifest, digest_file
-from edgekd.pipeline.execution import now
+from edgekd.core.errors import EdgekdError
+from edgekd.pipeline.execution import Execution, failures, now
 from edgekd.pipeline.kept import replacing
-from edgekd.pipeline.plan import Plan
 from edgekd.pipeline.records import Record, RunFolders
 from edgekd.pipeline.resolved import Resolved
-from edgekd.pipeline.store import Store
 
 PROGRAM_DESCRIPTION = "program.json"
 
@@ -22,7 +21,7 @@ class RunResult:
     """What a run came to."""
 
     exit_code: int
-    """0 where every gate is kept and nothing failed to be measured, else 1."""
+    """0 where every gate is kept and nothing failed; else 1, or that of the first that failed."""
     folder: Path
     """Where the report and the artifacts are."""
     report: Path | None
@@ -31,6 +30,10 @@ class RunResult:
     """One row per gate, program and target, with its verdict."""
     facts: Mapping[str, Mapping[str, Any]]
     """What each stage found out."""
+    comparisons: Sequence[Mapping[str, Any]]
+    """Seeds, controls and trials of each stage that has some, as in the report's JSON."""
+    failed: Mapping[str, str]
+    """Why stages have no result; each is one of several, and did not end the others."""
     ran: Sequence[str]
     """The stages that were not kept."""
     resolved: Resolved
@@ -41,15 +44,9 @@ class RunResult:
     """Where each stage's files lie in the store."""
 
 
-def leave(
-    plan: Plan,
-    manifests: Mapping[str, Manifest],
-    ran: Sequence[str],
-    store: Store,
-    runs: RunFolders,
-    command: str,
-) -> RunResult:
+def leave(execution: Execution, runs: RunFolders) -> RunResult:
     """Leave programs and reports in the run's folder, with a record of the run."""
+    plan, store, manifests = execution.plan, execution.store, execution.results()
     gates = [row for m in manifests.values() for row in m.facts.get("gates", ())]
     failed = sum(
         int(m.facts.get("gates_failed", 0)) + len(m.facts.get("failures", ()))
@@ -58,9 +55,9 @@ def leave(
     record = Record(
         name=plan.resolved.name,
         file=plan.resolved.request.file,
-        command=command,
+        command=execution.origin.command,
         finished_at=now(),
-        exit_code=1 if failed else 0,
+        exit_code=_exit_code(execution.failed) or (1 if failed else 0),
         keys={name: manifest.key for name, manifest in manifests.items()},
         contents={name: manifest.content for name, manifest in manifests.items()},
         results={n: _result(m) for n, m in manifests.items()},
@@ -90,12 +87,28 @@ def leave(
         report=report,
         artifacts=artifacts,
         gates=gates,
+        comparisons=_compared(execution, manifests),
+        failed={name: str(error) for name, error in execution.failed.items()},
         facts=facts,
-        ran=ran,
+        ran=execution.ran,
         resolved=plan.resolved,
         manifests=manifests,
         folders={name: store.folder(manifest.key) for name, manifest in manifests.items()},
     )
+
+
+def _exit_code(failed: Mapping[str, EdgekdError]) -> int:
+    return next((error.exit_code for error in failed.values()), 0)
+
+
+def _compared(execution: Execution, manifests: Mapping[str, Manifest]) -> list[dict[str, Any]]:
+    members = execution.origin.members
+    if not members:
+        return []
+    from edgekd.report.comparison import comparisons  # and numpy, which most runs do without
+
+    found = comparisons(manifests, members, failures(execution.failed))
+    return [one.model_dump() for one in found]
 
 
 def _result(manifest: Manifest) -> Any:

@@ -51,6 +51,14 @@ class Plan:
         known = [step.stage.name for step in self.steps]
         raise RequestError(Problem("", f"no stage is named '{name}'.", nearest(name, known)))
 
+    def named(self, name: str) -> list[Step]:
+        """Return a stage's step, with those of all that was made from it in the file.
+
+        RequestError where there is no such stage.
+        """
+        group = [s for s in self.steps if s.stage.member and s.stage.member.group == name]
+        return group or [self.step(name)]
+
 
 class Planner:
     """Says of a stage what is to be done, given what its inputs came to."""
@@ -60,7 +68,7 @@ class Planner:
         self.digests = Digests(store.root / "digests.json")
 
     def plan(self, until: str | None = None) -> Plan:
-        """Return what is to be done; `until` keeps a stage and all that it rests on."""
+        """Return what is to be done; `until` keeps a stage, its group, and what these rest on."""
         steps: dict[str, Step] = {}
         for stage in self.resolved.stages:
             steps[stage.name] = self.step(stage, lambda name: steps[name].kept)
@@ -68,7 +76,8 @@ class Planner:
         plan = Plan(self.resolved, tuple(steps.values()))
         if until is None:
             return plan
-        wanted = {until} | ancestors(plan.step(until).stage, plan)
+        last = [step.stage for step in plan.named(until)]
+        wanted = {s.name for s in last}.union(*(ancestors(stage, plan) for stage in last))
         return Plan(self.resolved, tuple(s for s in plan.steps if s.stage.name in wanted))
 
     def step(self, stage: ResolvedStage, made: Callable[[str], Manifest | None]) -> Step:
@@ -96,7 +105,6 @@ class Planner:
         resolved = self.resolved
         identity: dict[str, Any] = {
             "stage": stage.kind,
-            "name": stage.name,
             "options": _without_paths(stage.options, stage.paths),
             "seed": stage.seed,
             "code": dict(stage.code),
@@ -109,6 +117,8 @@ class Planner:
             identity |= {
                 name: getattr(resolved, name) for name in ("device", "precision", "threads")
             }
+        if stage.named:
+            identity["name"] = stage.name
         if stage.reads_data:
             task = {k: v for k, v in resolved.task.items() if k not in resolved.task_judges}
             identity["task"] = _without_paths(task, stage.paths)
@@ -151,9 +161,10 @@ def ancestors(stage: ResolvedStage, plan: Plan) -> set[str]:
 
 
 def explain(plan: Plan, name: str) -> list[str]:
-    """Return why a stage runs, following changed inputs back to what changed first."""
+    """Return why a stage and its group run, following changed inputs to what changed first."""
     lines: list[str] = []
-    waiting, seen = [name], {name}
+    waiting = [step.stage.name for step in plan.named(name)]
+    seen = {*waiting}
     while waiting:
         stage = waiting.pop(0)
         for reason in plan.step(stage).reasons:

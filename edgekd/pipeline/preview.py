@@ -17,7 +17,7 @@ from edgekd.core.refs import (
     UseTransform,
     placed,
 )
-from edgekd.pipeline.document import Document, Steps
+from edgekd.pipeline.document import Document, spell, steps_of
 from edgekd.pipeline.graph import IMPLIED_RUNTIME
 
 
@@ -86,9 +86,8 @@ def check_stages(preview: StagePreview, document: Document) -> Iterator[Problem]
         check = use.plugin.traits.get("check")
         own = check(use.options, preview) if check else ()
         for problem in (*own, *_check_augments(use, preview.task)):
-            path = ".".join(part for part in ("stages", name, problem.path) if part)
-            place = document.place(_steps(path))
-            yield Problem(path, problem.message, problem.next_step, place)
+            at = ("stages", name, *steps_of(problem.path))
+            yield document.problem(at, problem.message, problem.next_step)
 
 
 def _check_augments(use: UseStage, task: Task) -> Iterator[Problem]:
@@ -98,16 +97,5 @@ def _check_augments(use: UseStage, task: Task) -> Iterator[Problem]:
             continue
         check = augment.plugin.traits.get("check")
         for problem in check(augment.options, task) if check else ():
-            here = ".".join(part for part in (_written(path), problem.path) if part)
+            here = spell((*path, *steps_of(problem.path)))
             yield Problem(here, problem.message, problem.next_step)
-
-
-def _steps(path: str) -> Steps:
-    flat = path.replace("[", ".").replace("]", "")
-    return tuple(int(part) if part.isdigit() else part for part in flat.split("."))
-
-
-def _written(path: Steps) -> str:
-    """Return a path as `_steps` reads it."""
-    text = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
-    return text.removeprefix(".")

@@ -6,7 +6,7 @@ the parent keeps and plans with.
 
 import importlib.metadata
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -29,10 +29,13 @@ from edgekd.core.registry import load_user_module
 from edgekd.pipeline.code import closure, files_of, installed, is_own, named
 from edgekd.pipeline.document import Document, override, parse_document, read_text
 from edgekd.pipeline.graph import Node, check_edges, make_nodes
+from edgekd.pipeline.members import with_members
 from edgekd.pipeline.preview import StagePreview, check_stages
+from edgekd.pipeline.repeats import with_repeats
 from edgekd.pipeline.resolved import Request, Resolved, ResolvedStage
-from edgekd.pipeline.spec import Pipeline, validate
+from edgekd.pipeline.spec import MAX_STAGES, Pipeline, validate
 from edgekd.pipeline.targets import find_targets, read_target
+from edgekd.pipeline.trials import with_trials
 
 LIBRARIES = ("torch", "numpy", "safetensors")
 NATIVE = (".so", ".pyd", ".dylib", ".dll")
@@ -50,20 +53,26 @@ def resolve(request: Request) -> Resolved:
         raise RequestError(Problem("", message, "See: edgekd init", document.place(())))
     plugin_files = _load_plugins(document, path.parent)
     document = _with_targets(document, request.targets)
-    reading = validate(document, path.parent)
-    problems = list(reading.problems)
+    document, trials, problems = with_trials(document, MAX_STAGES)
+    reading = validate(document, path.parent, {trial.name for trial in trials})
+    problems += reading.problems
     task = _build_task(reading.task, document, problems)
-    edges = list(check_edges(reading.stages, document))
-    problems += edges
+    seed = reading.pipeline.seed if reading.pipeline else 0
+    repeated, unlike = with_repeats(reading.stages, trials, MAX_STAGES, document)
+    document = document.with_origins(repeated.origins)
+    family, wrong = with_members(repeated, seed, document)
+    document = document.with_origins(family.origins)
+    edges = unlike or list(check_edges(family.stages, document))
+    problems += [*wrong, *edges]
     known = find_targets(path.parent)
-    targets = _read_targets(list(reading.stages.values()), known, document, problems)
+    targets = _read_targets(list(family.stages.values()), known, document, problems)
     if task is not None and not edges:  # references that lead somewhere can be followed
-        preview = StagePreview(reading.stages, task, targets)
+        preview = StagePreview(family.stages, task, targets)
         problems += check_stages(preview, document)
     if problems or reading.pipeline is None or task is None:
-        raise RequestError(problems)
+        raise RequestError(dict.fromkeys(problems))  # several stages may have one origin
     pipeline = reading.pipeline
-    nodes = make_nodes(reading.stages, preview)
+    nodes = make_nodes(family.stages, family.members, preview)
     stages = _Stages(pipeline, task, targets, plugin_files)
     resolved = [stages.resolved(node, preview) for node in nodes]
     device = _device(pipeline.device, document)
@@ -154,7 +163,7 @@ def _with_targets(document: Document, asked: Sequence[str]) -> Document:
         measures = isinstance(options, dict) and options.get("kind") == "validate"
         if measures and (asked or "targets" not in options):
             value["stages"][name] = options | {"targets": chosen}
-    return Document(value, document.places)
+    return replace(document, value=value)
 
 
 def _build_task(use: UseTask | None, document: Document, problems: list[Problem]) -> Task | None:
@@ -290,8 +299,10 @@ class _Stages:
             implied_by=node.implied_by,
             instead=node.instead,
             remarks=[*remarks(use.options, preview)] if remarks else [],
+            member=node.member,
             reads_data=reads_data,
             computes=bool(use.plugin.traits.get("computes", True)),
+            named=bool(use.plugin.traits.get("named", True)),
             stops=bool(use.plugin.traits.get("stops", False)),
             judges=use.plugin.traits.get("judges", ()),
             code=named(reached),

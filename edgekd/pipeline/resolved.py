@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from edgekd.core.member import Member
+
 
 @dataclass(frozen=True)
 class Request:
@@ -35,6 +37,8 @@ class ResolvedStage:
     reads_data: bool
     computes: bool
     """Whether its last bits depend on device, precision and threads."""
+    named: bool
+    """Whether its result bears its name; any other stage with the same identity shares it."""
     stops: bool
     """Whether it ends after its step when it is asked to; any other is interrupted at once."""
     judges: Sequence[str]
@@ -48,6 +52,8 @@ class ResolvedStage:
     paths: Sequence[str]
     """Options that are paths: what lies there counts, not where."""
     targets: Mapping[str, Mapping[str, Any]]
+    member: Member | None = None
+    """What it is among the stages that were made from one of the file; None where it is alone."""
     needs: Mapping[str, Any] | None = None
     """What it is estimated to need of the machine, `core.needs.Needs`; None where unknown."""
 
@@ -85,5 +91,10 @@ class Resolved:
     @staticmethod
     def from_dict(data: Mapping[str, Any]) -> "Resolved":
         """Return what `as_dict` described."""
-        stages = tuple(ResolvedStage(**stage) for stage in data["stages"])
+        stages = tuple(map(_stage, data["stages"]))
         return Resolved(**{**data, "request": Request(**data["request"]), "stages": stages})
+
+
+def _stage(data: Mapping[str, Any]) -> ResolvedStage:
+    member = data["member"]
+    return ResolvedStage(**{**data, "member": Member(**member) if member else None})

@@ -3,6 +3,7 @@
 import os
 import shlex
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +18,7 @@ from edgekd.pipeline.records import RunFolders
 from edgekd.pipeline.resolution import resolved
 from edgekd.pipeline.resolved import Request
 from edgekd.pipeline.store import Store
+from edgekd.pipeline.together import Together
 from edgekd.pipeline.workshop import Workshop
 
 
@@ -44,8 +46,9 @@ def run_pipeline(
     until: str | None = None,
     *,
     remeasure: bool = False,
+    jobs: int = 1,
 ) -> RunResult:
-    """Run what is not kept yet and return what came of it.
+    """Run what is not kept yet, `jobs` stages at the same time, and return what came of it.
 
     RequestError before anything runs where the request is wrong; StageError where a stage fails;
     UnreachableError where a disk is full or cannot be written; RunInterruptedError after Ctrl-C,
@@ -57,16 +60,24 @@ def run_pipeline(
         store.prepare()
         runs.prepare()
         log = _log(store)
-        with Workshop(log, lambda patient: listener(RunStopping(patient))) as workshop:
+        with ExitStack() as open_ones:
+            workshops = [
+                open_ones.enter_context(Workshop(log, lambda p: listener(RunStopping(p))))
+                for _ in range(jobs)
+            ]
+            workshop = workshops[0]
             planner = Planner(resolved(request, store, workshop), store, remeasure=remeasure)
             plan = planner.plan(until)
             names = [step.stage.name for step in plan.steps]
             device = plan.resolved.device
             listener(RunStarted(plan.resolved.name, device, str(store.root), names, str(log)))
             origin = _origin(plan, started_at)
-            execution = Execution(plan, planner, store, workshop, listener, origin)
-            manifests = execution.all()
-        result = leave(plan, manifests, execution.ran, store, runs, origin.command)
+            execution = Execution(plan, planner, store, listener, origin)
+            if jobs == 1:
+                execution.in_turn(workshop)
+            else:
+                Together(execution, workshops).all()
+        result = leave(execution, runs)
     listener(
         RunDone(
             exit_code=result.exit_code,
@@ -74,6 +85,8 @@ def run_pipeline(
             report=str(result.report) if result.report else None,
             artifacts=[str(path) for path in result.artifacts],
             gates=result.gates,
+            comparisons=result.comparisons,
+            failed=result.failed,
             ran=result.ran,
             seconds=time.monotonic() - began,
         )
@@ -99,4 +112,5 @@ def _origin(plan: Plan, started_at: str) -> Origin:
         sets=tuple(request.sets),
         command=shlex.join(words),
         started_at=started_at,
+        members={s.stage.name: s.stage.member for s in plan.steps if s.stage.member},
     )

@@ -8,24 +8,42 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, Field, StringConstraints, ValidationError
+from pydantic import (
+    BaseModel,
+    Field,
+    StringConstraints,
+    ValidationError,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
 from pydantic_core import ErrorDetails
 
 from edgekd.core.checkpoint import Checkpoint
 from edgekd.core.config import Config, Count, PositiveCount
 from edgekd.core.errors import Problem, nearest
 from edgekd.core.refs import Use, UseStage, UseTask
-from edgekd.pipeline.document import Document, Steps, spell
+from edgekd.pipeline.document import Document, Steps
+from edgekd.pipeline.trials import Sweep
 
 U = TypeVar("U", bound=Use)
 MAX_STAGES = 300
-StageName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$", max_length=60)]
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$", max_length=60)]
+
+
+def _of_stage(name: Any, check: ValidatorFunctionWrapHandler, info: ValidationInfo) -> str:
+    """Return the name of a trial as it was made, any other if people may write it."""
+    made: Collection[str] = (info.context or {}).get("trials", ())
+    return str(name if name in made else check(name))
+
+
+StageName = Annotated[Name, WrapValidator(_of_stage)]
 
 
 class Pipeline(Config):
     """What a pipeline file says."""
 
-    name: StageName
+    name: Name
     """Names the run and its folder."""
     description: str = ""
     """For people."""
@@ -46,6 +64,8 @@ class Pipeline(Config):
     """Devices that every `validate` stage without targets of its own measures on."""
     stages: Annotated[dict[StageName, UseStage], Field(min_length=1, max_length=MAX_STAGES)]
     """The stages by name; `$name` refers to another stage's result."""
+    sweep: dict[str, Sweep] = Field(default_factory=dict)
+    """Stages that become several trials, by name: what each of them sets."""
 
 
 @dataclass(frozen=True)
@@ -59,9 +79,12 @@ class Reading:
     problems: Sequence[Problem]
 
 
-def validate(document: Document, beside: Path) -> Reading:
-    """Return the typed pipeline, and every problem of the file; paths are relative to `beside`."""
-    context = {"beside": beside}
+def validate(document: Document, beside: Path, trials: Collection[str] = ()) -> Reading:
+    """Return the typed pipeline, and every problem of the file; paths are relative to `beside`.
+
+    `trials` are the names of stages that stand in the place of a swept one.
+    """
+    context = {"beside": beside, "trials": trials}
     try:
         pipeline = Pipeline.model_validate(document.value, context=context)
     except ValidationError as error:
@@ -82,7 +105,7 @@ def validate(document: Document, beside: Path) -> Reading:
     return Reading(pipeline, pipeline.task, pipeline.stages, ())
 
 
-def _typed(kind: type[U], value: object, context: dict[str, Path]) -> U | None:
+def _typed(kind: type[U], value: object, context: dict[str, Any]) -> U | None:
     """Return a part of a file that is right by itself, else None."""
     try:
         return kind.model_validate(value, context=context)
@@ -114,7 +137,7 @@ def _problem(details: ErrorDetails, document: Document) -> Problem:
         message = f"expected {expected}, found {_shown(found)}."
     elif kind in ("not_a_use", "not_a_ref"):
         message += f", found {_shown(found)}."
-    return Problem(spell(written), message, next_step, document.place(written))
+    return document.problem(written, message, next_step)
 
 
 def _steps(details: ErrorDetails, value: Any) -> Steps:

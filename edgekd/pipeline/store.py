@@ -22,7 +22,7 @@ ROOMS = ("results", "unfinished", "tmp", "locks", "plans", "latest", "logs")
 REMOVED = "removed"
 """The work of taking something out."""
 NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
-SECONDS_UNTIL_WAITING, FOR_EVER = 1.0, -1
+SECONDS_UNTIL_WAITING = 1.0
 
 
 @dataclass(frozen=True)
@@ -145,13 +145,13 @@ class Store:
 
     @contextmanager
     def locked(self, work: str, waiting: Callable[[], None]) -> Iterator[None]:
-        """Hold the lock under which a stage is made; `waiting` is told where another has it."""
+        """Hold the lock under which a stage is made; `waiting` is told while another has it."""
         lock = self._lock(work)
-        try:
-            self._take(lock, SECONDS_UNTIL_WAITING)
-        except Timeout:
-            waiting()
-            self._take(lock, FOR_EVER)
+        while not lock.is_locked:
+            try:
+                self._take(lock, SECONDS_UNTIL_WAITING)
+            except Timeout:
+                waiting()
         try:
             yield
         finally:

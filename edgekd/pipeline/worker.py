@@ -23,6 +23,7 @@ from edgekd.core import kinds
 from edgekd.core.artifact import Manifest
 from edgekd.core.checkpoint import Checkpoint
 from edgekd.core.errors import EdgekdError, RequestError, RunInterruptedError, StageError
+from edgekd.core.member import Member
 from edgekd.core.protocols import Ancestor, Facts, Origin, Task
 from edgekd.core.quantity import Quantity
 from edgekd.core.refs import Ref, UseTask, as_read
@@ -196,7 +197,7 @@ def _answer(
             name: Ancestor(Path(folder), Manifest.read(Path(folder)))
             for name, folder in request["ancestors"].items()
         },
-        origin=Origin(**request["origin"]),
+        origin=_origin(request["origin"]),
         targets=as_read(request["targets"]),
         unfinished=Path(request["unfinished"]),
         checkpoint=Checkpoint.model_validate(request["checkpoint"]),
@@ -224,6 +225,11 @@ def _answer(
         "seconds": time.monotonic() - started,
         "cpu_seconds": _cpu_seconds() - started_cpu,
     }
+
+
+def _origin(data: Mapping[str, Any]) -> Origin:
+    members = {name: Member(**member) for name, member in data["members"].items()}
+    return Origin(**{**data, "members": members})
 
 
 def _lower(needs: Mapping[str, Any] | None) -> str:

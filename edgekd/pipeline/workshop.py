@@ -65,6 +65,18 @@ class Workshop:
             process.wait()
             raise
 
+    def stop(self) -> None:
+        """Ask the worker, from another thread than the one that asked it for something, to end."""
+        self.stopping = True
+        if (process := self._process) is not None:
+            process.send_signal(signal.SIGINT)
+
+    def kill(self) -> None:
+        """End the worker now."""
+        self.stopping = True
+        if (process := self._process) is not None:
+            process.kill()
+
     def resolve(self, request: Request) -> Resolved:
         """Return the pipeline of a file; RequestError holds its problems."""
         answer = self.ask({"do": "resolve", "request": asdict(request)}, lambda _: None)
@@ -78,7 +90,9 @@ class Workshop:
         An interruption is handed on to the worker, whose answer is waited for: it ends after the
         step that is under way. A second one is raised at once.
         """
-        process = self._start()
+        if self.stopping:
+            raise RunInterruptedError("")
+        process = self.start()
         assert process.stdin is not None
         try:
             process.stdin.write(json.dumps(request) + "\n")
@@ -127,7 +141,8 @@ class Workshop:
             "then lower train.batch_size, or take a smaller model.",
         )
 
-    def _start(self) -> "subprocess.Popen[str]":
+    def start(self) -> "subprocess.Popen[str]":
+        """Return the worker process, started if need be."""
         if self._process is None:
             self.log.parent.mkdir(parents=True, exist_ok=True)
             with self.log.open("ab") as log:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from edgekd.core.results import MeasuredProgram, MeasuredTarget, Measurement
 from edgekd.report.changes import Change, changes
+from edgekd.report.comparison import comparisons
 from edgekd.report.evidence import Evidence, History, Validation
 from edgekd.report.lineage import Lineage, lineage
 from edgekd.report.provenance import earlier, kept, provenance
@@ -11,6 +12,7 @@ from edgekd.report.quantized import quantized
 from edgekd.report.schema import (
     Check,
     Epoch,
+    FailedStage,
     Machine,
     Report,
     Row,
@@ -25,6 +27,7 @@ from edgekd.report.trade_off import QUALITY, trade_off
 def build_report(evidence: Evidence) -> Report:
     """Return the document; the same evidence gives the same document."""
     checks = [_check(evidence, validation) for validation in evidence.validations]
+    members = evidence.origin.members
     marks = {machine.name: machine.marks for check in checks for machine in check.machines}
     return Report(
         name=evidence.origin.name,
@@ -32,7 +35,13 @@ def build_report(evidence: Evidence) -> Report:
             [(v.measurements, allows_inconclusive(v)) for v in evidence.validations], marks
         ),
         checks=checks,
-        training=[_training(name, history) for name, history in evidence.histories.items()],
+        failed=[FailedStage(stage=n, why=why) for n, why in evidence.origin.failed.items()],
+        comparisons=comparisons(evidence.stages, members, evidence.origin.failed),
+        training=[
+            _training(name, history)
+            for name, history in evidence.histories.items()
+            if name not in members or members[name].arm == name
+        ],
         provenance=provenance(evidence),
     )
 

@@ -1,6 +1,7 @@
 """The report in order, before any format."""
 
 from edgekd.report.schema import Report
+from edgekd.report.sections.comparison import comparison
 from edgekd.report.sections.latency import latency
 from edgekd.report.sections.parts import Section
 from edgekd.report.sections.provenance import provenance
@@ -17,6 +18,7 @@ def content(report: Report) -> list[Section]:
         latency(report),
         quality(report),
         trade_off(report),
+        comparison(report),
         training(report),
         provenance(report),
     )

@@ -37,6 +37,8 @@ def _lines(report: Report) -> Iterator[str]:
         for note in conditions(check):
             yield f"- Mind: {escaped(note)}"
         yield ""
+    for one in report.failed:
+        yield f"- Failed: {escaped(one.stage)}: {escaped(one.why)}"
     for section in content(report):
         yield f"<details><summary>{escaped(section.title)}</summary>\n"
         for part in section.parts:

@@ -164,6 +164,21 @@ def estimate(config: Distill, preview: Preview) -> Needs | None:
     )
 
 
+def controls(config: Distill) -> Mapping[str, Distill]:
+    """Return what a method must beat: labels alone, and the plain softened KL, equally trained.
+
+    There is no plain KD where there is no teacher, or where the stage itself is just that. Of
+    several teachers it has the first.
+    """
+    labels, softened = map(UseObjective.model_validate, ("cross_entropy", "kd"))
+    found = {"no_kd": config.model_copy(update={"teacher": None, "objective": (labels,)})}
+    first = next(iter(teachers_of(config).values()), None)
+    if first and {term.kind for term in config.objective} != {"cross_entropy", "kd"}:
+        plain = {"teacher": first, "objective": (labels, softened)}
+        found["plain_kd"] = config.model_copy(update=plain)
+    return found
+
+
 @stage(
     config=Distill,
     makes="model",
@@ -171,10 +186,12 @@ def estimate(config: Distill, preview: Preview) -> Needs | None:
     estimate=estimate,
     implies=implies,
     remarks=remarks,
+    controls=controls,
     stops=True,
+    named=False,
 )
 def distill(config: Distill, run: Run) -> Facts:
-    """Return how good the student is on the validation split."""
+    """Return how good the student is on the validation split, and on the test split for reports."""
     device = torch.device(run.device)
     torch.manual_seed(sub_seed(run.seed, "weights"))
     module, use = _student(config.model, run)
@@ -190,6 +207,7 @@ def distill(config: Distill, run: Run) -> Facts:
         "says": f"{use.kind} {parameters:,} parameters, {loss}",
         "result": score,
         "measure": run.task.quality[0],
+        "test": evaluate(module, run.task, "test", device),
         "parameters": parameters,
         "best_epoch": trained.history["best_epoch"],
         "training": trained.facts,

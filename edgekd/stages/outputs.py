@@ -92,6 +92,7 @@ def estimate(config: Outputs, preview: Preview) -> Needs | None:
     check=check,
     estimate=estimate,
     stops=True,
+    named=False,
     code=("targets/runners",),
 )
 def outputs(config: Outputs, run: Run) -> Facts:

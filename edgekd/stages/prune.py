@@ -52,7 +52,7 @@ def estimate(config: Prune, preview: Preview) -> Needs | None:
     )
 
 
-@stage(config=Prune, makes="model", check=check, estimate=estimate)
+@stage(config=Prune, makes="model", check=check, estimate=estimate, named=False)
 def prune(config: Prune, run: Run) -> Facts:
     """Return the size and the work before and after, and how good the model still is."""
     stored = load_model(run.input(config.model))

@@ -52,7 +52,7 @@ def estimate(config: Quantize, preview: Preview) -> Needs | None:
     )
 
 
-@stage(config=Quantize, makes="model", check=check, estimate=estimate)
+@stage(config=Quantize, makes="model", check=check, estimate=estimate, named=False)
 def quantize(config: Quantize, run: Run) -> Facts:
     """Return the validation score of the simulated int8 model beside the fp32 one's.
 

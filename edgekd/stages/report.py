@@ -39,6 +39,7 @@ def estimate(_config: Report, _preview: Preview) -> Needs:
     reads_data=False,
     computes=False,
     code=("report",),
+    compares=True,
 )
 def report(config: Report, run: Run) -> Facts:
     """Write `report.json`, `report.md` and `report.html`; say the verdict."""

@@ -96,9 +96,9 @@ def estimate(config: Teacher, preview: Preview) -> Needs | None:
     return training_needs(unbuilt(config.model, preview), [], preview.task, config.train)
 
 
-@stage(config=Teacher, makes="model", check=check, estimate=estimate, stops=True)
+@stage(config=Teacher, makes="model", check=check, estimate=estimate, stops=True, named=False)
 def teacher(config: Teacher, run: Run) -> Facts:
-    """Return how good the teacher is on the validation split."""
+    """Return how good the teacher is on the validation split, and on the test split for reports."""
     device = torch.device(run.device)
     torch.manual_seed(sub_seed(run.seed, "weights"))
     model: nn.Module = config.model.build()(run.task.signature())
@@ -119,6 +119,7 @@ def teacher(config: Teacher, run: Run) -> Facts:
         "says": f"{config.model.kind}, {parameters:,} parameters",
         "result": score,
         "measure": run.task.quality[0],
+        "test": evaluate(model, run.task, "test", device),
         "parameters": parameters,
     } | facts
 

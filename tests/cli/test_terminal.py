@@ -11,6 +11,7 @@ from edgekd.pipeline.events import (
     RunStopping,
     StageFailed,
     StageKept,
+    StageLeftOut,
     StageNotice,
     StageProgress,
     StageStarted,
@@ -63,7 +64,7 @@ def test_a_notice_names_its_stage(capsys):
 
 def test_who_waits_for_another_run_says_so(capsys):
     out = said(capsys, StageWaits("teacher"))
-    assert "teacher: another run is making it; waiting" in out
+    assert "teacher: is being made already; waiting" in out
 
 
 @pytest.mark.parametrize(
@@ -86,3 +87,46 @@ def test_every_event_is_one_line_of_json(capsys):
     assert [json.loads(line)["event"] for line in lines] == [
         "run_started", "stage_kept", "stage_waits", "run_stopping",
     ]  # fmt: skip
+
+
+def test_what_failed_is_said_at_the_end_with_why(capsys):
+    failed = {"student.2": "training diverged.", "int8.2": "it rests on what failed: student.2."}
+    done = RunDone(1, "runs/a", None, (), (), (), 1.0, failed=failed)
+    out = said(capsys, StageLeftOut("int8.2", failed["int8.2"]), done)
+    assert "- int8.2  left out" in out
+    assert "Without a result:\n  student.2: training diverged.\n  int8.2: it rests on" in out
+    assert "Nothing to do" not in out
+
+
+def test_gates_of_what_was_made_are_not_called_those_of_all(capsys):
+    gate = {"name": "size", "program": "p", "target": "t", "limit": "1", "measured": "0",
+            "verdict": "pass", "reason": ""}  # fmt: skip
+    done = RunDone(1, "runs/a", None, (), (gate,), (), 1.0, failed={"student.2": "diverged."})
+    assert "All gates kept by what was made." in said(capsys, done)
+
+
+def test_a_comparison_is_a_line_per_variant_and_how_it_was_tested(capsys):
+    arm = {"setting": "", "control": False, "scores": [], "deviation": None, "difference": None,
+           "p": None}  # fmt: skip
+    score = {"value": 0.9, "unit": "share", "low": 0.88, "high": 0.92}
+    arms = [
+        arm | {"name": "student", "mean": score, "words": ""},
+        arm | {"name": "student.no_kd", "control": True, "mean": None, "words": "failed"},
+    ]
+    compared = {"stage": "student", "measure": "accuracy", "tests": 0, "arms": arms}
+    out = said(capsys, RunDone(0, "runs/a", None, (), (), (), 1.0, comparisons=[compared]))
+    assert "student  accuracy on test     shown" in out
+    assert "student  90.0 % [88.0, 92.0]" in out
+    assert "no_kd    —                    failed" in out
+    assert "Student's paired t-test." in out
+
+
+def test_each_stage_at_work_has_a_bar_of_its_own(capsys, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "200")
+    begun = [StageStarted(name, "ab", ()) for name in ("one", "two")]
+    going = [StageProgress(name, 1, 2, "training") for name in ("one", "two")]
+    out = said(capsys, *begun, *going)
+    last = out[out.rindex("▸ one") :]
+    assert "training 1 of 2" in last
+    assert "▸ two" in last

@@ -123,7 +123,9 @@ def test_only_http_is_spoken_to_a_mirror():
 WRONG = (b"\0\0\x09\x01\0\0\0\x01a", b"\0\0\x08\0a")
 
 
-@pytest.mark.parametrize("content", [b"", b"not gzip", *map(gzip.compress, WRONG)])
+@pytest.mark.parametrize(
+    "content", [b"", b"not gzip", *map(gzip.compress, WRONG)], ids=("empty", "text", "type", "short")
+)
 def test_a_damaged_file_is_named(files, content):
     path = files / "t10k-images-idx3-ubyte.gz"
     path.write_bytes(content)

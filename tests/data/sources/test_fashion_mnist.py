@@ -124,7 +124,9 @@ WRONG = (b"\0\0\x09\x01\0\0\0\x01a", b"\0\0\x08\0a")
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"not gzip", *map(gzip.compress, WRONG)], ids=("empty", "text", "type", "short")
+    "content",
+    [b"", b"not gzip", *map(gzip.compress, WRONG)],
+    ids=["empty", "no gzip", "another type", "a header cut short"],
 )
 def test_a_damaged_file_is_named(files, content):
     path = files / "t10k-images-idx3-ubyte.gz"

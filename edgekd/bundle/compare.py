@@ -63,7 +63,7 @@ def sentence(rows: Sequence[Row], environment: Environment) -> str:
     stages = [row for row in rows if row.kind == "stage" and row.status != "-"]
     promised = sum(row.stage not in environment.reasons for row in stages)
     told = sum(row.status in ("apart", "outside", "absent", "differs") for row in rows)
-    words = f"{promised} of {len(stages)} models and programs are promised byte for byte"
+    words = f"{promised} of {len(stages)} artifacts are promised byte for byte"
     words += ", and are equal" if promised else ""
     differ = f" Of what is not promised, {told} differ." if told else ""
     return f"All as promised: {words}.{differ}"

@@ -21,6 +21,7 @@ from edgekd.core.refs import (
     as_written,
 )
 from edgekd.core.seeds import sub_seed
+from edgekd.core.signals import TEACHER as WORD
 from edgekd.models.folder import StoredModel, load_model, save_model
 from edgekd.train.check import check_full_precision, check_model, check_terms
 from edgekd.train.course import Lesson
@@ -59,6 +60,16 @@ def teachers_of(config: Distill) -> Mapping[str, Ref]:
     return {TEACHER: config.teacher} if isinstance(config.teacher, Ref) else config.teacher
 
 
+def heard(config: Distill) -> Mapping[str, Ref]:
+    """Return the teachers that a term listens to: nobody else is asked."""
+    teachers = teachers_of(config)
+    first = next(iter(teachers), "")
+    asking = [u for u in config.objective if any(n.startswith(WORD) for n in u.plugin.needs)]
+    return {
+        name: teachers[name] for name in teachers if name in {u.teacher or first for u in asking}
+    }
+
+
 def check(config: Distill, preview: Preview) -> Iterator[Problem]:
     """Yield what is wrong with a distillation before it starts."""
     if isinstance(config.model, UseModel):
@@ -90,7 +101,7 @@ def _check_teachers(config: Distill, preview: Preview) -> Iterator[Problem]:
         if makes == "outputs":
             yield from _check_same_examples(config, preview.options(ref), path)
             continue
-        why = "" if keepings[name].options else keepings[name].why
+        why = keepings[name].why if name in keepings else ""
         if makes == "program" and _taps(config, name):
             message = f"{ref} is a program, whose inside cannot be tapped."
             yield Problem(path, message, "Take a term that needs the teacher's outputs alone.")
@@ -129,7 +140,7 @@ def _keeping(config: Distill, preview: Preview) -> dict[str, Keeping]:
             train=config.train,
             cache=config.cache,
         )
-        for name, ref in teachers_of(config).items()
+        for name, ref in heard(config).items()
         if preview.makes(ref) != "outputs"
     }
 
@@ -146,6 +157,8 @@ def remarks(config: Distill, preview: Preview) -> Iterator[str]:
     for name, keeping in _keeping(config, preview).items():
         if keeping.options is None:
             yield f"{name} looks at every batch: {keeping.why}"
+    for name in teachers_of(config).keys() - heard(config).keys():
+        yield f"no term listens to {name}"
 
 
 def estimate(config: Distill, preview: Preview) -> Needs | None:
@@ -153,7 +166,7 @@ def estimate(config: Distill, preview: Preview) -> Needs | None:
     kept = {name for name, keeping in _keeping(config, preview).items() if keeping.options}
     online = [
         ref
-        for name, ref in teachers_of(config).items()
+        for name, ref in heard(config).items()
         if name not in kept and preview.makes(ref) != "outputs"
     ]
     teachers = [unbuilt(ref, preview) for ref in online]
@@ -195,7 +208,7 @@ def distill(config: Distill, run: Run) -> Facts:
     device = torch.device(run.device)
     torch.manual_seed(sub_seed(run.seed, "weights"))
     module, use = _student(config.model, run)
-    teachers = {name: _teaching(config, name, run) for name in teachers_of(config)}
+    teachers = {name: _teaching(config, name, run) for name in heard(config)}
     terms, views = Terms(config.objective), _views(config, teachers, run)
     trained = train(Lesson(run, module, teachers, terms, config.train, views))
     write_history(run.out, trained.history)

@@ -33,7 +33,7 @@ class Terms(nn.Module):
         """
         means = {}
         for use, (name, term) in zip(self.uses, self.built.items(), strict=True):
-            teacher = said[use.teacher or next(iter(said))] if said else None
+            teacher = said.get(use.teacher or next(iter(said), ""))
             own = {need: _found(need, use, signals, features, teacher) for need in use.plugin.needs}
             value = term(**own)
             _check_shape(name, value, signals)

@@ -42,9 +42,7 @@ def test_a_run_agrees_with_itself(compared):
     assert not any(row.broken for row in rows)
     assert {row.status for row in rows if row.kind == "stage"} == {"equal", "-"}
     assert {row.status for row in rows if row.kind == "metric"} == {"equal", "overlap"}
-    assert words == (
-        "All as promised: 5 of 5 models and programs are promised byte for byte, and are equal."
-    )
+    assert words == ("All as promised: 6 of 6 artifacts are promised byte for byte, and are equal.")
 
 
 def test_another_file_breaks_the_promise_and_is_named(compared):
@@ -70,10 +68,10 @@ def test_many_broken_promises_are_counted(compared, finished):
     none = replace(finished.result, manifests={}, folders={})
     rows, words = compared(result=none)
     assert {row.status for row in rows} == {"absent"}
-    assert sum(row.broken for row in rows) == 5
-    assert words.endswith("teacher.onnx (program).")
+    assert sum(row.broken for row in rows) == 6
+    assert words.endswith("onnx (program) and 1 more.")
     _, words = compared(Environment([], {}, frozenset()), none)
-    assert words.endswith("and 2 more.")
+    assert words.endswith("and 3 more.")
 
 
 def test_what_is_not_promised_is_told_and_no_failure(compared):
@@ -82,7 +80,7 @@ def test_what_is_not_promised_is_told_and_no_failure(compared):
     (row,) = [row for row in rows if row.stage == "onnx"]
     assert (row.status, row.broken, row.note) == ("differs", False, "not promised: rests on int8")
     assert words == (
-        "All as promised: 3 of 5 models and programs are promised byte for byte, and are equal. "
+        "All as promised: 4 of 6 artifacts are promised byte for byte, and are equal. "
         "Of what is not promised, 1 differ."
     )
 
@@ -100,7 +98,7 @@ def test_a_size_is_promised_where_the_bytes_of_every_program_are(compared):
 def test_nothing_promised_is_said_so(compared, finished):
     reasons = {stage.name: "made on cuda" for stage in finished.bundle.stages}
     _, words = compared(Environment([], reasons, frozenset()))
-    assert words == "All as promised: 0 of 5 models and programs are promised byte for byte."
+    assert words == "All as promised: 0 of 6 artifacts are promised byte for byte."
 
 
 def test_a_stage_that_was_kept_says_so(compared, finished):

@@ -19,7 +19,7 @@ def told(bundle, planned):
     return [str(one) for one in found.differences], promised, found
 
 
-WHOLE = ["teacher", "student", "int8", "onnx", "teacher.onnx"]
+WHOLE = ["teacher", "teacher.outputs", "student", "int8", "onnx", "teacher.onnx"]
 
 
 def test_where_nothing_changed_models_and_programs_are_promised(finished, planned):
@@ -92,7 +92,7 @@ def identity(bundle, name, **changes):
 def test_what_differs_of_one_stage_lifts_the_promise_of_what_rests_on_it(finished, planned):
     lines, promised, found = told(identity(finished.bundle, "student", seed=7), planned)
     assert lines == ["seed (student): 7 -> 0"]
-    assert promised == ["teacher", "teacher.onnx"]
+    assert promised == ["teacher", "teacher.outputs", "teacher.onnx"]
     assert found.reasons["student"] == "other here: seed"
     assert found.reasons["int8"] == "rests on student"
 
@@ -104,7 +104,7 @@ def test_what_differs_of_one_stage_lifts_the_promise_of_what_rests_on_it(finishe
 )
 def test_all_that_a_stage_was_made_of_lifts_its_promise(changes, finished, planned):
     _, promised, _ = told(identity(finished.bundle, "student", **changes), planned)
-    assert promised == ["teacher", "teacher.onnx"]
+    assert promised == ["teacher", "teacher.outputs", "teacher.onnx"]
 
 
 def test_a_stage_that_is_not_planned_here_is_told(finished, planned):
@@ -170,7 +170,7 @@ def test_a_kept_stage_from_another_machine_is_told(finished, planned):
     assert lines == [
         f"cpu where it was made (student): Another -> {finished.bundle.machine['cpu']}"
     ]
-    assert promised == ["teacher", "teacher.onnx"]
+    assert promised == ["teacher", "teacher.outputs", "teacher.onnx"]
 
 
 def test_another_version_of_edgekd_is_told(finished, planned):

@@ -45,13 +45,13 @@ def test_a_run_is_done_again_from_nothing_and_agrees(finished, again):
     assert [*done.found.result.ran] == [stage.name for stage in finished.bundle.stages]
     by_status = {row.stage: row.status for row in rows(done, "stage")}
     assert by_status == dict.fromkeys(
-        ["teacher", "student", "int8", "onnx", "teacher.onnx"], "equal"
+        ["teacher", "teacher.outputs", "student", "int8", "onnx", "teacher.onnx"], "equal"
     ) | {"check": "-", "report": "-"}
     metrics = {row.what: row.status for row in rows(done, "metric")}
     assert metrics["accuracy of onnx on cpu"] == "equal"
     assert metrics["latency_p50_ms of onnx on cpu"] in ("overlap", "apart")
     assert [(row.then, row.now) for row in rows(done, "gate")] == [("pass", "pass")]
-    assert done.found.sentence.startswith("All as promised: 5 of 5 models and programs")
+    assert done.found.sentence.startswith("All as promised: 6 of 6 artifacts")
     assert not done.found.result.folder.exists(), "a replay leaves nothing"
     assert done.events[-1].report is None
 

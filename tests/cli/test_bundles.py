@@ -59,7 +59,7 @@ def test_a_replay_prints_what_differs_then_a_table_then_a_sentence(folder):
     (row,) = [line.split() for line in lines if line.split()[:1] == ["stage"] and "model" in line]
     assert row[:8] == ["stage", "teacher", "model", "3", "files", "3", "files", "equal"]
     assert lines[-1] == (
-        "All as promised: 1 of 1 models and programs are promised byte for byte, and are equal."
+        "All as promised: 1 of 1 artifacts are promised byte for byte, and are equal."
     )
 
 

@@ -24,7 +24,14 @@ sweep:
 def test_a_trial_that_fails_ends_only_what_rests_on_it(tiny, capsys):
     events = []
     result = tiny(ONE_DIVERGES, listener=events.append)
-    assert list(result.ran) == ["teacher", "student.1", "student.3", "smaller.1", "smaller.3"]
+    assert list(result.ran) == [
+        "teacher",
+        "teacher.outputs",
+        "student.1",
+        "student.3",
+        "smaller.1",
+        "smaller.3",
+    ]
     assert result.exit_code == StageError.exit_code
     assert "not finite" in result.failed["student.2"]
     assert result.failed["smaller.2"] == "it rests on what failed: student.2."
@@ -45,9 +52,13 @@ def test_a_stage_that_is_alone_ends_the_run(tiny):
         tiny(ONE_DIVERGES, sets=["stages.teacher.train.learning_rate=1e30"])
 
 
+BETWEEN = {"program": {"b.2": "b.2.onnx", "c": "c.onnx"}, "outputs": {"t": "t.outputs"}}
+
+
 def stage(options, inputs):
     return ResolvedStage(
         name="s", kind="k", makes="model", options=options, inputs=inputs, seed=0, implied_by="",
+        instead=BETWEEN, remarks=(),
         reads_data=True, computes=True, named=True, stops=False, judges=(), code={}, libraries={},
         files=(), paths=(), targets={},
     )  # fmt: skip
@@ -64,6 +75,12 @@ def test_what_failed_leaves_lists_and_inputs():
 def test_a_single_value_and_a_whole_list_leave_nothing(failed):
     inputs = ("a", "b", "c", "c.onnx")
     assert remains(stage({"of": ["$a", "$b"], "one": {"deep": "$c"}}, inputs), failed) is None
+
+
+def test_a_teacher_whose_kept_outputs_failed_teaches_no_more():
+    taught = stage({"teacher": "$t", "model": "$a"}, ("t.outputs", "a"))
+    assert remains(taught, {"t.outputs"}) is None
+    assert remains(taught, {"t"}) is taught  # it is not asked again
 
 
 @given(st.sets(st.sampled_from("abcd")), st.sets(st.sampled_from("abcdef")))

@@ -200,3 +200,11 @@ def test_a_program_that_could_not_be_kept_is_refused(tiny, given, change, words)
     with pytest.raises(RequestError, match=words) as caught:
         tiny(ONNX.replace(*change))
     assert caught.value.problems[0].path == "stages.student.teacher"
+
+
+def test_a_teacher_that_no_term_listens_to_is_not_asked(tiny, tmp_path):
+    text = TINY.replace("[{kind: kd, temperature: 4.0}, cross_entropy]", "[cross_entropy]")
+    result = tiny(text, until="student")
+    assert [*result.ran] == ["teacher", "student"]
+    told = edgekd.plan("tiny.yaml").step("student").stage.remarks
+    assert list(told) == ["no term listens to teacher"]

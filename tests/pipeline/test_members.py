@@ -34,8 +34,15 @@ def stages(tmp_path):
 
 def test_a_stage_is_made_with_its_seed_and_those_after_it(stages):
     found = stages(SEEDS, "stages.student.seed=5")
-    assert [*found] == ["teacher", "student", "student.seed-6", "student.seed-7", "smaller"]
-    assert [found[name].seed for name in found] == [0, 5, 6, 7, 0]
+    assert [*found] == [
+        "teacher",
+        "teacher.outputs",
+        "student",
+        "student.seed-6",
+        "student.seed-7",
+        "smaller",
+    ]
+    assert [found[name].seed for name in found] == [0, 0, 5, 6, 7, 0]
     assert found["student"].options == found["student.seed-7"].options
     assert found["student.seed-7"].member.words == "seed 7 of student"
 
@@ -61,7 +68,7 @@ def test_controls_differ_from_their_stage_in_nothing_but_the_method(stages):
     }  # fmt: skip
     stage, labels, plain = (found[f"student{rest}"] for rest in ("", ".no_kd", ".plain_kd"))
     assert labels.inputs == ()
-    assert plain.inputs == ("teacher",)
+    assert plain.inputs == ("teacher.outputs",)
     assert [term["kind"] for term in labels.options["objective"]] == ["cross_entropy"]
     assert [term["kind"] for term in plain.options["objective"]] == ["cross_entropy", "kd"]
     for control in (labels, plain):
@@ -132,14 +139,14 @@ def test_the_schema_knows_seeds_controls_and_sweeps():
 
 
 def test_until_takes_a_stage_with_all_that_was_made_from_it(tiny):
-    ran = ["teacher", "student", "student.seed-1", "student.seed-2"]
+    ran = ["teacher", "teacher.outputs", "student", "student.seed-1", "student.seed-2"]
     assert list(tiny(SEEDS, until="student").ran) == ran
     assert list(tiny(SEEDS, until="student.seed-2").ran) == []
 
 
 def test_stages_that_differ_in_their_names_alone_share_a_result(tiny):
     result = tiny(TINY + "  again:" + TINY.partition("  smaller:")[2])
-    assert list(result.ran) == ["teacher", "student", "smaller"]
+    assert list(result.ran) == ["teacher", "teacher.outputs", "student", "smaller"]
     assert result.manifests["again"].key == result.manifests["smaller"].key
 
 

@@ -23,21 +23,21 @@ def weights(folder, stage):
 
 def test_stages_run_once_and_are_kept(tiny, tmp_path):
     first = tiny()
-    assert list(first.ran) == ["teacher", "student", "smaller"]
+    assert list(first.ran) == ["teacher", "teacher.outputs", "student", "smaller"]
     assert first.exit_code == 0
     assert not list((tmp_path / ".edgekd" / "unfinished").iterdir())
     events = []
     second = tiny(listener=events.append)
     assert list(second.ran) == []
     assert second.folder == first.folder
-    assert [e.event for e in events] == ["run_started", *["stage_kept"] * 3, "run_done"]
+    assert [e.event for e in events] == ["run_started", *["stage_kept"] * 4, "run_done"]
 
 
 def test_a_changed_option_reruns_what_rests_on_it_and_why_names_it(tiny):
     tiny()
     changed = ["stages.student.objective[0].temperature=2.0"]
     plan = edgekd.plan("tiny.yaml", sets=changed)
-    assert [step.action for step in plan.steps] == ["keep", "run", "run"]
+    assert [step.action for step in plan.steps] == ["keep", "keep", "run", "run"]
     assert explain(plan, "student") == ["student: objective[0].temperature: 4.0 -> 2.0"]
     assert explain(plan, "smaller") == [
         "smaller: input student changes",
@@ -153,7 +153,7 @@ def test_a_model_and_a_loss_of_the_users_own_serve_like_ours(own, tmp_path):
     with pytest.raises(RequestError, match="the teacher has no module"):
         own(hint.replace("stages.0.0.0", "stagez.0"))
     result = own("[cross_entropy, {kind: kd, temperature: 2.0}]")
-    assert list(result.ran) == ["teacher", "student"]
+    assert list(result.ran) == ["teacher", "teacher.outputs", "student"]
     (tmp_path / "mine.py").write_text(PLUGIN + "\n# changed\n")
     plan = edgekd.plan("tiny.yaml")
     assert "code" in plan.step("student").reasons[0]
@@ -161,7 +161,7 @@ def test_a_model_and_a_loss_of_the_users_own_serve_like_ours(own, tmp_path):
 
 def test_a_feature_term_learns_from_tapped_modules(own):
     result = own('[cross_entropy, {kind: my_hint, tap: {student: "3", teacher: head}}]')
-    assert list(result.ran) == ["teacher", "student"]
+    assert list(result.ran) == ["teacher", "teacher.outputs", "student"]
 
 
 def test_a_plugin_that_raises_is_a_failed_stage_with_its_log(own):
@@ -192,7 +192,7 @@ def test_a_plugin_package_serves_a_run_after_a_plan_and_its_modules_count(
     )
     (tmp_path / "tiny.yaml").write_text(text)
     edgekd.plan("tiny.yaml")
-    assert list(tiny(text, until="student").ran) == ["teacher", "student"]
+    assert list(tiny(text, until="student").ran) == ["teacher", "teacher.outputs", "student"]
     (package / "hint.py").write_text(source + "# changed\n")
     assert "code" in edgekd.plan("tiny.yaml").step("student").reasons[0]
 
@@ -252,7 +252,7 @@ def test_a_long_chain_of_teachers_plans_at_once(tiny, tmp_path):
     )
     text = TINY[: TINY.index("  student:")].replace("  teacher:", "  s0:") + stages
     (tmp_path / "tiny.yaml").write_text(text)
-    assert len(edgekd.plan("tiny.yaml").steps) == 60
+    assert len(edgekd.plan("tiny.yaml").steps) == 60 + 59  # what each teacher says is kept
 
 
 def test_nothing_is_imported_from_the_folder_of_the_user(tiny, tmp_path):
@@ -288,7 +288,9 @@ def test_a_stage_that_comes_out_the_same_leaves_the_others_kept(own, tmp_path):
     assert planned.step("smaller").reasons == ["no earlier result"]
 
 
-@pytest.mark.parametrize(("after", "again"), [("teacher", ["student"]), ("student", [])])
+@pytest.mark.parametrize(
+    ("after", "again"), [("teacher", ["teacher.outputs", "student"]), ("student", [])]
+)
 def test_a_result_that_is_altered_while_it_is_needed_is_not_built_on(tiny, tmp_path, after, again):
     keys = {}
 
@@ -394,7 +396,7 @@ def test_a_kept_result_that_goes_before_its_turn_is_made_again(tiny, tmp_path):
             for kept in (tmp_path / ".edgekd" / "results").glob("*"):
                 shutil.rmtree(kept)
 
-    assert list(tiny(listener=remove).ran) == ["teacher", "student", "smaller"]
+    assert list(tiny(listener=remove).ran) == ["teacher", "teacher.outputs", "student", "smaller"]
 
 
 def write_pictures(root, count=8):

@@ -110,12 +110,12 @@ def test_a_single_value_in_the_reference_repeats_the_check(stages):
 def test_two_sweeps_make_each_trial_with_each_other(stages):
     text = TINY + REST + GRID + "  teacher: {list: [{seed: 1}, {seed: 2}]}\n"
     found = stages(text)
-    assert found["student.3.2"].inputs == ("teacher.2",)
+    assert found["student.3.2"].inputs == ("teacher.2.outputs",)
     assert found["smaller.3.2"].inputs == ("student.3.2",)
     assert found["student.3.2"].member.words.endswith("model.width 4 with teacher.2")
     assert found["check.2"].options["programs"] == [f"$onnx.{i}.2" for i in range(1, 5)]
     assert Counter(name.partition(".")[0] for name in found) == {
-        "teacher": 4, "student": 16, "smaller": 8, "onnx": 8, "check": 2, "report": 1,
+        "teacher": 6, "student": 16, "smaller": 8, "onnx": 8, "check": 2, "report": 1,
     }  # fmt: skip
 
 

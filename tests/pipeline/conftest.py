@@ -3,6 +3,8 @@
 import pytest
 
 import edgekd
+from edgekd.pipeline.resolve import resolve
+from edgekd.pipeline.resolved import Request
 
 TINY = """\
 name: tiny
@@ -34,3 +36,15 @@ def tiny(tmp_path, monkeypatch):
         return edgekd.run("tiny.yaml", **options)
 
     return run
+
+
+@pytest.fixture
+def stages(tmp_path):
+    """Return a function from a text to its resolved stages by name."""
+
+    def read(text, *sets):
+        (tmp_path / "tiny.yaml").write_text(text)
+        resolved = resolve(Request(str(tmp_path / "tiny.yaml"), sets))
+        return {stage.name: stage for stage in resolved.stages}
+
+    return read

@@ -8,8 +8,6 @@ import edgekd
 from edgekd.__main__ import main
 from edgekd.core.errors import RequestError
 from edgekd.pipeline.plan import explain
-from edgekd.pipeline.resolve import resolve
-from edgekd.pipeline.resolved import Request
 from edgekd.pipeline.schema import pipeline_schema
 
 from .conftest import TINY
@@ -18,18 +16,6 @@ SEEDS = TINY.replace("    teacher: $teacher\n", "    seeds: 3\n    teacher: $tea
 CONTROLS = TINY.replace(", cross_entropy]", "]").replace(
     "    teacher: $teacher\n", "    controls: true\n    teacher: $teacher\n"
 )
-
-
-@pytest.fixture
-def stages(tmp_path):
-    """Return a function from a text to its resolved stages by name."""
-
-    def read(text, *sets):
-        (tmp_path / "tiny.yaml").write_text(text)
-        resolved = resolve(Request(str(tmp_path / "tiny.yaml"), sets))
-        return {stage.name: stage for stage in resolved.stages}
-
-    return read
 
 
 def test_a_stage_is_made_with_its_seed_and_those_after_it(stages):

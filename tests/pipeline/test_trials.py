@@ -8,8 +8,6 @@ from hypothesis import strategies as st
 
 from edgekd.core.errors import RequestError
 from edgekd.pipeline.document import parse_document
-from edgekd.pipeline.resolve import resolve
-from edgekd.pipeline.resolved import Request
 from edgekd.pipeline.trials import Sweep, with_trials
 
 from .conftest import TINY
@@ -37,18 +35,6 @@ sweep:
       - {model: {kind: resnet, depth: 8, width: 4}, objective: [kd], seed: 7}
 """
 )
-
-
-@pytest.fixture
-def stages(tmp_path):
-    """Return a function from a text to its resolved stages by name."""
-
-    def read(text, *sets):
-        (tmp_path / "tiny.yaml").write_text(text)
-        resolved = resolve(Request(str(tmp_path / "tiny.yaml"), sets))
-        return {stage.name: stage for stage in resolved.stages}
-
-    return read
 
 
 def problems(stages, text, *sets):

@@ -16,13 +16,17 @@ RESET_PEAK = "5"
 
 
 class Clock:
-    """Counts the seconds of each part of a step; on a GPU those of one step in fifty."""
+    """Counts the seconds of each part of a step; on a GPU those of one step in fifty.
+
+    The first step, in which kernels are chosen or compiled, is told apart from the others.
+    """
 
     def __init__(self, device: torch.device):
         self.device = device
         self.examples = 0
         self._parts: dict[str, float] = {}
         self._steps, self._stepping, self._last = 0, 0.0, 0.0
+        self._first_s = 0.0
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
         with suppress(OSError):  # without it the peak is that of the process
@@ -38,9 +42,16 @@ class Clock:
                 return
             self.mark("data")
             yield batch
-            self.examples += len(batch["ids"])
-            self._steps += 1
-            self._stepping += time.perf_counter() - began
+            self._count(len(batch["ids"]), time.perf_counter() - began)
+
+    def _count(self, examples: int, seconds: float) -> None:
+        """Count a step that is over."""
+        self._steps += 1
+        if self._steps == 1:
+            self._first_s, self._parts = seconds, {}
+        else:
+            self.examples += examples
+            self._stepping += seconds
 
     def mark(self, part: str) -> None:
         """Count the time since the last mark for a part of the step."""
@@ -50,17 +61,18 @@ class Clock:
             self._last = now
 
     def facts(self) -> Mapping[str, object]:
-        """Return examples per second of training, the share of each part, and the peak."""
+        """Return examples per second, the share of each part, the first step and the peak."""
         spent = sum(self._parts.values())
         return {
             "samples_per_s": round(self.per_second, 1),
             "time_shares": {part: round(s / spent, 4) for part, s in self._parts.items()},
+            "first_step_s": round(self._first_s, 3),
             "peak_memory_mib": round(_peak_bytes(self.device) / 2**20, 1),
         }
 
     @property
     def per_second(self) -> float:
-        """Examples per second so far; scoring and checkpoints do not count."""
+        """Examples per second so far; the first step, scoring and checkpoints do not count."""
         return self.examples / self._stepping if self._stepping else 0.0
 
     @property

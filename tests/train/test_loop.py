@@ -229,3 +229,15 @@ def test_what_it_took_is_told_beside_the_history(lesson):
     assert set(facts["time_shares"]) == parts
     assert facts["samples_per_s"] > 0
     assert facts["peak_memory_mib"] > 50
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")  # inductor uses it
+@pytest.mark.skipif(shutil.which("c++") is None, reason="torch.compile needs a C++ compiler")
+def test_a_compiled_student_learns_the_same_and_its_cost_is_told(lesson):
+    plain, compiled = lesson(epochs=1), lesson(epochs=1, compile=True)
+    loss = train(plain).history["epochs"][0]["loss"]
+    shutil.rmtree(plain.run.unfinished)
+    trained = train(compiled)
+    assert trained.history["epochs"][0]["loss"] == pytest.approx(loss, rel=1e-4)
+    assert trained.facts["first_step_s"] > 1
+    assert compiled.student.state_dict().keys() == plain.student.state_dict().keys()

@@ -46,10 +46,10 @@ def expand(kept: TopK, classes: int) -> Logits:
     Their softmax at temperature 1 is exact for the kept classes and for the rest together.
     """
     left_out = classes - kept.log_probs.shape[-1]
-    rest = kept.log_rest.float() - math.log(max(left_out, 1))
-    scores = rest[..., None].repeat(*[1] * rest.ndim, classes)
-    scores.scatter_(-1, kept.indices.long(), kept.log_probs.float())
-    return scores + kept.log_sum_exp[..., None]
+    total = kept.log_sum_exp[..., None]  # added before the spreading: there are few numbers then
+    rest = (kept.log_rest.float() - math.log(max(left_out, 1)))[..., None] + total
+    scores = rest.repeat(*[1] * kept.log_rest.ndim, classes)
+    return scores.scatter_(-1, kept.indices.long(), kept.log_probs.float() + total)
 
 
 def expansion_error(

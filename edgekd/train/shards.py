@@ -9,7 +9,9 @@ import json
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -107,18 +109,17 @@ class Shards:
         numbers = numbers.to(next(iter(self._columns[0].values())).device)
         if len(self._columns) == 1:
             return {n: _chosen(column, numbers) for n, column in self._columns[0].items()}
-        files = numbers // self._each
-        found: dict[str, Tensor] = {}
-        for index in torch.unique(files).tolist():
-            here = (files == index).nonzero().squeeze(1)
-            for name, column in self._columns[index].items():
-                rows = _chosen(column, numbers[here] - index * self._each)
-                if name not in found:
-                    found[name] = rows.new_empty((len(numbers), *rows.shape[1:]))
-                kept = found[name]
-                if kept.dtype != rows.dtype:  # a file whose numbers float16 could not hold
-                    kept = found[name] = kept.to(torch.promote_types(kept.dtype, rows.dtype))
-                _signed(kept)[here] = _signed(rows.to(kept.dtype))
+        places = [divmod(number, self._each) for number in numbers.tolist()]
+        return {name: torch.from_numpy(self._read(name, places)) for name in self._columns[0]}
+
+    def _read(self, name: str, places: Sequence[tuple[int, int]]) -> np.ndarray[Any, np.dtype[Any]]:
+        """Return the rows of a column at these files and places, each copied once."""
+        there = [self._arrays[file][name] for file, _ in places]
+        # a file whose numbers float16 could not hold has float32
+        dtype = np.result_type(*{array.dtype for array in there})
+        found = np.empty((len(places), *there[0].shape[1:]), dtype)
+        for row, (array, (_, place)) in enumerate(zip(there, places, strict=True)):
+            found[row] = array[place]
         return found
 
     @cached_property
@@ -131,6 +132,11 @@ class Shards:
             return mapped
         whole = {name: torch.cat([columns[name] for columns in mapped]) for name in mapped[0]}
         return [{name: column.to(self._device) for name, column in whole.items()}]
+
+    @cached_property
+    def _arrays(self) -> Sequence[Mapping[str, np.ndarray[Any, np.dtype[Any]]]]:
+        """The same memory as arrays: a row of one is copied at a tenth of what torch takes."""
+        return [{name: c.numpy() for name, c in columns.items()} for columns in self._columns]
 
 
 def _rows(columns: Columns) -> int:

@@ -16,7 +16,8 @@ def tapped(model: nn.Module, paths: Iterable[str]) -> Iterator[dict[str, Tensor]
     The hooks are gone when the context ends. KeyError where a path names no module, StageError
     where a module gives something else than tensors.
     """
-    modules = dict(model.named_modules())
+    wanted = {*paths}
+    modules = dict(model.named_modules()) if wanted else {}  # a walk through it takes its time
     outputs: dict[str, Tensor] = {}
 
     def keeper(path: str) -> Any:
@@ -33,7 +34,7 @@ def tapped(model: nn.Module, paths: Iterable[str]) -> Iterator[dict[str, Tensor]
 
     hooks = []
     try:
-        for path in set(paths):
+        for path in wanted:
             if path not in modules or not path:
                 raise KeyError(f"no module is at '{path}'. {nearest(path, filter(None, modules))}")
             hooks.append(modules[path].register_forward_hook(keeper(path)))

@@ -18,6 +18,7 @@ from edgekd.core.signature import Signature
 from edgekd.ops.named import call_by_name
 from edgekd.ops.top_k import TopK, expand, top_k
 from edgekd.train.chance import no_chance_drawn
+from edgekd.train.folding import folded
 from edgekd.train.precision import TRIED, Precision, Wanted, decide_for_teacher
 from edgekd.train.shards import Columns, Shards
 from edgekd.train.taps import tapped
@@ -59,8 +60,8 @@ class Online:
         device: torch.device,
         wanted: Wanted = "float32",
     ):
-        self.module = module.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.module.eval()
+        module.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+        self.module = folded(module, taps)
         self.signature, self.taps, self.device = signature, taps, device
         with no_chance_drawn(device):
             rng = torch.Generator().manual_seed(sub_seed(0, "precision"))

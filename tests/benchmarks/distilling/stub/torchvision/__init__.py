@@ -1,0 +1,1 @@
+"""Stands in for torchvision, which torchdistill imports and this comparison does not use."""

@@ -1,0 +1,1 @@
+"""No data sets: the pictures lie in memory."""

@@ -1,0 +1,1 @@
+"""Names that torchdistill's own models are built from; none of them is built here."""

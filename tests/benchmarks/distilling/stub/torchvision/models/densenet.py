@@ -1,0 +1,9 @@
+"""Names alone."""
+
+
+class _DenseBlock:
+    """Not used."""
+
+
+class _Transition:
+    """Not used."""

@@ -7,9 +7,11 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
+from edgekd.core.refs import UseTask
 from edgekd.testing.tiny import CASES
 from edgekd.train.folding import folded
 from edgekd.train.taps import tapped
+from edgekd.train.teaching import Online
 
 
 def norms(model):
@@ -91,3 +93,26 @@ def hooked():
 )
 def test_where_somebody_could_tell_nothing_is_folded(model):
     assert folded(model.eval()) is model
+
+
+class Twice(nn.Module):
+    """Uses the convolution of a sequence once more by itself."""
+
+    def __init__(self):
+        super().__init__()
+        self.unit = nn.Sequential(nn.Conv2d(1, 10, 8), nn.BatchNorm2d(10))
+
+    def forward(self, image):
+        return (self.unit(image) + self.unit[0](image)).flatten(1)
+
+
+def test_a_teacher_that_says_something_else_once_folded_stays_as_it_was():
+    task = UseTask.model_validate({"kind": "image_classification", "data": "digits"}).build()
+    cpu = torch.device("cpu")
+    for model, folds in ((used(Twice()), False), (used(CASES["plain"].model()), True)):
+        batch = next(task.batches("train", 16, device=cpu))
+        teacher = Online(model, task.signature(), (), task, cpu)
+        assert (teacher.module is not model) == folds
+        with torch.no_grad():
+            assert_close(teacher(batch, 0).outputs["logits"], model(batch["image"]),
+                         rtol=1e-3, atol=1e-3)  # fmt: skip

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from edgekd.core.artifact import Manifest
 from edgekd.core.results import MeasuredProgram, MeasuredTarget, Measurement
 from edgekd.report.changes import Change, changes
 from edgekd.report.comparison import comparisons
@@ -18,6 +19,7 @@ from edgekd.report.schema import (
     Row,
     Step,
     Training,
+    TrainingCost,
 )
 from edgekd.report.summary import size_of, summarise
 from edgekd.report.timing import timing
@@ -38,7 +40,7 @@ def build_report(evidence: Evidence) -> Report:
         failed=[FailedStage(stage=n, why=why) for n, why in evidence.origin.failed.items()],
         comparisons=comparisons(evidence.stages, members, evidence.origin.failed),
         training=[
-            _training(name, history)
+            _training(name, history, evidence.stages[name])
             for name, history in evidence.histories.items()
             if name not in members or members[name].arm == name
         ],
@@ -147,10 +149,12 @@ def _machine(evidence: Evidence, validation: Validation, target: MeasuredTarget)
     )
 
 
-def _training(stage: str, history: History) -> Training:
+def _training(stage: str, history: History, manifest: Manifest) -> Training:
+    cost = manifest.facts.get("training")
     return Training(
         stage=stage,
         monitor=history.monitor,
         best_epoch=history.best_epoch,
         epochs=[Epoch(**epoch.model_dump()) for epoch in history.epochs],
+        cost=TrainingCost(**cost) if cost else None,
     )

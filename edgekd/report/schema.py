@@ -207,6 +207,19 @@ class Epoch(Document):
     validation: dict[str, float]
 
 
+class TrainingCost(Document):
+    """What a training took, when it was run; a run that was interrupted counts from its last."""
+
+    precision: str
+    """What the student multiplied in, and why."""
+    samples_per_s: float
+    """Examples per second of training; the first step, scoring and checkpoints do not count."""
+    time_shares: dict[str, float]
+    """Of a step: data, teacher, student, objective, optimizer."""
+    first_step_s: float
+    peak_memory_mib: float
+
+
 class Training(Document):
     """How a stage's training went."""
 
@@ -215,6 +228,7 @@ class Training(Document):
     """The validation score that chose the epoch."""
     best_epoch: int
     epochs: list[Epoch]
+    cost: TrainingCost | None = None
 
 
 class StageRecord(Document):

@@ -1,4 +1,5 @@
 import json
+import re
 from dataclasses import replace
 
 import jsonschema
@@ -71,6 +72,19 @@ def test_a_control_stands_last_and_apart(make):
 
 def test_only_trained_stages_have_curves(passing):
     assert [training.stage for training in passing.training] == ["teacher", "student", "recovered"]
+
+
+def test_what_training_took_is_told_where_it_is_known(passing):
+    assert [t.stage for t in passing.training if t.cost] == ["teacher", "student"]
+    text = to_markdown(passing)
+    assert "What training took" in text
+    assert re.search(
+        r"\| student +\| +2,346 \| +4\.0 \| +90\.0 \| +6\.0 \| +0\.0123 \| +346 \| float32", text
+    )
+    untold = passing.model_copy(
+        update={"training": [t.model_copy(update={"cost": None}) for t in passing.training]}
+    )
+    assert "What training took" not in to_markdown(untold)
 
 
 def test_a_result_older_than_the_run_is_marked_as_kept(make):

@@ -1,6 +1,6 @@
 """Training: how each trained stage went."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from edgekd.core.quantity import significant
 from edgekd.report.schema import Report, Training
@@ -26,7 +26,29 @@ def training(report: Report) -> Section | None:
         "keep (dot). Epochs after the dot did not help."
     )
     tables = [training_table(one) for one in report.training]
-    return Section("training", "Training", parts=[Part(figures=[Figure(draw, caption, tables)])])
+    costs = [cost_table(found)] if (found := [t for t in report.training if t.cost]) else []
+    part = Part(figures=[Figure(draw, caption, tables)], tables=costs)
+    return Section("training", "Training", parts=[part])
+
+
+def cost_table(trainings: Sequence[Training]) -> Table:
+    """Return what each training took and where its time went."""
+    costs = {one.stage: one.cost for one in trainings if one.cost}
+    parts = list(dict.fromkeys(part for cost in costs.values() for part in cost.time_shares))
+    rows = [
+        row_of(
+            stage,
+            f"{cost.samples_per_s:,.0f}",
+            *(f"{100 * cost.time_shares.get(part, 0.0):.1f}" for part in parts),
+            significant(cost.first_step_s),
+            f"{cost.peak_memory_mib:,.0f}",
+            cost.precision,
+        )
+        for stage, cost in costs.items()
+    ]
+    shares = (f"{part.capitalize()}, %" for part in parts)
+    head = ("Stage", "Examples/s", *shares, "First step, s", "Peak memory, MiB", "Precision")
+    return Table("What training took", head, rows, words=(0, len(head) - 1))
 
 
 def training_table(training: Training) -> Table:

@@ -30,7 +30,8 @@ from pathlib import Path
 HERE = Path(__file__).parent / "distilling"
 ROOT = HERE.parent.parent.parent
 BATCH, REPEATS, STEPS, WARM = 64, 5, 8, 4
-EXAMPLES = BATCH * (WARM + 2 * REPEATS * STEPS + 4)
+PAIR_STEPS = 16
+EXAMPLES = BATCH * (WARM + 2 * REPEATS * PAIR_STEPS + 4)
 FILL_STEPS = 3
 FILLED = 256 * (WARM + 2 * REPEATS * FILL_STEPS + 4)
 TEACHERS = {
@@ -52,6 +53,7 @@ SIDES = {
     "nobody fp32": ("nobody", "float32"),
     "nobody bf16": ("nobody", "bfloat16"),
 }
+PARTS = ("filling", "speed", "nobody")
 GOALS = {
     ("ResNet-20", "kept fp32"): 2.8,
     ("ResNet-20", "kept bf16"): 3.5,
@@ -157,9 +159,25 @@ def speed(other: str, folder: Path, teacher: str, student: str, store: Path) -> 
     print("| throughput, torchdistill = 1 | goal | median (range) | met |\n|---|---|---|---|")
     for name in SIDES:
         print(f"| {name} |", ratio(found, "torchdistill", name).against(GOALS.get((teacher, name))))
-    for precision in ("fp32", "bf16"):
-        same = ratio(found, f"nobody {precision}", f"kept {precision}")
-        print(f"| kept over nobody, {precision} |", same.against(0.95), flush=True)
+
+
+def beside_nobody(folder: Path, student: str, store: Path) -> None:
+    """Print the throughput with a kept teacher relative to that of labels alone."""
+    print(f"\n| {student}, no teacher = 1 | goal | median (range) | met |\n|---|---|---|---|")
+    for precision in ("float32", "bfloat16"):
+        asked = {
+            "teacher": TEACHERS["ResNet-20"],
+            "student": STUDENTS[student],
+            "examples": EXAMPLES,
+            "store": str(store),
+            "precision": precision,
+        }
+        own = {name: tempfile.mkdtemp(dir=folder) for name in ("kept", "nobody")}
+        sides = {
+            name: ours("train", **asked, folder=path, teaching=name) for name, path in own.items()
+        }
+        found = ratio(in_turns(sides, PAIR_STEPS), "nobody", "kept")
+        print(f"| kept, {precision} |", found.against(0.95), flush=True)
 
 
 def check_same(theirs: Mapping[str, object], own: Mapping[str, object], taught: str) -> None:
@@ -190,21 +208,32 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="What distilling costs.")
     parser.add_argument("--other", required=True, help="the interpreter that has torchdistill")
     parser.add_argument("--only", default="", help="only students whose name has this in it")
+    parser.add_argument("--part", choices=PARTS, nargs="*", default=PARTS)
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
-        for teacher, options in TEACHERS.items():
-            filling(folder, teacher)
-            store = folder / teacher
-            store.mkdir()
-            given = {"teacher": options, "examples": EXAMPLES, "precision": "float32"}
-            command = [sys.executable, str(HERE / "edgekd_side.py"), "fill"]
-            given |= {"folder": str(store), "turns": False}
-            env = os.environ | {"PYTHONPATH": str(ROOT)}
-            subprocess.run([*command, json.dumps(given)], check=True, env=env)
-            for student in STUDENTS:
-                if asked.only in student:
-                    speed(asked.other, folder, teacher, student, store / "kept")
+        students = [name for name in STUDENTS if asked.only in name]
+        for teacher in TEACHERS:
+            if "filling" in asked.part:
+                filling(folder, teacher)
+            if not {"speed", "nobody"} & {*asked.part}:
+                continue
+            store = kept(folder / teacher, teacher)
+            for student in students:
+                if "speed" in asked.part:
+                    speed(asked.other, folder, teacher, student, store)
+                if "nobody" in asked.part and teacher == "ResNet-20":
+                    beside_nobody(folder, student, store)
+
+
+def kept(folder: Path, teacher: str) -> Path:
+    """Keep what a teacher says of all pictures and return where."""
+    folder.mkdir()
+    asked = {"teacher": TEACHERS[teacher], "examples": EXAMPLES, "precision": "float32"}
+    asked |= {"folder": str(folder), "turns": False}
+    command = [sys.executable, str(HERE / "edgekd_side.py"), "fill", json.dumps(asked)]
+    subprocess.run(command, check=True, env=os.environ | {"PYTHONPATH": str(ROOT)})
+    return folder / "kept"
 
 
 if __name__ == "__main__":

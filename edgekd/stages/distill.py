@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from edgekd.core.config import Config
-from edgekd.core.errors import Problem
+from edgekd.core.errors import Problem, StageError
 from edgekd.core.kinds import stage
 from edgekd.core.needs import Needs
 from edgekd.core.protocols import Facts, Preview, Run
@@ -241,10 +241,14 @@ def _teaching(config: Distill, name: str, run: Run) -> Teaching:
 
 def _views(config: Distill, teachers: Mapping[str, Teaching], run: Run) -> Views:
     """Return the views that the examples are shown in: those that were kept, where some were."""
-    for teaching in teachers.values():
-        if isinstance(teaching, Kept) and config.train.augment:
-            return Views(teaching.about.seed, teaching.about.views)
-    return Views(sub_seed(run.seed, "augment"), config.cache.views)
+    kept = [t.about for t in teachers.values() if isinstance(t, Kept) and config.train.augment]
+    views = {Views(about.seed, about.views) for about in kept}
+    if len(views) > 1:
+        raise StageError(
+            "the kept outputs of the teachers are of different views of the examples.",
+            "Give their outputs stages the same views and seed, or name the teachers' own stages.",
+        )
+    return views.pop() if views else Views(sub_seed(run.seed, "augment"), config.cache.views)
 
 
 def _student(model: UseModel | Ref, run: Run) -> tuple[nn.Module, UseModel]:

@@ -82,7 +82,7 @@ def estimate(config: Outputs, preview: Preview) -> Needs | None:
     needs = compression_needs(teacher, preview.task, copies=1, examples=0, lower=lower)
     if needs is None:
         return None
-    kept = rows * row_bytes(teacher, preview.task, config.taps)
+    kept = rows * row_bytes(teacher, preview.task, config.taps, top=config.top)
     return Needs(needs.memory_bytes, needs.disk_bytes + 2 * kept, needs.device_bytes, lower)
 
 
@@ -111,13 +111,14 @@ def outputs(config: Outputs, run: Run) -> Facts:
     )
     sample: list[Tensor] = []
     with enough_memory(f"asking the teacher about {BATCH} examples at once", SMALLER):
-        each = row_bytes(teacher.outline, task, config.taps)
+        each = row_bytes(teacher.outline, task, config.taps, top=about.top)
         writer = ShardWriter(run.unfinished, about.rows, each)
         for row, view, batch in _batches(about, task, teacher.batch, device):
             end = row + len(batch["ids"])
-            if end > writer.rows or row < SAMPLED:  # else an interrupted run kept it
+            sampled = about.top is not None and row < SAMPLED
+            if end > writer.rows or sampled:  # else an interrupted run kept it
                 said = teacher.ask(batch, view)
-                sample += [said.outputs[SCORES].float()] if about.top and row < SAMPLED else []
+                sample += [said.outputs[SCORES].float()] if sampled else []
                 columns = columns_of(said, about.top)
                 new = max(0, writer.rows - row)
                 writer.append({name: column[new:] for name, column in columns.items()})

@@ -120,13 +120,18 @@ def class_count(task: Task) -> int | None:
 
 
 def row_bytes(
-    model: nn.Module | None, task: Task, taps: Sequence[str], *, scores: bool = True
+    model: nn.Module | None,
+    task: Task,
+    taps: Sequence[str],
+    *,
+    top: int | None = None,
+    scores: bool = True,
 ) -> int:
     """Return about what is kept of one example: float16; taps only where the model is known."""
     signature = task.signature()
     total = sum(HALF * prod(p.concrete(batch=1)) for p in signature.outputs if p.name != SCORES)
     classes = class_count(task)
-    total += bytes_per_row(classes, None) if scores and classes else 0
+    total += bytes_per_row(classes, top) if scores and classes else 0
     if model is None or not taps:
         return total
     inputs = {

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -54,15 +55,15 @@ def decide(
         return Precision(True, "bfloat16, as asked for")
     if not made_for_it(device):
         return Precision(False, f"float32: this {device.type} has no instructions for bfloat16")
-    worst_loss, worst_cosine = 0.0, 1.0
+    apart, cosines = [0.0], [1.0]
     student.train()
     for batch in batches:
         (full, slope), (half, other) = (
             _tried(copy.deepcopy(student), loss, batch, Precision(on, "")) for on in (False, True)
         )
-        worst_loss = max(worst_loss, abs(half - full) / max(abs(full), 1e-6))
-        cosine = torch.cosine_similarity(slope, other, dim=0, eps=1e-12).item()
-        worst_cosine = min(worst_cosine, cosine)
+        apart.append(abs(half - full) / max(abs(full), 1e-6))
+        cosines.append(torch.cosine_similarity(slope, other, dim=0, eps=1e-12).item())
+    worst_loss, worst_cosine = float(np.max(apart)), float(np.min(cosines))  # NaN where one is
     same = worst_loss <= LOSS_TOLERANCE and worst_cosine >= GRADIENT_COSINE
     found = f"in a trial losses differed by {worst_loss:.2%} at most"
     found += f" and gradients had a cosine of {worst_cosine:.4f} at least"
@@ -80,15 +81,16 @@ def decide_for_teacher(
         return Precision(wanted == "bfloat16", wanted)
     if not made_for_it(device):
         return Precision(False, f"float32: this {device.type} has no instructions for bfloat16")
-    worst = 0.0
+    found = [0.0]
     for batch in batches:
         full, half = (outputs(batch, Precision(on, "")) for on in (False, True))
         for name, value in full.items():
             apart = (half[name].float() - value).square().mean().sqrt()
-            worst = max(worst, (apart / value.std().clamp(min=1e-6)).item())
+            found.append((apart / value.std().clamp(min=1e-6)).item())
+    worst = float(np.max(found))  # NaN where one is
     same = worst <= OUTPUT_TOLERANCE
-    found = f"in a trial outputs differed by {worst:.2%} of their spread at most"
-    return Precision(same, f"{'bfloat16' if same else 'float32'}: {found}")
+    words = f"in a trial outputs differed by {worst:.2%} of their spread at most"
+    return Precision(same, f"{'bfloat16' if same else 'float32'}: {words}")
 
 
 def made_for_it(device: torch.device) -> bool:

@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 import edgekd
 from edgekd.cli.app import app
-from edgekd.core.errors import RequestError
+from edgekd.core.errors import RequestError, StageError
 from edgekd.models.folder import load_model
 from edgekd.train.shards import Shards
 from tests.pipeline.conftest import TINY
@@ -208,3 +208,17 @@ def test_a_teacher_that_no_term_listens_to_is_not_asked(tiny, tmp_path):
     assert [*result.ran] == ["teacher", "student"]
     told = edgekd.plan("tiny.yaml").step("student").stage.remarks
     assert list(told) == ["no term listens to teacher"]
+
+
+def test_teachers_that_saw_different_views_do_not_teach_together(tiny):
+    seen = (
+        "  one: {kind: outputs, model: $teacher, views: 2, augment: [flip]}\n"
+        "  two: {kind: outputs, model: $teacher, views: 2, augment: [flip], seed: 5}\n"
+    )
+    text = AUGMENTED.replace(STUDENT, seen + STUDENT)
+    text = text.replace("{kind: kd, temperature: 4.0}", "kd, {kind: kd, teacher: b}")
+    text = text.replace("teacher: $teacher\n    model", "teacher: {a: $one, b: $two}\n    model")
+    with pytest.raises(StageError, match="are of different views of the examples"):
+        tiny(text, until="student")
+    alike = text.replace(", seed: 5", "")
+    assert "student" in tiny(alike, until="student").ran

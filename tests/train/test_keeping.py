@@ -106,4 +106,5 @@ def test_taps_take_their_room_first():
     own = row_bytes(model, TASK, ())
     assert own == 24
     assert row_bytes(model, TASK, ("head",)) == own + 2 * 10
+    assert row_bytes(model, TASK, ("head",), top=3) == (6 + 4 * 3) + 2 * 10
     assert class_count(TASK) == 10

@@ -94,3 +94,15 @@ def test_halves_are_computed_in_halves():
         assert network()(BATCHES[0]["x"]).dtype == torch.bfloat16
     with Precision(False, "").autocast(CPU):
         assert network()(BATCHES[0]["x"]).dtype == torch.float32
+
+
+def test_halves_that_give_no_numbers_are_not_taken(made):
+    def spoiled(model, batch, how):
+        return loss(model, batch, how) * (float("nan") if how.half else 1.0)
+
+    assert not decide("auto", network(), spoiled, BATCHES, CPU).half
+
+    def outputs(batch, how):
+        return {"logits": batch["x"] * (float("nan") if how.half else 1.0)}
+
+    assert not decide_for_teacher("auto", outputs, BATCHES, CPU).half

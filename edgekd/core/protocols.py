@@ -95,11 +95,18 @@ class Task(Protocol):
         *,
         device: torch.device,
         rng: torch.Generator | None = None,
+        part: tuple[int, int] = (0, 1),
     ) -> Iterator[Batch]:
         """Yield the split once, shuffled where `rng` is given, the last batch maybe smaller.
 
         A batch has the signature's inputs, `labels` and `ids`. Outputs of a model are signals by
         their name in the signature: `logits` becomes `student_logits`.
+
+        `part` is (which, of how many), for processes that train together: order and bounds of the
+        batches and what is drawn of `rng` are those of the whole, but of each batch only that one
+        of so many parts is read and given. The parts follow one another in the batch, their sizes
+        differ by at most one, the first are the larger; a batch with fewer examples than parts is
+        given whole to each. `ops.batches.batch_ids` does all this to the ids.
         """
 
 

@@ -156,10 +156,11 @@ class ImageClassification:
         *,
         device: torch.device,
         rng: torch.Generator | None = None,
+        part: tuple[int, int] = (0, 1),
     ) -> Iterator[Batch]:
         """Yield `image`, `labels` and `ids`, shuffled where `rng` is given."""
         return self._pictures(split).batches(
-            batch_size, normalisation=self._normalisation, device=device, rng=rng
+            batch_size, normalisation=self._normalisation, device=device, rng=rng, part=part
         )
 
     def _asked(self, name: str) -> Callable[..., Any] | None:

@@ -12,6 +12,7 @@ from torch.nn import functional
 from edgekd.core.errors import RequestError
 from edgekd.core.protocols import Batch, Source, Split
 from edgekd.core.seeds import sub_seed
+from edgekd.ops.batches import batch_ids
 from edgekd.tasks.columns import check_columns, problem
 
 Bytes = UInt8[Tensor, "n channels height width"]
@@ -79,12 +80,11 @@ class Pictures:
         normalisation: tuple[Sequence[float], Sequence[float]],
         device: torch.device,
         rng: torch.Generator | None,
+        part: tuple[int, int],
     ) -> Iterator[Batch]:
         """Yield normalised batches on `device`; `ids` number the pictures of this split."""
         mean, std = (torch.tensor(v, device=device)[:, None, None] for v in normalisation)
-        count = len(self.label)
-        order = torch.arange(count) if rng is None else torch.randperm(count, generator=rng)
-        for ids in torch.split(order, batch_size):
+        for ids in batch_ids(len(self.label), batch_size, rng=rng, part=part):
             image = _moved(self.image[ids], device).float().div_(255).sub_(mean).div_(std)
             yield {
                 "image": image,

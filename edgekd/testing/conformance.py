@@ -3,6 +3,7 @@
 import torch
 from pydantic import ValidationError
 
+from edgekd.core.protocols import Batch, Task
 from edgekd.core.refs import as_read, as_written
 from edgekd.core.registry import Plugin
 from edgekd.testing.signals import example_signals
@@ -59,5 +60,34 @@ def stays_finite_in_bfloat16(plugin: Plugin) -> None:
     torch.testing.assert_close(half, full, rtol=0.1, atol=0.3)
 
 
+def divides_its_batches(task: Task) -> None:
+    """The parts of a batch, laid side by side, are that batch to the bit, and draw as it does."""
+    batch_size = (task.size("train") - 1) // 2  # leaves a last batch of one or two
+    for of in (2, 3):
+        passes = [_passed(task, batch_size, (which, of)) for which in range(of)]
+        for whole, *parts in zip(*[_passed(task, batch_size, (0, 1)), *passes], strict=True):
+            for name, column in whole.items():
+                small = len(column) < of
+                found = [parts[0][name]] if small else [part[name] for part in parts]
+                assert torch.equal(torch.cat(found), column), f"parts of {name} are another batch"
+                if small:
+                    assert all(torch.equal(p[name], column) for p in parts), f"{name} is divided"
+                else:
+                    sizes = [len(part[name]) for part in parts]
+                    fair = [len(piece) for piece in torch.tensor_split(column, of)]
+                    assert sizes == fair, f"parts of {name} have {sizes} examples, not {fair}"
+
+
+def _passed(task: Task, batch_size: int, part: tuple[int, int]) -> list[Batch]:
+    """Return a shuffled pass, and as one batch more what was drawn for it."""
+    rng = torch.Generator().manual_seed(0)
+    cpu = torch.device("cpu")
+    batches = list(task.batches("train", batch_size, device=cpu, rng=rng, part=part))
+    drawn = torch.randint(2**40, (1,), generator=rng)
+    return [*batches, {"what is drawn": drawn}]
+
+
 EVERY_PLUGIN = (says_what_it_is, explains_every_option, options_survive_a_file)
 EVERY_OBJECTIVE = (teaches_the_student, follows_a_permuted_batch, stays_finite_in_bfloat16)
+EVERY_TASK = (divides_its_batches,)
+"""Promises of a task that is built, with three training examples or more."""

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from edgekd.core.checkpoint import Checkpoint
 from edgekd.core.refs import UseObjective
 from edgekd.core.signature import Port, Signature
+from edgekd.ops.batches import batch_ids
 from edgekd.testing.runs import ExampleRun
 from edgekd.train.course import Lesson
 from edgekd.train.loop import train
@@ -60,11 +61,8 @@ class Texts:
     def size(self, split: str) -> int:
         return len(self.tokens) if split == "train" else 1
 
-    def batches(self, split, batch_size, *, device, rng=None):
-        order = torch.arange(self.size(split)) if rng is None else torch.randperm(
-            self.size(split), generator=rng
-        )  # fmt: skip
-        for ids in order.split(batch_size):
+    def batches(self, split, batch_size, *, device, rng=None, part=(0, 1)):
+        for ids in batch_ids(self.size(split), batch_size, rng=rng, part=part):
             text = self.tokens[ids]
             yield {"tokens": text[:, :-1], "labels": text[:, 1:].contiguous(), "ids": ids}
 

@@ -11,6 +11,7 @@ from edgekd.core.kinds import model, task
 from edgekd.core.protocols import Batch, Facts, Split
 from edgekd.core.seeds import sub_seed
 from edgekd.core.signature import Port, Signature
+from edgekd.ops.batches import batch_ids
 
 VOCABULARY, LENGTH = 16, 6
 LABELS = ("left", "right")
@@ -86,13 +87,13 @@ class PairTask:
         *,
         device: torch.device,
         rng: torch.Generator | None = None,
+        part: tuple[int, int] = (0, 1),
     ) -> Iterator[Batch]:
         count = self.options.examples
         chance = torch.Generator().manual_seed(sub_seed(self.options.data_seed, split))
         tokens = torch.randint(VOCABULARY, (count, LENGTH), generator=chance)
         segments = (torch.arange(LENGTH) >= LENGTH // 2).long().expand(count, LENGTH)
         labels = ((tokens * (2 * segments - 1)).sum(1) > 0).long()
-        order = torch.arange(count) if rng is None else torch.randperm(count, generator=rng)
-        for ids in torch.split(order, batch_size):
+        for ids in batch_ids(count, batch_size, rng=rng, part=part):
             columns = {"tokens": tokens, "segments": segments, "labels": labels}
             yield {k: v[ids].to(device) for k, v in columns.items()} | {"ids": ids.to(device)}

@@ -11,6 +11,7 @@ from edgekd.core.refs import UseModel, UseTask
 from edgekd.core.registry import load_user_module
 from edgekd.models.folder import StoredModel, load_model, save_model
 from edgekd.ops.named import call_by_name
+from edgekd.testing.conformance import EVERY_TASK
 
 CPU = torch.device("cpu")
 
@@ -39,6 +40,11 @@ def test_batches_have_the_inputs_of_the_signature_in_their_types_and_shapes(pair
         for port in pairs.signature().inputs:
             assert str(batch[port.name].dtype) == f"torch.{port.dtype}"
             assert batch[port.name].shape == port.concrete(batch=len(batch["labels"]))
+
+
+@pytest.mark.parametrize("promise", EVERY_TASK, ids=lambda p: p.__name__)
+def test_the_task_keeps_the_promises_of_tasks(pairs, promise):
+    promise(pairs)
 
 
 def test_splits_differ(pairs):

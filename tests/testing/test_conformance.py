@@ -5,9 +5,16 @@ import torch
 
 from edgekd.core import kinds
 from edgekd.core.config import Config
+from edgekd.core.refs import UseTask
 from edgekd.core.registry import PACKAGE, Plugin
 from edgekd.core.signals import SIGNALS
-from edgekd.testing.conformance import EVERY_OBJECTIVE, EVERY_PLUGIN, teaches_the_student
+from edgekd.testing.conformance import (
+    EVERY_OBJECTIVE,
+    EVERY_PLUGIN,
+    EVERY_TASK,
+    divides_its_batches,
+    teaches_the_student,
+)
 
 ALL = [
     (kind, plugin.name)
@@ -32,6 +39,43 @@ def test_an_objective_keeps_the_promises_of_objectives(name, promise):
 @pytest.mark.parametrize("name", kinds.objective.names())
 def test_an_objective_asks_only_for_signals_of_the_vocabulary(name):
     assert set(kinds.objective.get(name).needs) <= set(SIGNALS)
+
+
+@pytest.fixture
+def digits():
+    given = {"kind": "image_classification", "data": "digits", "train_examples": 101}
+    return UseTask.model_validate(given).build()
+
+
+@pytest.mark.parametrize("promise", EVERY_TASK, ids=lambda p: p.__name__)
+def test_the_task_of_pictures_keeps_the_promises_of_tasks(digits, promise):
+    promise(digits)
+
+
+def uneven(ids, which, of):
+    """Return parts of which the last are the larger."""
+    bounds = [number * len(ids) // of for number in (which, which + 1)]
+    return ids if len(ids) < of else ids[slice(*bounds)]
+
+
+@pytest.mark.parametrize(
+    ("ids", "says"),
+    [
+        (lambda ids, which, of: ids, "another batch"),
+        (lambda ids, which, of: ids[which::of], "another batch"),
+        (uneven, "examples, not"),
+        (lambda ids, which, of: torch.tensor_split(ids, of)[which], "is divided"),
+    ],
+)
+def test_a_task_that_divides_its_batches_in_another_way_is_found_out(
+    digits, ids, says, monkeypatch
+):
+    def part_of(whole, part):
+        return ids(whole, *part) if part[1] > 1 else whole
+
+    monkeypatch.setattr("edgekd.ops.batches.part_of", part_of)
+    with pytest.raises(AssertionError, match=says):
+        divides_its_batches(digits)
 
 
 def test_a_plugin_that_teaches_nothing_is_found_out():

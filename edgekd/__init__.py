@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from edgekd.pipeline.events import Listener
     from edgekd.pipeline.outcome import RunResult
     from edgekd.pipeline.plan import Plan
+    from edgekd.pipeline.resolved import Request
     from edgekd.pipeline.run import Settings
 
 __version__ = VERSION
@@ -28,19 +29,19 @@ def run(
     runs: str | Path = "runs",
     remeasure: bool = False,
     jobs: int = 1,
+    nproc: int = 1,
     listener: Listener | None = None,
 ) -> RunResult:
     """Run a pipeline file and return what came of it; finished stages are kept in `store`.
 
     `sets` are overrides such as `stages.student.train.epochs=3`; `remeasure` measures again what
-    was measured before; `jobs` independent stages run at the same time; `listener` is called with
-    every event, one at a time. Raises an
+    was measured before; `jobs` independent stages run at the same time; `nproc` processes train
+    together; `listener` is called with every event, one at a time. Raises an
     `edgekd.core.errors.EdgekdError` where the command would end with a message.
     """
-    from edgekd.pipeline.resolved import Request
     from edgekd.pipeline.run import run_pipeline
 
-    request = Request(str(Path(file).absolute()), tuple(sets), tuple(targets))
+    request = _request(file, sets, targets, nproc)
     settings, hear = _settings(store, runs), listener or (lambda _: None)
     return run_pipeline(request, settings, hear, until, remeasure=remeasure, jobs=jobs)
 
@@ -52,13 +53,27 @@ def plan(
     until: str | None = None,
     targets: Sequence[str] = (),
     store: str | Path = ".edgekd",
+    nproc: int = 1,
 ) -> Plan:
     """Return what running a pipeline file would do, and why; RequestError has all its problems."""
-    from edgekd.pipeline.resolved import Request
     from edgekd.pipeline.run import plan_pipeline
 
-    request = Request(str(Path(file).absolute()), tuple(sets), tuple(targets))
+    request = _request(file, sets, targets, nproc)
     return plan_pipeline(request, _settings(store, "runs"), until)
+
+
+def _request(file: str | Path, sets: Sequence[str], targets: Sequence[str], nproc: int) -> Request:
+    """Return what is asked for; a launcher that started several processes says how many."""
+    from edgekd.core.errors import Problem, RequestError
+    from edgekd.core.launcher import launched, processes, processes_here
+    from edgekd.pipeline.resolved import Request
+
+    if launched() and nproc > 1:
+        message = f"a launcher has started {processes()} processes already."
+        raise RequestError(Problem("", message, "Leave it out, or start one process.", "--nproc"))
+    here = processes_here() if launched() else nproc
+    path = str(Path(file).absolute())
+    return Request(path, tuple(sets), tuple(targets), max(nproc, processes()), here)
 
 
 def _settings(store: str | Path, runs: str | Path) -> Settings:

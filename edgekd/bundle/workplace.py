@@ -29,7 +29,8 @@ def lay_out(
     document = override(parse_document(read_text(pipeline), PIPELINE), sets)
     sets += _plugins(document, bundle, unpacked, work, trust_plugins=trust_plugins)
     _targets(bundle, unpacked, work)
-    return Request(str(pipeline), tuple(sets), tuple(bundle.request.targets))
+    processes = bundle.request.processes
+    return Request(str(pipeline), tuple(sets), tuple(bundle.request.targets), processes, processes)
 
 
 def _member(bundle: Bundle, unpacked: Path, name: str) -> Path:

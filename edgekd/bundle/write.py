@@ -97,6 +97,7 @@ def _asked(resolved: Resolved, until: str | None, ran: Record) -> Asked:
         file=request.file,
         sets=list(request.sets),
         targets=list(request.targets),
+        processes=request.processes,
         until=until,
         command=ran.command,
     )

@@ -29,6 +29,10 @@ Targets = Annotated[
     list[str] | None,
     typer.Option("--target", metavar="NAME", help="Measure on this device; may be repeated."),
 ]
+Nproc = Annotated[
+    int,
+    typer.Option("--nproc", min=1, max=64, help="Processes that train together on this machine."),
+]
 StoreFolder = Annotated[
     Path, typer.Option("--store", metavar="DIR", help="Where stage results are kept.")
 ]
@@ -71,17 +75,23 @@ def run(
     jobs: Annotated[
         int, typer.Option("--jobs", min=1, max=64, help="Stages that may run at the same time.")
     ] = 1,
+    nproc: Nproc = 1,
     bundle: Annotated[
         Path | None,
         typer.Option("--bundle", metavar="OUT.zip", help="Also leave all of the run in one file."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Run a pipeline: only what is not kept yet, from the first stage that changed."""
+    """Run a pipeline: only what is not kept yet, from the first stage that changed.
+
+    Started by torchrun or accelerate launch, its processes train together.
+    """
     import edgekd
     from edgekd.cli.bundles import bundle_asked, leave_bundle
+    from edgekd.cli.launched import work_for_the_first
     from edgekd.cli.terminal import renderer
 
+    work_for_the_first()
     with bundle_asked(bundle), renderer(as_json) as listener:
         result = edgekd.run(
             file,
@@ -92,6 +102,7 @@ def run(
             runs=runs,
             remeasure=remeasure,
             jobs=jobs,
+            nproc=nproc,
             listener=listener,
         )
     if bundle is not None:
@@ -141,13 +152,16 @@ def plan(
     until: Until = None,
     target: Targets = None,
     store: StoreFolder = STORE,
+    nproc: Nproc = 1,
     as_json: AsJson = False,
 ) -> None:
     """Say what would run or be kept, and why; check the whole file."""
     import edgekd
     from edgekd.cli.plans import plan_as_json, print_plan
 
-    planned = edgekd.plan(file, sets=sets or (), until=until, targets=target or (), store=store)
+    planned = edgekd.plan(
+        file, sets=sets or (), until=until, targets=target or (), store=store, nproc=nproc
+    )
     if as_json:
         typer.echo(plan_as_json(planned))
     else:
@@ -161,13 +175,14 @@ def why(
     sets: Sets = None,
     target: Targets = None,
     store: StoreFolder = STORE,
+    nproc: Nproc = 1,
     as_json: AsJson = False,
 ) -> None:
     """Say why a stage would run, or that it is kept."""
     import edgekd
     from edgekd.cli.plans import print_why
 
-    planned = edgekd.plan(file, sets=sets or (), targets=target or (), store=store)
+    planned = edgekd.plan(file, sets=sets or (), targets=target or (), store=store, nproc=nproc)
     print_why(planned, stage, as_json)
 
 

@@ -214,6 +214,7 @@ class Execution:
             "seed": stage.seed,
             "device": pipeline.device,
             "threads": pipeline.threads,
+            "processes": pipeline.request.processes if stage.shared else 1,
             "task": pipeline.task,
             "plugins": pipeline.plugins,
             "beside": str(Path(pipeline.request.file).parent),

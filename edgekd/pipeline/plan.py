@@ -89,7 +89,7 @@ class Planner:
             awaited = [f"input {name} changes" for name, found in inputs.items() if not found]
             reasons = [*_changed(earlier, identity), *awaited] if earlier else _first(stage)
             return Step(stage, "", "", identity, "run", reasons, None)
-        key, work = digest_json(identity), digest_json(_shaping(identity, stage.judges))
+        key, work = digest_json(identity), digest_json(_shaping(identity, stage))
         found = self.store.look(key)
         again = self.remeasure and stage.makes == "measurements"
         failed = found.manifest.facts.get("failures", ()) if found.manifest else ()
@@ -117,6 +117,8 @@ class Planner:
             identity |= {
                 name: getattr(resolved, name) for name in ("device", "precision", "threads")
             }
+        if stage.shared and resolved.request.processes > 1:
+            identity["processes"] = resolved.request.processes
         if stage.named:
             identity["name"] = stage.name
         if stage.reads_data:
@@ -176,10 +178,15 @@ def explain(plan: Plan, name: str) -> list[str]:
     return lines
 
 
-def _shaping(identity: Mapping[str, Any], judges: Sequence[str]) -> dict[str, Any]:
-    """Return an identity without the options that only judge."""
-    options = {k: v for k, v in identity["options"].items() if k not in judges}
-    return {**identity, "options": options}
+def _shaping(identity: Mapping[str, Any], stage: ResolvedStage) -> dict[str, Any]:
+    """Return an identity without what does not forbid to go on from what was begun.
+
+    That is the options that only judge, and how many processes and threads share the work: they
+    shape no more than the last bits.
+    """
+    options = {k: v for k, v in identity["options"].items() if k not in stage.judges}
+    hands = {"processes", "threads"} if stage.shared else set()
+    return {k: v for k, v in identity.items() if k not in hands} | {"options": options}
 
 
 def _without_paths(value: Any, paths: Sequence[str]) -> Any:

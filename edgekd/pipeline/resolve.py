@@ -75,7 +75,7 @@ def resolve(request: Request) -> Resolved:
     nodes = make_nodes(family.stages, family.members, preview)
     stages = _Stages(pipeline, task, targets, plugin_files)
     resolved = [stages.resolved(node, preview) for node in nodes]
-    device = _device(pipeline.device, document)
+    device = _device(pipeline.device, request.processes_here, document)
     sources = {file for module in plugin_files for file in module} | stages.foreign
     files = [*sorted(sources), *(known[name] for name in targets)]
     return Resolved(
@@ -84,7 +84,7 @@ def resolve(request: Request) -> Resolved:
         text=text,
         device=device,
         precision=precision(device),
-        threads=pipeline.threads or allowed_processors(),
+        threads=pipeline.threads or max(1, allowed_processors() // request.processes_here),
         plugins=list(pipeline.plugins),
         task=as_written(pipeline.task),
         checkpoint=as_written(pipeline.checkpoint),
@@ -229,13 +229,13 @@ def _target_names(use: UseStage) -> Sequence[str]:
     return getattr(use.options, "targets", ((one,) if one else ()))
 
 
-def _device(wanted: str, document: Document) -> str:
+def _device(wanted: str, processes: int, document: Document) -> str:
     from edgekd.train.device import pick_device
 
     try:
-        return pick_device(wanted)
+        return pick_device(wanted, processes)
     except ValueError as error:
-        step = "Use device: auto, or install a CUDA build of torch."
+        step = "Use device: auto, install a CUDA build of torch, or ask for fewer processes."
         problem = Problem("device", f"{error}.", step, document.place(("device",)))
         raise RequestError(problem) from error
 
@@ -303,6 +303,7 @@ class _Stages:
             reads_data=reads_data,
             computes=bool(use.plugin.traits.get("computes", True)),
             named=bool(use.plugin.traits.get("named", True)),
+            shared=bool(use.plugin.traits.get("shared", False)),
             stops=bool(use.plugin.traits.get("stops", False)),
             judges=use.plugin.traits.get("judges", ()),
             code=named(reached),

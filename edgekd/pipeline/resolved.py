@@ -17,6 +17,10 @@ class Request:
     """Overrides, `path=value`."""
     targets: Sequence[str] = ()
     """Devices to measure on instead of the file's."""
+    processes: int = 1
+    """How many work together on a stage that trains."""
+    processes_here: int = 1
+    """How many of them share this machine."""
 
 
 @dataclass(frozen=True)
@@ -36,9 +40,11 @@ class ResolvedStage:
     """What the plan says of it."""
     reads_data: bool
     computes: bool
-    """Whether its last bits depend on device, precision and threads."""
+    """Whether its last bits depend on device, precision, threads and processes."""
     named: bool
     """Whether its result bears its name; any other stage with the same identity shares it."""
+    shared: bool
+    """Whether all processes of the run work on it together."""
     stops: bool
     """Whether it ends after its step when it is asked to; any other is interrupted at once."""
     judges: Sequence[str]
@@ -69,6 +75,7 @@ class Resolved:
     precision: str
     """What numbers are multiplied in: float32, or tf32 where a GPU rounds."""
     threads: int
+    """Of each process."""
     plugins: Sequence[str]
     """Modules to import first, as the file names them."""
     task: Mapping[str, Any]

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from edgekd.core.errors import Problem, RequestError
+from edgekd.core.launcher import launched
 from edgekd.core.protocols import Origin
 from edgekd.core.trouble import named_trouble
 from edgekd.pipeline.events import Listener, RunDone, RunStarted, RunStopping
@@ -54,6 +56,9 @@ def run_pipeline(
     UnreachableError where a disk is full or cannot be written; RunInterruptedError after Ctrl-C,
     with every finished stage kept, and of the unfinished one what it wrote down.
     """
+    if launched() and jobs > 1:
+        message = "the processes of a launcher work on one stage after the other."
+        raise RequestError(Problem("", message, "Leave it out.", "--jobs"))
     began, started_at = time.monotonic(), now()
     store, runs = Store(settings.store), RunFolders(settings.runs)
     with named_trouble():
@@ -77,6 +82,8 @@ def run_pipeline(
                 execution.in_turn(workshop)
             else:
                 Together(execution, workshops).all()
+            if launched():
+                workshop.ask({"do": "dismiss"}, lambda _: None)
         result = leave(execution, runs)
     listener(
         RunDone(
@@ -105,6 +112,7 @@ def _origin(plan: Plan, started_at: str) -> Origin:
     words = ["edgekd", "run", os.path.relpath(request.file)]
     words += [word for assignment in request.sets for word in ("--set", assignment)]
     words += [word for target in request.targets for word in ("--target", target)]
+    words += ["--nproc", str(request.processes)] if request.processes > 1 else []
     return Origin(
         name=plan.resolved.name,
         file=request.file,

@@ -4,7 +4,6 @@ It reads one JSON request per line and answers with JSON lines: progress, then o
 `refused` (the user can mend it) or `crashed`. What libraries print goes to the run's log.
 """
 
-import ctypes
 import json
 import os
 import signal
@@ -14,28 +13,24 @@ import traceback
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from types import FrameType
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
-from edgekd.core import kinds
-from edgekd.core.artifact import Manifest
-from edgekd.core.checkpoint import Checkpoint
 from edgekd.core.errors import EdgekdError, RequestError, RunInterruptedError, StageError
-from edgekd.core.member import Member
-from edgekd.core.protocols import Ancestor, Facts, Origin, Task
+from edgekd.core.protocols import Facts
 from edgekd.core.quantity import Quantity
-from edgekd.core.refs import Ref, UseTask, as_read
-from edgekd.core.registry import load_user_module
 from edgekd.core.trouble import named_trouble
-from edgekd.pipeline.graph import read_instead
+from edgekd.pipeline.process import PEER, cpu_seconds, end_with_parent
 from edgekd.pipeline.resolve import resolve
 from edgekd.pipeline.resolved import Request
 from edgekd.pipeline.room import check_room
+from edgekd.pipeline.stage_run import Say, StageRun, Workroom, do_stage, stage_run
 
-SECONDS_BETWEEN_PROGRESS = 0.1
-PR_SET_PDEATHSIG = 1
+if TYPE_CHECKING:
+    from edgekd.parallel.crew import Crew
+
 INTERRUPTED = RunInterruptedError.exit_code
 
 
@@ -63,66 +58,6 @@ class Stopping:
             raise KeyboardInterrupt
 
 
-@dataclass
-class StageRun:
-    """What a stage may use: see `core.protocols.Run`."""
-
-    name: str
-    out: Path
-    seed: int
-    device: str
-    use_task: UseTask
-    inputs: Mapping[str, Path]
-    instead: Mapping[str, Mapping[str, str]]
-    ancestors: Mapping[str, Ancestor]
-    origin: Origin
-    targets: Mapping[str, Mapping[str, Any]]
-    unfinished: Path
-    checkpoint: Checkpoint
-    stopping: Stopping
-    channel: IO[str]
-    data: Mapping[str, str]
-    """Digests of the data as it was when the stage was planned."""
-    _tasks: dict[str, tuple[Mapping[str, str], Task]]
-    notices: list[str] = field(default_factory=list)
-    """What the user was told."""
-    _last: float = field(default=0.0, init=False)
-
-    @cached_property
-    def task(self) -> Task:
-        """The task, with its data read and audited once per worker as long as it stays the same."""
-        key = self.use_task.model_dump_json()
-        data, task = self._tasks.get(key, ({}, None))
-        if task is None or not data.items() >= self.data.items():
-            built: Task = self.use_task.build()
-            for message in getattr(built, "audit", list)():
-                self.notice(message)
-            data, task = self._tasks[key] = self.data, built
-        return task
-
-    def input(self, ref: Ref) -> Path:
-        """Return the folder of another stage's result, or of what stands between."""
-        return self.inputs[read_instead(ref, self.instead)]
-
-    def stop_asked(self) -> bool:
-        """Tell whether the user or the system asked the run to end."""
-        return self.stopping.asked
-
-    def notice(self, message: str) -> None:
-        """Tell the user something that is likely a mistake but lets the stage go on."""
-        self.notices.append(message)
-        _say(self.channel, {"answer": "notice", "message": message})
-
-    def progress(self, done: int, total: int, what: str, **numbers: float) -> None:
-        """Say how far the stage is, at most ten times a second."""
-        now = time.monotonic()
-        if done >= total or now - self._last >= SECONDS_BETWEEN_PROGRESS:
-            self._last = now
-            numbers = {name: float(value) for name, value in numbers.items()}
-            message = {"done": done, "total": total, "what": what, "numbers": numbers}
-            _say(self.channel, {"answer": "progress"} | message)
-
-
 def main() -> None:
     """Serve requests until there are no more, or until a signal comes between two of them."""
     try:
@@ -135,32 +70,26 @@ def _serve() -> None:
     stopping = Stopping(os.getppid())
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stopping)
-    _end_with_parent()
+    end_with_parent(signal.SIGTERM)
     channel = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # what anything prints from here on goes to the log, not between the answers
-    tasks: dict[str, tuple[Mapping[str, str], Task]] = {}
-    loaded: set[tuple[str, str]] = set()
+    say, desk = partial(_say, channel), _Desk(stopping)
     for line in sys.stdin:
         request = json.loads(line)
         stopping.patient = False
         try:
             with named_trouble():
-                answer = _answer(request, channel, tasks, loaded, stopping)
-            _say(channel, {"answer": "done"} | answer)
+                answer = desk.answer(request, say)
+            say({"answer": "done"} | answer)
         except KeyboardInterrupt:
-            _say(channel, {"answer": "refused"} | _described(RunInterruptedError("")))
+            say({"answer": "refused"} | _described(RunInterruptedError("")))
         except EdgekdError as error:
-            _say(channel, {"answer": "refused"} | _described(error))
+            say({"answer": "refused"} | _described(error))
         except Exception as error:  # any fault of a plug-in ends its stage, not the worker
             with suppress(OSError):  # the disk of the log may be full
                 traceback.print_exc()
-            _say(channel, {"answer": "crashed", "message": f"{type(error).__name__}: {error}"})
-
-
-def _end_with_parent() -> None:
-    """Have the system end this process with the one that started it, however that one ends."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+            say({"answer": "crashed", "message": f"{type(error).__name__}: {error}"})
+    desk.close()
 
 
 def plain(facts: Facts) -> dict[str, Any]:
@@ -168,80 +97,60 @@ def plain(facts: Facts) -> dict[str, Any]:
     return {k: v.as_dict() if isinstance(v, Quantity) else v for k, v in facts.items()}
 
 
-def _answer(
-    request: dict[str, Any],
-    channel: IO[str],
-    tasks: dict[str, tuple[Mapping[str, str], Task]],
-    loaded: set[tuple[str, str]],
-    stopping: Stopping,
-) -> dict[str, Any]:
-    """Return what was asked for; `loaded` holds the plug-in modules that are imported."""
-    if request["do"] == "resolve":
-        resolved = resolve(Request(**request["request"]))
-        beside = str(Path(resolved.request.file).parent)
-        loaded |= {(reference, beside) for reference in resolved.plugins}
-        return {"resolved": resolved.as_dict()}
-    for reference in request["plugins"]:
-        if (reference, request["beside"]) not in loaded:
-            load_user_module(reference, Path(request["beside"]))
-            loaded.add((reference, request["beside"]))
-    run = StageRun(
-        name=request["name"],
-        out=Path(request["out"]),
-        seed=request["seed"],
-        device=request["device"],
-        use_task=UseTask.model_validate(as_read(request["task"])),
-        inputs={name: Path(folder) for name, folder in request["inputs"].items()},
-        instead=request["instead"],
-        ancestors={
-            name: Ancestor(Path(folder), Manifest.read(Path(folder)))
-            for name, folder in request["ancestors"].items()
-        },
-        origin=_origin(request["origin"]),
-        targets=as_read(request["targets"]),
-        unfinished=Path(request["unfinished"]),
-        checkpoint=Checkpoint.model_validate(request["checkpoint"]),
-        stopping=stopping,
-        channel=channel,
-        data=request["data"],
-        _tasks=tasks,
-    )
-    from edgekd.train.device import free_bytes, use_threads
-    from edgekd.train.memory import enough_memory
+@dataclass
+class _Desk:
+    """Where requests are answered, one after another."""
 
-    use_threads(request["threads"])
-    notice = check_room(request["needs"], run.out, free_bytes(run.device))
-    if notice:
-        run.notice(notice)
-    plugin = kinds.stage.get(request["kind"])
-    started, started_cpu = time.monotonic(), _cpu_seconds()
-    options = plugin.config.model_validate(as_read(request["options"]))
-    stopping.patient = plugin.traits.get("stops", False)
-    with enough_memory(run.name, _lower(request["needs"])):
-        facts: Facts = plugin.build(options)(run)
-    stopping.patient = False
-    return {
-        "facts": plain(facts) | ({"notices": run.notices} if run.notices else {}),
-        "seconds": time.monotonic() - started,
-        "cpu_seconds": _cpu_seconds() - started_cpu,
-    }
+    stopping: Stopping
+    room: Workroom = field(default_factory=Workroom)
 
+    @cached_property
+    def crew(self) -> "Crew":
+        """The other processes of the run; they are called for when a stage needs them."""
+        from edgekd.parallel.crew import Crew
 
-def _origin(data: Mapping[str, Any]) -> Origin:
-    members = {name: Member(**member) for name, member in data["members"].items()}
-    return Origin(**{**data, "members": members})
+        return Crew(PEER)
 
+    def answer(self, request: dict[str, Any], say: Say) -> dict[str, Any]:
+        """Return what was asked for."""
+        if request["do"] == "resolve":
+            resolved = resolve(Request(**request["request"]))
+            beside = str(Path(resolved.request.file).parent)
+            self.room.plugins |= {(reference, beside) for reference in resolved.plugins}
+            return {"resolved": resolved.as_dict()}
+        if request["do"] == "dismiss":
+            self.crew.dismiss()
+            return {}
+        from edgekd.train.device import free_bytes, use_threads
 
-def _lower(needs: Mapping[str, Any] | None) -> str:
-    """Return what to do about a stage that ran out of memory."""
-    options = " or ".join((needs or {}).get("lower", ()))
-    return f"Lower {options}." if options else "End other programs, or take a smaller model."
+        self.room.load(request)
+        run = stage_run(request, Path(request["out"]), self.stopping, say, self.room)
+        use_threads(request["threads"])
+        notice = check_room(request["needs"], run.out, free_bytes(run.device))
+        if notice:
+            run.notice(notice)
+        started, started_cpu = time.monotonic(), cpu_seconds()
+        self.stopping.patient = request["stops"]
+        facts, others_s = self._do(request, run)
+        self.stopping.patient = False
+        return {
+            "facts": plain(facts) | ({"notices": run.notices} if run.notices else {}),
+            "seconds": time.monotonic() - started,
+            "cpu_seconds": cpu_seconds() - started_cpu + others_s,
+        }
 
+    def close(self) -> None:
+        """End what was started for the stages."""
+        if "crew" in vars(self):
+            self.crew.close()
 
-def _cpu_seconds() -> float:
-    """Return the CPU seconds of this process and of those it started and saw end."""
-    times = os.times()
-    return times.user + times.system + times.children_user + times.children_system
+    def _do(self, request: Mapping[str, Any], run: StageRun) -> tuple[Facts, float]:
+        """Return what a stage found out, and the CPU seconds of other processes."""
+        if request["processes"] == 1:
+            return do_stage(request, run), 0.0
+        with self.crew.at_work(request, request["processes"]):
+            facts = do_stage(request, run)
+        return facts, self.crew.cpu_seconds
 
 
 def _described(error: EdgekdError) -> dict[str, Any]:
@@ -252,8 +161,8 @@ def _described(error: EdgekdError) -> dict[str, Any]:
     return {"error": type(error).__name__, "message": str(error)}
 
 
-def _say(channel: IO[str], message: dict[str, Any]) -> None:
-    channel.write(json.dumps(message, allow_nan=False) + "\n")
+def _say(channel: IO[str], message: Mapping[str, Any]) -> None:
+    channel.write(json.dumps(dict(message), allow_nan=False) + "\n")
     channel.flush()
 
 

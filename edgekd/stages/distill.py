@@ -201,6 +201,7 @@ def controls(config: Distill) -> Mapping[str, Distill]:
     remarks=remarks,
     controls=controls,
     stops=True,
+    shared=True,
     named=False,
 )
 def distill(config: Distill, run: Run) -> Facts:

@@ -18,6 +18,7 @@ from edgekd.core.seeds import sub_seed
 from edgekd.core.signature import Signature
 from edgekd.models.folder import load_model
 from edgekd.ops.top_k import TopK, expand, expansion_error, top_k
+from edgekd.parallel.group import group
 from edgekd.runtimes.folder import DESCRIPTION as PROGRAM
 from edgekd.train.check import check_full_precision, check_paths, outline
 from edgekd.train.keeping import class_count, row_bytes
@@ -92,6 +93,7 @@ def estimate(config: Outputs, preview: Preview) -> Needs | None:
     check=check,
     estimate=estimate,
     stops=True,
+    shared=True,
     named=False,
     code=("targets/runners",),
 )
@@ -112,20 +114,27 @@ def outputs(config: Outputs, run: Run) -> Facts:
     sample: list[Tensor] = []
     with enough_memory(f"asking the teacher about {BATCH} examples at once", SMALLER):
         each = row_bytes(teacher.outline, task, config.taps, top=about.top)
-        writer = ShardWriter(run.unfinished, about.rows, each)
-        for row, view, batch in _batches(about, task, teacher.batch, device):
-            end = row + len(batch["ids"])
-            sampled = about.top is not None and row < SAMPLED
-            if end > writer.rows or sampled:  # else an interrupted run kept it
-                said = teacher.ask(batch, view)
+        writer = ShardWriter(run.unfinished, about.rows, each, group().part)
+        augments = [use.build() for use in about.changes()]
+        for row, view, given in _batches(about, task, teacher.batch, device):
+            end = row + len(given["ids"])
+            sampled = about.top is not None and row < SAMPLED and group().first
+            new = slice(max(0, writer.next - row), max(0, writer.end - row))
+            if (row < writer.end and end > writer.next) or sampled:  # else it is kept, or another's
+                said = teacher.ask(view_of(given, augments, about.seed, view), view)
                 sample += [said.outputs[SCORES].float()] if sampled else []
                 columns = columns_of(said, about.top)
-                new = max(0, writer.rows - row)
-                writer.append({name: column[new:] for name, column in columns.items()})
-            run.progress(end, about.rows, "asking the teacher")
+                writer.append({name: column[new] for name, column in columns.items()})
+            own = max(1, writer.end - writer.begin)  # nothing, where there are few examples
+            run.progress(min(own, writer.next - writer.begin), own, "asking the teacher")
             if run.stop_asked():
-                raise RunInterruptedError(f"The teacher was asked about {end:,} of {about.rows:,}.")
-    writer.close(run.out)
+                at = f"{writer.next:,} of {writer.end:,}"
+                raise RunInterruptedError(f"The teacher was asked about {at}.")
+    writer.flush()
+    group().wait()
+    if not group().first:
+        return {}
+    writer.gather(run.out)
     about.write(run.out)
     size = sum(file.stat().st_size for file in run.out.iterdir())
     return {**_facts(about, sample, size), "precision": teacher.precision}
@@ -135,11 +144,10 @@ def _batches(
     about: Description, task: Task, size: int, device: torch.device
 ) -> Iterator[tuple[int, int, Batch]]:
     """Yield the first row, the view and the examples of every batch, in the order of the rows."""
-    augments = [use.build() for use in about.changes()]
     for view in range(about.views):
         row = view * about.examples
         for batch in task.batches("train", size, device=device):
-            yield row, view, view_of(batch, augments, about.seed, view)
+            yield row, view, batch
             row += len(batch["ids"])
 
 
@@ -160,7 +168,7 @@ def _teacher(config: Outputs, run: Run, device: torch.device) -> _Teacher:
     """Return the teacher of a folder: a model here, or a program in processes of its own."""
     folder, name = run.input(config.model), config.model.stage
     if (folder / PROGRAM).is_file():
-        asked = Asked(name, folder, run.unfinished)
+        asked = Asked(name, folder, run.unfinished if group().first else run.out)
         ask = lambda batch, view: Said(asked(batch), {})  # noqa: ARG005, E731
         return _Teacher(ask, asked.signature, at_once(asked.signature), "as given", None)
     stored = load_model(folder)

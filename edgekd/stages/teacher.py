@@ -96,7 +96,15 @@ def estimate(config: Teacher, preview: Preview) -> Needs | None:
     return training_needs(unbuilt(config.model, preview), [], preview.task, config.train)
 
 
-@stage(config=Teacher, makes="model", check=check, estimate=estimate, stops=True, named=False)
+@stage(
+    config=Teacher,
+    makes="model",
+    check=check,
+    estimate=estimate,
+    stops=True,
+    shared=True,
+    named=False,
+)
 def teacher(config: Teacher, run: Run) -> Facts:
     """Return how good the teacher is on the validation split, and on the test split for reports."""
     device = torch.device(run.device)

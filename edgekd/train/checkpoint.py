@@ -82,6 +82,10 @@ class Checkpoints:
             yield state
             self.refuse(file, "does not fit this training")
 
+    def state(self, name: str) -> dict[str, Any]:
+        """Return the state in one of the files, which another process found whole."""
+        return _read(self.folder / name)
+
     def refuse(self, file: Path, why: str) -> None:
         """Remove a checkpoint and say why."""
         self._remove([file])

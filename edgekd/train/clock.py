@@ -18,11 +18,12 @@ RESET_PEAK = "5"
 class Clock:
     """Counts the seconds of each part of a step; on a GPU those of one step in fifty.
 
-    The first step, in which kernels are chosen or compiled, is told apart from the others.
+    The first step, in which kernels are chosen or compiled, is told apart from the others. Of
+    `processes` that train together one counts for all.
     """
 
-    def __init__(self, device: torch.device):
-        self.device = device
+    def __init__(self, device: torch.device, processes: int = 1):
+        self.device, self.processes = device, processes
         self.examples = 0
         self._parts: dict[str, float] = {}
         self._steps, self._stepping, self._last = 0, 0.0, 0.0
@@ -42,7 +43,7 @@ class Clock:
                 return
             self.mark("data")
             yield batch
-            self._count(len(batch["ids"]), time.perf_counter() - began)
+            self._count(len(batch["ids"]) * self.processes, time.perf_counter() - began)
 
     def _count(self, examples: int, seconds: float) -> None:
         """Count a step that is over."""

@@ -1,7 +1,7 @@
 """A lesson, and its course: everything that a training's next step depends on."""
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Protocol, runtime_checkable
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from edgekd.core.protocols import Batch, Run
 from edgekd.core.seeds import sub_seed
+from edgekd.parallel.group import group
 from edgekd.train.chance import chance_of, no_chance_drawn, seed_process
 from edgekd.train.memory import is_memory
 from edgekd.train.optim import Train, make_optimizer, make_schedule
@@ -19,7 +20,7 @@ from edgekd.train.teaching import Teaching
 from edgekd.train.terms import Terms
 from edgekd.train.views import Views
 
-FORMAT = 2
+FORMAT = 3
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,7 @@ class Course:
 
     def __init__(self, lesson: Lesson):
         self.lesson, options, seed = lesson, lesson.options, lesson.run.seed
+        self.group = group()
         self.device = torch.device(lesson.run.device)
         self.optimizer = make_optimizer(options, (lesson.student, lesson.terms))
         self.schedule = make_schedule(options, self.optimizer, lesson.steps)
@@ -97,6 +99,17 @@ class Course:
     def step(self) -> int:
         """The number of batches that are over."""
         return (self.standing.epoch - 1) * self.lesson.steps_per_epoch + self.standing.batch
+
+    @property
+    def count(self) -> int:
+        """How many examples the next batch has, those of all processes together."""
+        there, size = self.lesson.run.task.size("train"), self.lesson.options.batch_size
+        return min(size, there - self.standing.batch * size)
+
+    @property
+    def divides(self) -> bool:
+        """Whether each process has a part of the next batch; of a smaller one all have all."""
+        return self.count >= self.group.size
 
     @property
     def view(self) -> int:
@@ -120,10 +133,35 @@ class Course:
         size, task = self.lesson.options.batch_size, self.lesson.run.task
         self.order.set_state(self._order)
         with no_chance_drawn(self.device):
-            batches = task.batches("train", size, device=self.device, rng=self.order)
+            batches = task.batches(
+                "train", size, device=self.device, rng=self.order, part=self.group.part
+            )
             for _ in islice(batches, self.standing.batch):
                 pass
         return batches
+
+    def parts(self, batch: Batch) -> Sequence[tuple[float, Batch]]:
+        """Return the parts in which a process learns from its part of a batch.
+
+        With each comes its weight, such that the mean over processes of the weighted sum of losses
+        is the mean over all examples; the number of parts is the same everywhere.
+        """
+        processes = self.group.size
+        of_all = self.count if self.divides else self.count * processes
+        parts = min(self.lesson.options.accumulate, of_all // processes)
+        split = {name: torch.tensor_split(column, parts) for name, column in batch.items()}
+        each = [{name: columns[n] for name, columns in split.items()} for n in range(parts)]
+        return [(len(part["ids"]) * processes / of_all, part) for part in each]
+
+    def draw_own_chance(self) -> None:
+        """Give the generators of a process beside the first a state of their own for this step.
+
+        What they draw is of their own examples, and no checkpoint needs to hold it.
+        """
+        if not self.group.first:
+            seed = sub_seed(self.lesson.run.seed, f"process {self.group.rank}, step {self.step}")
+            torch.manual_seed(seed)
+            seed_process(seed)
 
     def follow(self) -> None:
         """Let the average of the weights follow the student by a step."""
@@ -138,7 +176,7 @@ class Course:
             ):
                 kept.copy_(now)
 
-    def add(self, values: Mapping[str, Tensor], share: float) -> None:
+    def add(self, values: Mapping[str, Tensor], share: Tensor | float) -> None:
         """Count the loss and terms of a share of a batch; they stay on the device: nobody waits."""
         sums = self.standing.sums
         for name, value in values.items():
@@ -165,7 +203,23 @@ class Course:
             "standing": dict(vars(self.standing)),
             "order": self._order,
             "process": chance_of(self.device),
+            "computed": self._computed,
         }
+
+    def other_than(self, state: Mapping[str, Any]) -> str:
+        """Return what is to be said of a state that was computed in another way; or nothing."""
+        before, now = state["computed"], self._computed
+        if before == now:
+            return ""
+        return (
+            f"goes on from what {_computers(before)} had trained, now with {_computers(now)}: the "
+            "last digits of the result are not those of either alone."
+        )
+
+    @property
+    def _computed(self) -> dict[str, int]:
+        """What the last bits of a step depend on, and may differ from one run to the next."""
+        return {"processes": self.group.size, "threads": torch.get_num_threads()}
 
     def takes(self, state: Mapping[str, Any]) -> bool:
         """Go on from a state and tell whether it fits; where it does not, nothing is changed.
@@ -200,6 +254,18 @@ class Course:
         own |= {} if self.average is None else {"average": self.average}
         every = own | terms | augments
         return {name: part for name, part in every.items() if isinstance(part, Remembers)}
+
+
+def _computers(computed: Mapping[str, int]) -> str:
+    """Return `2 processes of 1 thread`, say."""
+    words = [
+        f"{n} {what}{'' if n == 1 else ending}"
+        for n, what, ending in (
+            (computed["processes"], "process", "es"),
+            (computed["threads"], "thread", "s"),
+        )
+    ]
+    return " of ".join(words)
 
 
 def _state(part: Remembers) -> dict[str, Any]:

@@ -3,11 +3,17 @@
 import torch
 
 
-def pick_device(wanted: str) -> str:
-    """Return `cpu` or `cuda` for `auto`, `cpu` or `cuda`; ValueError where there is no GPU."""
+def pick_device(wanted: str, processes: int = 1) -> str:
+    """Return `cpu` or `cuda` for `auto`, `cpu` or `cuda`.
+
+    ValueError where there is no GPU for each of the processes that share this machine.
+    """
     available = torch.cuda.is_available()
     if wanted == "cuda" and not available:
         raise ValueError("there is no GPU that torch can use")
+    if wanted != "cpu" and available and torch.cuda.device_count() < processes:
+        count = torch.cuda.device_count()
+        raise ValueError(f"{processes} processes need a GPU each; torch can use {count}")
     return "cuda" if wanted != "cpu" and available else "cpu"
 
 

@@ -9,6 +9,7 @@ from edgekd.core.quantity import Quantity
 from edgekd.core.registry import Plugin
 from edgekd.ops.named import call_by_name
 from edgekd.ops.statistics import mean_interval, share_interval
+from edgekd.parallel.group import group
 from edgekd.train.memory import enough_memory
 
 BATCH = 512
@@ -35,12 +36,15 @@ def evaluate(model: nn.Module, task: Task, split: Split, device: torch.device) -
 def _scores(
     plugin: Plugin, model: nn.Module, task: Task, split: Split, device: torch.device
 ) -> Tensor:
-    """Return the measure of every example of the split."""
+    """Return the measure of every example of the split, in its order."""
     score = plugin.build(plugin.config())
     model.eval()
-    values = []
-    for batch in task.batches(split, BATCH, device=device):
+    values, ids = [], []
+    for batch in task.batches(split, BATCH, device=device, part=group().part):
         outputs = call_by_name(model, task.signature(), batch)
         signals = batch | {f"student_{name}": value for name, value in outputs.items()}
-        values.append(score(**{need: signals[need] for need in plugin.needs}))
-    return torch.cat(values).double()
+        values.append(score(**{need: signals[need] for need in plugin.needs}).double())
+        ids.append(batch["ids"])
+    scores = group().gathered(torch.cat(values))
+    examples, places = torch.unique(group().gathered(torch.cat(ids)), return_inverse=True)
+    return scores.new_empty(len(examples)).scatter_(0, places, scores)  # some had the same ones

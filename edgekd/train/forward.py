@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from edgekd.core.protocols import Batch
 from edgekd.core.seeds import sub_seed
 from edgekd.ops.named import call_by_name
+from edgekd.parallel.group import group
 from edgekd.train.chance import no_chance_drawn
 from edgekd.train.clock import Clock
 from edgekd.train.course import Course, Lesson
@@ -80,4 +81,5 @@ def _precision(course: Course, forward: Forward) -> Precision:
         drawn = islice(lesson.run.task.batches("train", size, device=device, rng=rng), TRIED)
         augments = copy.deepcopy(course.augments)
         batches = (view_of(batch, augments, lesson.views.seed, 0) for batch in drawn)
-        return decide(lesson.options.precision, lesson.student, loss, batches, device)
+        own = decide(lesson.options.precision, lesson.student, loss, batches, device)
+    return Precision(*group().as_first_says([own.half, own.why]))

@@ -3,15 +3,18 @@
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
 
 from edgekd.core.errors import StageError
 from edgekd.core.protocols import Batch, Run
+from edgekd.parallel.group import group
 from edgekd.train.optim import Train
 
+LOSS = "loss"
+"""Its name among the means of a step."""
 NON_FINITE = "non_finite.json"
 STEPS_BETWEEN_LOOKS = 20
 """On a GPU, where looking at a number waits until all work before it is done."""
@@ -32,18 +35,16 @@ class Note:
     """One sum per example of each input with fractions: not finite where the input is not."""
 
 
-def note(
-    step: int, epoch: int, rate: float, batch: Batch, loss: Tensor, terms: Mapping[str, Tensor]
-) -> Note:
-    """Return the note of a step whose loss is known."""
+def note(step: int, epoch: int, rate: float, batch: Batch, values: Mapping[str, Tensor]) -> Note:
+    """Return the note of a step of which the loss and the mean of each term are known."""
     ids = batch["ids"]
     sums = {
         name: column.detach().reshape(len(ids), -1).sum(1, dtype=torch.float32)
         for name, column in batch.items()
         if column.is_floating_point() and column.shape[:1] == ids.shape
     }
-    means = {name: value.detach() for name, value in terms.items()}
-    return Note(step, epoch, rate, ids, loss.detach(), means, sums)
+    means = {name: value.detach() for name, value in values.items()}
+    return Note(step, epoch, rate, ids, means.pop(LOSS), means, sums)
 
 
 @dataclass
@@ -70,8 +71,8 @@ class Watch:
             at_once = self.run.device == "cpu"  # so the weights are those that gave the loss
             spoiled = at_once and bad > 0 and not _finite(self.student)
             if spoiled:
-                raise self._of_weights(self._notes[bad - 1])
-            raise self._of_loss(self._notes[bad])
+                raise self._of_weights(_of_all(self._notes[bad - 1]))
+            raise self._of_loss(_of_all(self._notes[bad]))
         self._notes = self._notes[-1:]
 
     def look_at_all(self) -> None:
@@ -82,7 +83,7 @@ class Watch:
         """
         self.look()
         if self._notes and not _finite(self.student):
-            raise self._of_weights(self._notes[-1])
+            raise self._of_weights(_of_all(self._notes[-1]))
 
     def _of_weights(self, seen: Note) -> StageError:
         message = f"the weights are not finite after {self._place(seen)}, though its loss was."
@@ -114,6 +115,8 @@ class Watch:
             "inputs_not_finite": _not_finite(seen),
         }
         batch = f" Its batch is {_first(ids)}"
+        if not group().first:  # who writes it down
+            return batch
         try:
             file.write_text(json.dumps(found, indent=1, allow_nan=False) + "\n", "utf-8")
         except OSError as error:
@@ -124,6 +127,12 @@ class Watch:
         rate, clip = self.options.learning_rate, self.options.clip_norm
         other = "set train.clip_norm" if clip is None else f"train.clip_norm from {clip:g}"
         return f"Lower train.learning_rate from {rate:g}, or {other}."
+
+
+def _of_all(seen: Note) -> Note:
+    """Return a note with the examples of all processes, which have noticed the same."""
+    inputs = {name: group().gathered(sums) for name, sums in seen.inputs.items()}
+    return replace(seen, ids=group().gathered(seen.ids), inputs=inputs)
 
 
 def _finite(module: nn.Module) -> bool:

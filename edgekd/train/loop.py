@@ -1,7 +1,7 @@
 """The training loop: a student learns from labels, from teachers, or from both."""
 
 import json
-from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,13 +11,15 @@ from torch import nn
 
 from edgekd.core.errors import RunInterruptedError
 from edgekd.core.protocols import Batch
+from edgekd.parallel.norms import norms_of_all
+from edgekd.parallel.replicas import Replica
 from edgekd.train.chance import no_chance_drawn, restore_chance
 from edgekd.train.checkpoint import Checkpoints, packed
 from edgekd.train.clock import Clock
 from edgekd.train.course import Course, Lesson
 from edgekd.train.evaluate import evaluate
-from edgekd.train.forward import Forward, make_forward
-from edgekd.train.guard import Watch, note
+from edgekd.train.forward import make_forward
+from edgekd.train.guard import LOSS, Watch, note
 from edgekd.train.memory import enough_memory
 from edgekd.train.views import channels_last, view_of
 
@@ -38,6 +40,8 @@ class Trained:
 def train(lesson: Lesson) -> Trained:
     """Train the student in place and leave it at its best validation epoch.
 
+    Where several processes work on the stage, each calls this with the same lesson and takes its
+    part of every batch; up to rounding, the steps are those that one would take.
     Goes on from a checkpoint that an interrupted run of the same training left, and ends as it
     would have: on a CPU, to the bit. RunInterruptedError where the run was asked to end,
     StageError where a loss is not finite or memory runs out; the checkpoints stay.
@@ -61,16 +65,18 @@ def _train(lesson: Lesson) -> Trained:
         module.to(run.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     course, checkpoints = Course(lesson), Checkpoints(run)
     watch = Watch(run, lesson.options, student, lesson.steps)
-    forward = make_forward(course, clock := Clock(course.device))
+    forward = make_forward(course, clock := Clock(course.device, course.group.size))
     _resume(course, checkpoints)
+    learner = Replica(forward, student, lesson.terms)
     while not course.over:
         student.train()
         for batch in clock.steps(course.batches()):
-            if not course.standing.batch or len(batch["ids"]) > 1:
-                _step(course, batch, forward, watch)  # one left over is no batch to a norm
+            if not course.standing.batch or course.count > 1:
+                _step(course, batch, learner, clock, watch)  # one left over is none to a norm
             course.standing.batch += 1
             if course.step % STEPS_BETWEEN_WORDS == 0:
-                run.progress(course.step, lesson.steps, "training", samples_per_s=clock.per_second)
+                speed = {"samples_per_s": clock.per_second}
+                run.progress(course.step, lesson.steps, "training", **speed)
             _keep(course, checkpoints, watch)
         watch.look_at_all()
         with no_chance_drawn(course.device):
@@ -84,19 +90,24 @@ def _train(lesson: Lesson) -> Trained:
     return Trained(history, {"precision": forward.precision.why, **clock.facts()})
 
 
-def _step(course: Course, given: Batch, forward: Forward, watch: Watch) -> None:
+def _step(course: Course, given: Batch, learner: Replica, clock: Clock, watch: Watch) -> None:
     """Learn from one batch, in as many parts as the options say."""
-    lesson, clock, now = course.lesson, forward.clock, course.standing
+    lesson, now = course.lesson, course.standing
+    course.draw_own_chance()
     batch = channels_last(view_of(given, course.augments, lesson.views.seed, course.view))
     clock.mark("data")
     rate = float(course.schedule.get_last_lr()[0])
     course.optimizer.zero_grad(set_to_none=True)
-    for share, part in _parts(batch, lesson.options.accumulate):
-        loss, means = forward(part, course.view)
-        watch.see(note(course.step + 1, now.epoch, rate, part, loss, means))
-        (loss * share).backward()  # type: ignore[no-untyped-call]
-        course.add({"loss": loss} | means, share)
-        clock.mark("student")
+    parts = course.parts(batch)
+    with norms_of_all(lesson.student) if course.divides else nullcontext():
+        for number, (share, part) in enumerate(parts):
+            with learner.gathering(number, len(parts)):
+                loss, means = learner(part, course.view)
+                values, weight = course.group.mean({LOSS: loss} | means, share / course.group.size)
+                watch.see(note(course.step + 1, now.epoch, rate, part, values))
+                (loss * share).backward()  # type: ignore[no-untyped-call]
+            course.add(values, weight)
+            clock.mark("student")
     if lesson.options.clip_norm is not None:
         nn.utils.clip_grad_norm_(lesson.student.parameters(), lesson.options.clip_norm)
     course.optimizer.step()
@@ -109,32 +120,32 @@ def _step(course: Course, given: Batch, forward: Forward, watch: Watch) -> None:
 def _resume(course: Course, checkpoints: Checkpoints) -> None:
     """Go on from the newest checkpoint that is whole and fits, or stay at the beginning."""
     packed(course.state())  # tells early of a state that could not be kept
+    first = course.group.first
     with no_chance_drawn(course.device):
-        state = next((state for state in checkpoints.states() if course.takes(state)), None)
+        found = (state for state in checkpoints.states() if course.takes(state))
+        state = next(found, None) if first else None
+        name = course.group.as_first_says(checkpoints.files()[0].name if state else "")
+        if name and not first:
+            state = checkpoints.state(name)
+            course.takes(state)
     if state is not None:
         course.lesson.run.progress(course.step, course.lesson.steps, "resumed")
+        if notice := course.other_than(state):
+            course.lesson.run.notice(notice)
         restore_chance(state["process"])
 
 
 def _keep(course: Course, checkpoints: Checkpoints, watch: Watch) -> None:
     """Write a checkpoint where one is due; end here where the run was asked to end."""
-    asked, step = course.lesson.run.stop_asked(), course.step
-    if not asked and not checkpoints.due(step):
+    step = course.step
+    asked, due = course.group.decided(course.lesson.run.stop_asked(), checkpoints.due(step))
+    if not asked and not due:
         return
     watch.look_at_all()
     with no_chance_drawn(course.device):  # how often it is written must not shape the result
-        kept = checkpoints.write(step, course.state())
+        kept = not course.group.first or checkpoints.write(step, course.state())
     if asked:
         lost = "its state could not be kept, so the next run does some of it again"
         then = "the next run goes on from there" if kept else lost
         where = f"after step {step} of {course.lesson.steps}"
         raise RunInterruptedError(f"Training stopped {where}: {then}.")
-
-
-def _parts(batch: Batch, parts: int) -> Iterator[tuple[float, Batch]]:
-    """Yield parts of a batch with their shares of it."""
-    count = len(batch["ids"])
-    size = -(-count // parts)
-    for start in range(0, count, size):
-        part = {name: column[start : start + size] for name, column in batch.items()}
-        yield len(part["ids"]) / count, part

@@ -24,46 +24,55 @@ PARTS = 16
 """Files at least, unless they were tiny: an interruption costs one of them."""
 FEWEST_ROWS = 256
 INDEX = "shards.json"
-PART = "shard.part"
 
 Columns = Mapping[str, Tensor]
 """Tensors by name with the same first dimension."""
 
 
 class ShardWriter:
-    """Appends rows to a folder; `rows` says how many it has, with what an earlier one left there.
+    """Appends rows to a folder: those from `begin` to before `end`, of which `next` is the next.
 
     Args:
         folder: where files gather; what an earlier writer of the same rows left is taken up.
         total: how many rows there will be.
         row_bytes: about what one takes.
+        part: which part of the files this one writes, of how many: others write the rest.
 
     """
 
-    def __init__(self, folder: Path, total: int, row_bytes: int):
-        self.folder = folder
+    def __init__(self, folder: Path, total: int, row_bytes: int, part: tuple[int, int] = (0, 1)):
+        self.folder, self.total = folder, total
         fair = max(FEWEST_ROWS, -(-total // PARTS))
         self.rows_per_shard = max(1, min(fair, SHARD_BYTES // max(1, row_bytes)))
         self._waiting: list[Columns] = []
         self._held = 0
-        self._files = list(self._whole())
-        self.rows = len(self._files) * self.rows_per_shard
+        which, of = part
+        files = -(-total // self.rows_per_shard)
+        self._first, last = files * which // of, files * (which + 1) // of
+        self._number = self._first + self._whole(range(self._first, last))
+        self.begin = min(total, self._first * self.rows_per_shard)
+        self.next = min(total, self._number * self.rows_per_shard)
+        self.end = min(total, last * self.rows_per_shard)
 
     def append(self, columns: Columns) -> None:
         """Take the next rows; they are written once a file is full."""
         self._waiting.append({name: column.cpu() for name, column in columns.items()})
         self._held += _rows(columns)
-        self.rows += _rows(columns)
+        self.next += _rows(columns)
         while self._held >= self.rows_per_shard:
             self._write(self.rows_per_shard)
 
-    def close(self, out: Path) -> None:
-        """Write what is left, and move all files to `out` with a list of them."""
+    def flush(self) -> None:
+        """Write what is left of the part."""
         if self._held:
             self._write(self._held)
-        for file in self._files:
+
+    def gather(self, out: Path) -> None:
+        """Move the files of all parts to `out`, with a list of them."""
+        files = sorted(self.folder.glob("*.safetensors"))
+        for file in files:
             file.rename(out / file.name)
-        about = {"rows": self.rows, "files": [file.name for file in self._files]}
+        about = {"rows": self.total, "files": [file.name for file in files]}
         about["rows_per_file"] = self.rows_per_shard
         (out / INDEX).write_text(json.dumps(about, indent=1) + "\n", "utf-8")
 
@@ -71,28 +80,28 @@ class ShardWriter:
         """Write the first rows that wait."""
         names = self._waiting[0]
         held = {name: torch.cat([columns[name] for columns in self._waiting]) for name in names}
-        part = self.folder / PART
+        part = self.folder / f"{self._first:06}.part"
         save_file({name: column[:rows].contiguous() for name, column in held.items()}, part)
         sync(part)
-        number = len(self._files)
-        file = part.rename(self.folder / f"{number:06}-{digest_file(part)}.safetensors")
+        part.rename(self.folder / f"{self._number:06}-{digest_file(part)}.safetensors")
         sync(self.folder)
-        self._files.append(file)
+        self._number += 1
         self._held -= rows
         self._waiting = [{name: column[rows:] for name, column in held.items()}]
 
-    def _whole(self) -> list[Path]:
-        """Return the files that are whole, up to the first that is not; remove the others."""
-        files = sorted(self.folder.glob("*.safetensors"))
+    def _whole(self, numbers: range) -> int:
+        """Return how many of the files are whole, up to the first that is not; remove the rest."""
+        every = sorted(self.folder.glob("*.safetensors"))
+        files = [file for file in every if int(file.stem.partition("-")[0]) in numbers]
         whole = 0
-        for number, file in enumerate(files):
+        for number, file in zip(numbers, files, strict=False):
             fits = file.stem == f"{number:06}-{digest_file(file)}"
             if not fits or _rows(load_file(file)) != self.rows_per_shard:
                 break
-            whole = number + 1
+            whole += 1
         for file in files[whole:]:
             file.unlink()
-        return files[:whole]
+        return whole
 
 
 class Shards:

@@ -149,7 +149,7 @@ def test_a_gpu_is_not_waited_for_at_every_step_and_no_step_is_missed(tmp_path, v
         nonlocal step
         for step in range(1, 101):
             loss = torch.tensor(float(value) if step == 30 else 1.0)
-            watch.see(note(step, 1, 0.1, batch, loss, {"term": loss}))
+            watch.see(note(step, 1, 0.1, batch, {"loss": loss, "term": loss}))
 
     with pytest.raises(StageError, match="not finite in step 30 of 100"):
         teach()

@@ -1,0 +1,1 @@
+"""Several processes that work on one stage: what they tell each other, and how they are found."""

@@ -1,0 +1,249 @@
+"""The other processes of a run, from the side of the first: found or started, and set to work.
+
+Where a launcher such as `torchrun` has started this process it has started the others too, and
+says in the environment where they meet; else this one starts them, on this machine. They share a
+small store of texts: each stage's request is put there for all, and each one's word on how it
+ended. While they work on a stage they are one process group, `parallel.group`.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+from typing import Any
+
+import torch
+from torch import distributed
+from torch.distributed import PrefixStore, Store, TCPStore  # type: ignore[attr-defined]
+from torch.distributed.rendezvous import rendezvous
+
+from edgekd.core.errors import EdgekdError, RunInterruptedError, StageError
+from edgekd.core.launcher import LAUNCHED, launched
+
+EVER = timedelta(days=3650)
+ENOUGH = timedelta(seconds=20)
+"""How long one that has failed waits for the others to fail too, before it takes it for its own."""
+PATIENCE = timedelta(hours=2)
+"""How long one waits for another that is still there."""
+SECONDS_BETWEEN_LOOKS = 0.05
+PREFIX = "edgekd"
+"""Of all its keys: the store of a launcher holds others."""
+HERE = "127.0.0.1"
+LOOPBACK = "lo" if sys.platform == "linux" else "lo0"
+TOO_MANY = (
+    "Status -9 is often the system's out-of-memory killer: each process holds the data and the "
+    "models. Take fewer processes, or lower train.batch_size."
+)
+
+
+@dataclass(frozen=True)
+class Word:
+    """What a process says when a stage is over for it."""
+
+    cpu_seconds: float
+    error: str = ""
+    """What went wrong; nothing where all went well."""
+    next_step: str = ""
+
+
+class Crew:
+    """The other processes of a run. `command` starts one of them, where no launcher has."""
+
+    def __init__(self, command: Sequence[str]):
+        self._command = command
+        self._store: Store | None = None
+        self._started: list[subprocess.Popen[bytes]] = []
+        self._stages = 0
+        self._lost = False
+        self.cpu_seconds = 0.0
+        """What the others spent on the latest stage."""
+
+    @contextmanager
+    def at_work(self, request: Mapping[str, Any], size: int) -> Iterator[None]:
+        """Let `size` processes, this one among them, work on a stage.
+
+        StageError where another ended, or failed in what only it does.
+        """
+        store = self._meet(size)
+        stage, self._stages = self._stages, self._stages + 1
+        store.set(_request(stage), json.dumps(dict(request)))
+        failure: Exception | None = None
+        try:
+            with joined(store, stage, 0, size, request["device"]):
+                yield
+        except Exception as error:
+            failure = error
+        store.set(_over(stage), "")
+        if isinstance(failure, RunInterruptedError):  # what the others have done is on disk
+            self._lose()
+            raise failure
+        words = {rank: _word(store, stage, rank) for rank in range(1, size)}
+        self.cpu_seconds = sum(word.cpu_seconds for word in words.values() if word)
+        self._judge(failure, words)
+
+    def dismiss(self) -> None:
+        """Let the processes of a launcher end: there is nothing more for them to do."""
+        if not self._lost and launched():
+            self._meet(0).set(_request(self._stages), "")
+
+    def close(self) -> None:
+        """End the processes that were started here."""
+        self._store = None
+        for process in self._started:
+            process.kill()
+            process.wait()
+        self._started = []
+
+    def _judge(self, failure: Exception | None, words: Mapping[int, Word | None]) -> None:
+        """Raise what went wrong; where it went wrong for all alike, they can go on."""
+        silent = [rank for rank, word in words.items() if word is None]
+        told = {rank: word for rank, word in words.items() if word and word.error}
+        if failure is None and not silent and not told:
+            return
+        ends = [self._end_of(rank) for rank in silent]
+        if failure is None or len(told) < len(words):
+            self._lose()
+        if isinstance(failure, EdgekdError) or (failure and len(told) == len(words)):
+            raise failure
+        of = f"of {len(words) + 1}"
+        for rank, word in told.items():
+            raise StageError(f"process {rank + 1} {of}: {word.error}", word.next_step) from failure
+        if failure is not None and not silent:
+            raise failure
+        raise StageError(f"process {silent[0] + 1} {of} ended{ends[0]}.", TOO_MANY) from failure
+
+    def _lose(self) -> None:
+        """Do without the others: they are not in step with this process any more."""
+        self.close()
+        self._lost = launched()
+
+    def _meet(self, size: int) -> Store:
+        """Return the store of the run, where all others have come to."""
+        if self._lost:
+            raise StageError(
+                "the other processes of this run are gone.", "Start it again: what is done is kept."
+            )
+        if self._store is None and launched():
+            self._store, _, size = meet()
+        elif self._store is None:
+            store = TCPStore(HERE, 0, None, True, EVER, wait_for_workers=False)
+            self._store, self._stages = PrefixStore(PREFIX, store), 0
+            os.environ.setdefault("GLOO_SOCKET_IFNAME", LOOPBACK)
+            for rank in range(1, size):
+                self._started.append(self._start(rank, size, store.port))
+            self._await(size)
+        return self._store
+
+    def _start(self, rank: int, size: int, port: int) -> "subprocess.Popen[bytes]":
+        where = zip(LAUNCHED, (rank, size, HERE, port), strict=True)
+        told = {name: str(value) for name, value in where} | {"LOCAL_RANK": str(rank)}
+        return subprocess.Popen(self._command, env=os.environ | told, stdin=subprocess.DEVNULL)
+
+    def _await(self, size: int) -> None:
+        """Wait until all that were started here have come; StageError where one has ended."""
+        assert self._store is not None
+        while not self._store.check([_here(rank) for rank in range(1, size)]):
+            for rank, process in enumerate(self._started, start=1):
+                if process.poll() is not None:
+                    self.close()
+                    status = process.returncode
+                    raise StageError(
+                        f"process {rank + 1} of {size} ended with status {status} before it began.",
+                        TOO_MANY,
+                    )
+            time.sleep(SECONDS_BETWEEN_LOOKS)
+
+    def _end_of(self, rank: int) -> str:
+        """Return how a process that said nothing ended, as far as it is known here."""
+        status = self._started[rank - 1].poll() if self._started else None
+        return " without a word" if status is None else f" with status {status}"
+
+
+class Peer:
+    """One of the other processes, from its own side."""
+
+    def __init__(self) -> None:
+        self._store, self.rank, self.size = meet()
+        self._stage = 0
+        self._store.set(_here(self.rank), "")
+
+    def next(self) -> dict[str, Any] | None:
+        """Return the request of the next stage, once there is one; None after the last."""
+        text = self._store.get(_request(self._stage))
+        request: dict[str, Any] | None = json.loads(text) if text else None
+        return request
+
+    @contextmanager
+    def at_work(self, request: Mapping[str, Any]) -> Iterator[None]:
+        """Be at work on the stage with all others."""
+        with joined(self._store, self._stage, self.rank, self.size, request["device"]):
+            yield
+
+    def end(self, word: Word) -> None:
+        """Give the word on the stage; it ends this process where the others did not fail too.
+
+        They may be waiting for it: only its end tells them.
+        """
+        stage, self._stage = self._stage, self._stage + 1
+        self._store.set(f"{stage}/word/{self.rank}", json.dumps(asdict(word)))
+        if word.error and not _in_time(self._store, _over(stage)):
+            os._exit(1)
+
+
+def meet() -> tuple[Store, int, int]:
+    """Return the store that the environment names, this process's number, and how many there are.
+
+    It waits for the first process to come there.
+    """
+    rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    store, rank, size = next(rendezvous("env://", rank, size))
+    store.set_timeout(EVER)
+    return PrefixStore(PREFIX, store), rank, size
+
+
+@contextmanager
+def joined(store: Store, stage: int, rank: int, size: int, device: str) -> Iterator[None]:
+    """Be one of a process group while a stage is at work."""
+    backend = "gloo"
+    if device == "cuda":
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", rank)))
+        backend = "cpu:gloo,cuda:nccl"
+    place = PrefixStore(f"{stage}/group", store)
+    distributed.init_process_group(
+        backend, store=place, rank=rank, world_size=size, timeout=PATIENCE
+    )
+    try:
+        yield
+    finally:
+        distributed.destroy_process_group()
+
+
+def _request(stage: int) -> str:
+    return f"{stage}/request"
+
+
+def _over(stage: int) -> str:
+    return f"{stage}/over"
+
+
+def _here(rank: int) -> str:
+    return f"here/{rank}"
+
+
+def _word(store: Store, stage: int, rank: int) -> Word | None:
+    """Return a process's word on how a stage ended for it; None where it gives none in time."""
+    key = f"{stage}/word/{rank}"
+    return Word(**json.loads(store.get(key))) if _in_time(store, key) else None
+
+
+def _in_time(store: Store, key: str) -> bool:
+    try:
+        store.wait([key], ENOUGH)
+    except distributed.DistStoreError:
+        return False
+    return True

@@ -1,0 +1,179 @@
+"""What several processes do in these tests; alone, the same by one. Called as a program, by rank.
+
+python scenarios.py FOLDER [SIZE RANK PORT]
+"""
+
+import json
+import os
+import sys
+from contextlib import nullcontext
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import nn
+from torch.distributed import TCPStore
+
+from edgekd.core.errors import RunInterruptedError, StageError
+from edgekd.core.refs import UseObjective, UseTask
+from edgekd.parallel.crew import joined
+from edgekd.parallel.group import group
+from edgekd.parallel.norms import norms_of_all
+from edgekd.testing.runs import ExampleRun
+from edgekd.train.course import Lesson
+from edgekd.train.evaluate import evaluate
+from edgekd.train.loop import train
+from edgekd.train.optim import Train
+from edgekd.train.terms import Terms
+from edgekd.train.views import Views
+
+CPU = torch.device("cpu")
+EXAMPLES, BATCH = 130, 32
+"""The last batch has 2: fewer than there are processes."""
+TASK = UseTask.model_validate(
+    {"kind": "image_classification", "data": "digits", "train_examples": EXAMPLES}
+)
+NORM_SHAPES = {"pictures": (10, 3, 4, 5), "vectors": (7, 5), "sound": (8, 4, 6)}
+
+
+class Network(nn.Module):
+    """Computes in float64, so that what is left of a difference is hardly rounding."""
+
+    def __init__(self, *, norms=True):
+        super().__init__()
+        torch.manual_seed(0)
+        first, second = nn.BatchNorm2d(6), nn.BatchNorm2d(8, momentum=None)
+        self.body = nn.Sequential(
+            nn.Conv2d(1, 6, 3, 2, 1), first if norms else nn.Identity(), nn.Tanh(),
+            nn.Conv2d(6, 8, 3, 2, 1), second if norms else nn.Identity(), nn.Tanh(),
+            nn.Flatten(), nn.Linear(32, 10),
+        )  # fmt: skip
+        self.apart = nn.Linear(3, 3)  # no output rests on it
+        self.double()
+
+    def forward(self, x):
+        return self.body(x.double())
+
+
+class Spoilt(Network):
+    """Gives no number for one picture."""
+
+    def forward(self, x):
+        task = TASK.build()
+        wanted = next(task.batches("train", EXAMPLES, device=CPU))["image"][17]
+        seen = (x == wanted).flatten(1).all(1)
+        return torch.where(seen[:, None], torch.nan, super().forward(x))
+
+
+def lesson(folder, *, student=None, name="example", stops=lambda: False, **options):
+    own = {"epochs": 2, "batch_size": BATCH, "optimizer": "sgd", "learning_rate": 0.02}
+    return Lesson(
+        run=ExampleRun(folder, TASK.build(), name=name, stops=stops),
+        student=student or Network(),
+        teachers={},
+        terms=Terms([UseObjective.model_validate("cross_entropy")]),
+        options=Train(**own | options),
+        views=Views(0),
+    )
+
+
+def tensors_of(trained, module):
+    return {f"{trained}/{name}": value.clone() for name, value in module.state_dict().items()}
+
+
+def telling():
+    own = group()
+    rows = torch.arange(3.0)[: own.rank + 1] + 10 * own.rank
+    mean, weight = own.mean({"a": torch.tensor(float(own.rank))}, 1 + own.rank)
+    return {
+        "sum": own.total(torch.tensor([1.0, own.rank])).tolist(),
+        "gathered": own.gathered(rows).tolist(),
+        "said": own.as_first_says({"from": own.rank}),
+        "decided": own.decided(own.rank == 0, own.rank == 1),
+        "mean": float(mean["a"]),
+        "weight": float(weight),
+    }
+
+
+def norms():
+    """Return what a norm gives this process for its part of x, the slopes, and what it keeps."""
+    found = {}
+    for name, shape in NORM_SHAPES.items():
+        kind = {4: nn.BatchNorm2d, 2: nn.BatchNorm1d, 3: nn.BatchNorm1d}[len(shape)]
+        norm, (x, factor) = kind(shape[1]).double(), inputs(shape)
+        with torch.no_grad():
+            norm.weight.copy_(torch.arange(1.0, shape[1] + 1))
+        own = torch.tensor_split(x, group().size)[group().rank].clone().requires_grad_()
+        with norms_of_all(norm):
+            out = norm(own)
+            (out * torch.tensor_split(factor, group().size)[group().rank]).sum().backward()
+        found[f"{name}/out"] = group().gathered(out.detach())
+        found[f"{name}/slope"] = group().gathered(own.grad)
+        found[f"{name}/weight"] = group().total(norm.weight.grad)
+        found[f"{name}/bias"] = group().total(norm.bias.grad)
+        found |= {f"{name}/{n}": value.clone() for n, value in norm.named_buffers()}
+    return found
+
+
+def inputs(shape):
+    rng = torch.Generator().manual_seed(0)
+    x = torch.randn(shape, generator=rng, dtype=torch.float64) * 3 + 1
+    return x, torch.randn(shape, generator=rng, dtype=torch.float64)
+
+
+def trainings(folder):
+    numbers, tensors = {}, {}
+    every = {"plain": {}, "clipped": {"clip_norm": 0.1, "ema": 0.9}, "in_parts": {"accumulate": 2}}
+    for name, options in every.items():
+        # a norm sees one part of a batch at a time, and several processes cut it in other parts
+        student = Network(norms="accumulate" not in options)
+        taught = lesson(folder / name, student=student, **options)
+        numbers[name] = train(taught).history["epochs"]
+        tensors |= tensors_of(name, taught.student)
+    numbers["score"] = evaluate(taught.student, taught.run.task, "test", CPU).as_dict()
+    return numbers, tensors
+
+
+def resumed(folder):
+    """Train until a step, then again as if the program were started anew."""
+    steps = iter([False] * 6 + [True] * 99)
+    try:
+        train(lesson(folder, name="cut", stops=lambda: next(steps)))
+    except RunInterruptedError as error:
+        said = str(error)
+    again = lesson(folder, name="cut")
+    history = train(again).history["epochs"]
+    return {"said": said, "epochs": history, "notices": again.run.notices}, tensors_of(
+        "resumed", again.student
+    )
+
+
+def spoilt(folder):
+    taught = lesson(folder, student=Spoilt(), name="spoilt")
+    try:
+        train(taught)
+    except StageError as error:
+        file = taught.run.unfinished / "non_finite.json"
+        return {"message": error.message.partition(";")[0], "file": file.is_file()}
+
+
+def main(folder, size=1, rank=0, port=0):
+    torch.set_num_threads(1)
+    folder.mkdir(parents=True, exist_ok=True)
+    together = nullcontext()
+    if size > 1:
+        os.environ["GLOO_SOCKET_IFNAME"] = "lo"
+        store = TCPStore("127.0.0.1", port, size, False)
+        together = joined(store, 0, rank, size, "cpu")
+    with together:
+        numbers, tensors = trainings(folder)
+        after, more = resumed(folder)
+        own = {"telling": telling(), "resumed": after, "spoilt": spoilt(folder)}
+        tensors |= more | norms()
+        save_file({n: t.contiguous() for n, t in tensors.items()}, folder / f"{rank}.safetensors")
+        (folder / f"{rank}.json").write_text(json.dumps(numbers | own))
+        group().wait()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), *map(int, sys.argv[2:]))

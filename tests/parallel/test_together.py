@@ -1,0 +1,83 @@
+"""Several processes come to what one comes to: weights, scores, histories and messages."""
+
+import pytest
+import torch
+
+SIZE = 3
+
+
+def test_they_tell_each_other_what_they_have(together):
+    said = [found.numbers["telling"] for found in together]
+    assert said[0] == said[1] == said[2]
+    assert said[0]["sum"] == [3.0, 0 + 1 + 2]
+    assert said[0]["gathered"] == [0, 10, 11, 20, 21, 22]
+    assert said[0]["said"] == {"from": 0}
+    assert said[0]["decided"] == [True, False]
+    assert said[0]["weight"] == 1 + 2 + 3
+    assert said[0]["mean"] == pytest.approx((0 * 1 + 1 * 2 + 2 * 3) / 6)
+
+
+@pytest.mark.parametrize("shape", ["pictures", "vectors", "sound"])
+@pytest.mark.parametrize(
+    "what",
+    ["out", "slope", "weight", "bias", "running_mean", "running_var", "num_batches_tracked"],
+)
+def test_a_norm_sees_the_batch_of_all(alone, together, shape, what):
+    ours, torchs = (found.tensors[f"{shape}/{what}"] for found in (together[0], alone))
+    torch.testing.assert_close(ours, torchs, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("trained", ["plain", "clipped", "in_parts", "resumed"])
+def test_they_train_what_one_trains(alone, together, trained):
+    names = [name for name in alone.tensors if name.startswith(f"{trained}/")]
+    assert len(names) > 6
+    for name in names:  # the loss alone is computed in float32
+        torch.testing.assert_close(
+            together[0].tensors[name], alone.tensors[name], rtol=1e-6, atol=1e-7
+        )
+
+
+def test_all_have_the_same_bytes(together):
+    for other in together[1:]:
+        for name, tensor in together[0].tensors.items():
+            assert torch.equal(tensor, other.tensors[name]), name
+
+
+def test_a_weight_that_nothing_rests_on_stays(together):
+    torch.manual_seed(0)
+    moved = {n: t for n, t in together[0].tensors.items() if "apart" in n}
+    assert len(moved) == 8
+    assert all(torch.equal(t, moved["plain/" + n.partition("/")[2]]) for n, t in moved.items())
+
+
+@pytest.mark.parametrize("trained", ["plain", "clipped", "in_parts"])
+def test_their_history_is_that_of_one(alone, together, trained):
+    ours, theirs = together[2].numbers[trained], alone.numbers[trained]
+    assert len(ours) == len(theirs) == 2
+    for here, there in zip(ours, theirs, strict=True):
+        assert here["loss"] == pytest.approx(there["loss"], rel=1e-6)
+        assert here["terms"] == pytest.approx(there["terms"], rel=1e-6)
+        assert here["validation"] == there["validation"]
+
+
+def test_every_example_is_scored_once(alone, together):
+    assert alone.numbers["score"]["n"] % SIZE, "else nothing is left over"
+    assert all(found.numbers["score"] == alone.numbers["score"] for found in together)
+
+
+def test_they_stop_in_step_and_go_on_to_the_same_bytes(together):
+    for found in together:
+        after = found.numbers["resumed"]
+        assert after["said"].startswith("Training stopped after step 6 of 10")
+        assert after["epochs"] == found.numbers["plain"]
+        assert not after["notices"]
+    found = together[0].tensors
+    for name in [name for name in found if name.startswith("resumed/")]:
+        assert torch.equal(found[name], found[name.replace("resumed", "plain")]), name
+
+
+def test_a_loss_that_is_not_finite_ends_all_and_names_the_whole_batch(alone, together):
+    said = [found.numbers["spoilt"]["message"] for found in together]
+    assert said[0] == said[1] == said[2] == alone.numbers["spoilt"]["message"]
+    assert "(32 in all)" in said[0]
+    assert [found.numbers["spoilt"]["file"] for found in together] == [True, False, False]

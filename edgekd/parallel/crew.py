@@ -22,11 +22,11 @@ from torch import distributed
 from torch.distributed import PrefixStore, Store, TCPStore  # type: ignore[attr-defined]
 from torch.distributed.rendezvous import rendezvous
 
-from edgekd.core.errors import EdgekdError, RunInterruptedError, StageError
+from edgekd.core.errors import RunInterruptedError, StageError
 from edgekd.core.launcher import LAUNCHED, launched
 
 EVER = timedelta(days=3650)
-ENOUGH = timedelta(seconds=20)
+ENOUGH = timedelta(seconds=10)
 """How long one that has failed waits for the others to fail too, before it takes it for its own."""
 PATIENCE = timedelta(hours=2)
 """How long one waits for another that is still there."""
@@ -39,6 +39,9 @@ TOO_MANY = (
     "Status -9 is often the system's out-of-memory killer: each process holds the data and the "
     "models. Take fewer processes, or lower train.batch_size."
 )
+
+
+AGAIN = "Start it again: what is done is kept."
 
 
 @dataclass(frozen=True)
@@ -100,22 +103,25 @@ class Crew:
         self._started = []
 
     def _judge(self, failure: Exception | None, words: Mapping[int, Word | None]) -> None:
-        """Raise what went wrong; where it went wrong for all alike, they can go on."""
+        """Raise what went wrong first; where it went wrong for all alike, they can go on."""
         silent = [rank for rank, word in words.items() if word is None]
         told = {rank: word for rank, word in words.items() if word and word.error}
         if failure is None and not silent and not told:
             return
-        ends = [self._end_of(rank) for rank in silent]
-        if failure is None or len(told) < len(words):
+        own = failure is not None and not _is_consequence(str(failure))
+        end = self._end_of(silent[0]) if silent else ""
+        if not own or len(told) < len(words):
             self._lose()
-        if isinstance(failure, EdgekdError) or (failure and len(told) == len(words)):
+        if own and failure:
             raise failure
         of = f"of {len(words) + 1}"
         for rank, word in told.items():
-            raise StageError(f"process {rank + 1} {of}: {word.error}", word.next_step) from failure
-        if failure is not None and not silent:
-            raise failure
-        raise StageError(f"process {silent[0] + 1} {of} ended{ends[0]}.", TOO_MANY) from failure
+            if not _is_consequence(word.error):
+                message = f"process {rank + 1} {of}: {word.error}"
+                raise StageError(message, word.next_step) from failure
+        if silent:
+            raise StageError(f"process {silent[0] + 1} {of} ended{end}.", TOO_MANY) from failure
+        raise StageError(f"the processes lost each other: {failure}.", AGAIN) from failure
 
     def _lose(self) -> None:
         """Do without the others: they are not in step with this process any more."""
@@ -125,9 +131,7 @@ class Crew:
     def _meet(self, size: int) -> Store:
         """Return the store of the run, where all others have come to."""
         if self._lost:
-            raise StageError(
-                "the other processes of this run are gone.", "Start it again: what is done is kept."
-            )
+            raise StageError("the other processes of this run are gone.", AGAIN)
         if self._store is None and launched():
             self._store, _, size = meet()
         elif self._store is None:
@@ -221,6 +225,11 @@ def joined(store: Store, stage: int, rank: int, size: int, device: str) -> Itera
         yield
     finally:
         distributed.destroy_process_group()
+
+
+def _is_consequence(error: str) -> bool:
+    """Tell whether an error says no more than that another process is gone."""
+    return any(word in error for word in ("gloo", "NCCL", "Connection closed", "Connection reset"))
 
 
 def _request(stage: int) -> str:

@@ -51,6 +51,9 @@ class Distill(Config):
     """How the student is trained."""
     cache: Cache = Cache()
     """Whether what a teacher says is kept, so that it is asked once for all."""
+    shard_teacher: bool = False
+    """Of several processes that train together, let each hold a part of a teacher's weights
+    (FSDP2): for teachers too large for the memory of one. It costs an exchange in every block."""
 
 
 def teachers_of(config: Distill) -> Mapping[str, Ref]:
@@ -139,6 +142,7 @@ def _keeping(config: Distill, preview: Preview) -> dict[str, Keeping]:
             objective=config.objective,
             train=config.train,
             cache=config.cache,
+            shard=config.shard_teacher,
         )
         for name, ref in heard(config).items()
         if preview.makes(ref) != "outputs"
@@ -237,7 +241,8 @@ def _teaching(config: Distill, name: str, run: Run) -> Teaching:
         kept.check(config.train.augment, run.task.size("train"), taps)
         return kept
     stored = load_model(folder)
-    return Online(stored.module, stored.signature, taps, run.task, device, config.train.precision)
+    wanted, shard = config.train.precision, config.shard_teacher
+    return Online(stored.module, stored.signature, taps, run.task, device, wanted, shard=shard)
 
 
 def _views(config: Distill, teachers: Mapping[str, Teaching], run: Run) -> Views:

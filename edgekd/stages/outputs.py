@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from edgekd.core.config import Config, PositiveCount
-from edgekd.core.errors import Problem, RunInterruptedError
+from edgekd.core.errors import Problem
 from edgekd.core.kinds import stage
 from edgekd.core.needs import Needs
-from edgekd.core.protocols import Batch, Facts, Preview, Run, Task
+from edgekd.core.protocols import Facts, Preview, Run
 from edgekd.core.quantity import Quantity
 from edgekd.core.refs import ModelOrProgramRef, UseAugment, as_written
 from edgekd.core.seeds import sub_seed
@@ -21,19 +21,17 @@ from edgekd.ops.top_k import TopK, expand, expansion_error, top_k
 from edgekd.parallel.group import group
 from edgekd.runtimes.folder import DESCRIPTION as PROGRAM
 from edgekd.train.check import check_full_precision, check_paths, outline
+from edgekd.train.filling import fill
 from edgekd.train.keeping import class_count, row_bytes
 from edgekd.train.memory import enough_memory
 from edgekd.train.needs import compression_needs, count, unbuilt
 from edgekd.train.precision import Wanted
 from edgekd.train.shards import ShardWriter
-from edgekd.train.teaching import SCORES, Description, Online, Said, Teaching, columns_of
-from edgekd.train.views import view_of
+from edgekd.train.teaching import Description, Online, Said, Teaching
 from edgekd.trial.asked import Asked, at_once
 
 BATCH = 256
 MIB = 2**20
-SAMPLED = 1024
-"""Examples on which the loss of keeping only the likeliest classes is measured."""
 TEMPERATURES = (1.0, 4.0)
 SMALLER = "Lower the teacher's width or the size of its inputs, or run where there is more memory."
 
@@ -51,6 +49,8 @@ class Outputs(Config):
     """Module paths whose outputs are kept beside the teacher's own."""
     precision: Wanted = "float32"
     """What the teacher multiplies in; auto: bfloat16 where a trial shows the same outputs."""
+    shard: bool = False
+    """Of several processes, let each hold a part of the teacher's weights."""
     top: PositiveCount | None = None
     """How many of the likeliest classes are kept; all where nothing is said."""
 
@@ -111,26 +111,10 @@ def outputs(config: Outputs, run: Run) -> Facts:
         outputs=[port.name for port in teacher.signature.outputs],
         taps=list(config.taps),
     )
-    sample: list[Tensor] = []
     with enough_memory(f"asking the teacher about {BATCH} examples at once", SMALLER):
         each = row_bytes(teacher.outline, task, config.taps, top=about.top)
         writer = ShardWriter(run.unfinished, about.rows, each, group().part)
-        augments = [use.build() for use in about.changes()]
-        for row, view, given in _batches(about, task, teacher.batch, device):
-            end = row + len(given["ids"])
-            sampled = about.top is not None and row < SAMPLED and group().first
-            new = slice(max(0, writer.next - row), max(0, writer.end - row))
-            if (row < writer.end and end > writer.next) or sampled:  # else it is kept, or another's
-                said = teacher.ask(view_of(given, augments, about.seed, view), view)
-                sample += [said.outputs[SCORES].float()] if sampled else []
-                columns = columns_of(said, about.top)
-                writer.append({name: column[new] for name, column in columns.items()})
-            own = max(1, writer.end - writer.begin)  # nothing, where there are few examples
-            run.progress(min(own, writer.next - writer.begin), own, "asking the teacher")
-            if run.stop_asked():
-                at = f"{writer.next:,} of {writer.end:,}"
-                raise RunInterruptedError(f"The teacher was asked about {at}.")
-    writer.flush()
+        sample = fill(writer, about, teacher.ask, teacher.batch, run, in_step=config.shard)
     group().wait()
     if not group().first:
         return {}
@@ -138,17 +122,6 @@ def outputs(config: Outputs, run: Run) -> Facts:
     about.write(run.out)
     size = sum(file.stat().st_size for file in run.out.iterdir())
     return {**_facts(about, sample, size), "precision": teacher.precision}
-
-
-def _batches(
-    about: Description, task: Task, size: int, device: torch.device
-) -> Iterator[tuple[int, int, Batch]]:
-    """Yield the first row, the view and the examples of every batch, in the order of the rows."""
-    for view in range(about.views):
-        row = view * about.examples
-        for batch in task.batches("train", size, device=device):
-            yield row, view, batch
-            row += len(batch["ids"])
 
 
 @dataclass(frozen=True)
@@ -173,7 +146,13 @@ def _teacher(config: Outputs, run: Run, device: torch.device) -> _Teacher:
         return _Teacher(ask, asked.signature, at_once(asked.signature), "as given", None)
     stored = load_model(folder)
     online = Online(
-        stored.module, stored.signature, config.taps, run.task, device, config.precision
+        stored.module,
+        stored.signature,
+        config.taps,
+        run.task,
+        device,
+        config.precision,
+        shard=config.shard,
     )
     bare = outline(stored.use, run.task)
     return _Teacher(online, stored.signature, BATCH, online.precision.why, bare)

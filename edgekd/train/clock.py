@@ -65,6 +65,7 @@ class Clock:
         """Return examples per second, the share of each part, the first step and the peak."""
         spent = sum(self._parts.values())
         return {
+            "processes": self.processes,
             "samples_per_s": round(self.per_second, 1),
             "time_shares": {part: round(s / spent, 4) for part, s in self._parts.items()},
             "first_step_s": round(self._first_s, 3),

@@ -55,6 +55,7 @@ def keep_outputs(
     objective: Sequence[UseObjective],
     train: Train,
     cache: Cache,
+    shard: bool = False,
 ) -> Keeping:
     """Return how a teacher's outputs are kept for a training, or why they are not."""
     if why := _illegal(objective, train.augment, cache):
@@ -68,7 +69,7 @@ def keep_outputs(
         "taps": tuple(taps),
     }
     if preview.makes(teacher) == "model":
-        options["precision"] = train.precision
+        options |= {"precision": train.precision, "shard": shard}
     examples = count(preview.task, "train")
     if not examples:  # a source that cannot tell: all of it is kept, and the disk may say no
         return Keeping(options, "")

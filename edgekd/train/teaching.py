@@ -17,6 +17,7 @@ from edgekd.core.seeds import sub_seed
 from edgekd.core.signature import Signature
 from edgekd.ops.named import call_by_name
 from edgekd.ops.top_k import TopK, expand, top_k
+from edgekd.parallel.sharding import sharded
 from edgekd.train.chance import no_chance_drawn
 from edgekd.train.folding import folded
 from edgekd.train.precision import TRIED, Precision, Wanted, decide_for_teacher
@@ -49,7 +50,10 @@ class Teaching(Protocol):
 
 
 class Online:
-    """A teacher that looks at every batch itself, in eval mode."""
+    """A teacher that looks at every batch itself, in eval mode.
+
+    With `shard` each of several processes holds a part of it: all must ask it equally often.
+    """
 
     def __init__(
         self,
@@ -59,6 +63,8 @@ class Online:
         task: Task,
         device: torch.device,
         wanted: Wanted = "float32",
+        *,
+        shard: bool = False,
     ):
         module.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
         self.module, self.signature, self.taps, self.device = module, signature, taps, device
@@ -69,6 +75,8 @@ class Online:
             self.precision = decide_for_teacher(
                 wanted, lambda batch, how: self._say(batch, how).outputs, batches, device
             )
+        if shard:
+            self.module = sharded(self.module, device.type)
 
     def __call__(self, batch: Batch, view: int) -> Said:  # noqa: ARG002
         """Return what the teacher says of a batch now."""

@@ -78,9 +78,10 @@ def write(folder: Path, length: int) -> float:
     waiting = folder / "waiting"
     waiting.mkdir(parents=True)
     writer = ShardWriter(waiting, texts, length * (4 * TOP + 6))
-    while writer.rows < texts:
+    while writer.next < texts:
         writer.append(columns)
-    writer.close(folder)
+    writer.flush()
+    writer.gather(folder)
     Description(texts, 1, 0, [], VOCABULARY, TOP, ["logits"], []).write(folder)
     size = sum(file.stat().st_size for file in folder.iterdir() if file.is_file())
     return size / ALL

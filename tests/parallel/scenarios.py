@@ -24,6 +24,7 @@ from edgekd.train.course import Lesson
 from edgekd.train.evaluate import evaluate
 from edgekd.train.loop import train
 from edgekd.train.optim import Train
+from edgekd.train.teaching import Online
 from edgekd.train.terms import Terms
 from edgekd.train.views import Views
 
@@ -148,6 +149,38 @@ def resumed(folder):
     )
 
 
+class Deep(nn.Module):
+    """A teacher in blocks, one of them a norm."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(1)
+        blocks = [nn.Sequential(nn.Linear(64, 64), nn.Tanh()) for _ in range(3)]
+        self.blocks = nn.ModuleList([nn.Flatten(), *blocks, nn.BatchNorm1d(64)])
+        self.head = nn.Linear(64, 10)
+
+    def forward(self, x):
+        for block in self.blocks:
+            x = block(x)
+        return self.head(x)
+
+
+def asked_of_a_part():
+    """Return what whole and divided teachers say of own batches, and how much of each is here."""
+    task = TASK.build()
+    whole, parts = (
+        Online(Deep(), task.signature(), ("blocks.1",), task, CPU, shard=shard)
+        for shard in (False, True)
+    )
+    batch = next(task.batches("train", 12, device=CPU, part=group().part))
+    first, second = whole(batch, 0), parts(batch, 0)
+    here = [sum(p.numel() for p in m.parameters()) for m in (whole.module, parts.module)]
+    own = sum(getattr(p, "to_local", lambda p=p: p)().numel() for p in parts.module.parameters())
+    same = torch.equal(first.outputs["logits"], second.outputs["logits"])
+    tapped = torch.equal(first.features["blocks.1"], second.features["blocks.1"])
+    return {"same": same and tapped, "all": here[0], "here": own}
+
+
 def spoilt(folder):
     taught = lesson(folder, student=Spoilt(), name="spoilt")
     try:
@@ -168,7 +201,12 @@ def main(folder, size=1, rank=0, port=0):
     with together:
         numbers, tensors = trainings(folder)
         after, more = resumed(folder)
-        own = {"telling": telling(), "resumed": after, "spoilt": spoilt(folder)}
+        own = {
+            "telling": telling(),
+            "resumed": after,
+            "spoilt": spoilt(folder),
+            "parts": asked_of_a_part(),
+        }
         tensors |= more | norms()
         save_file({n: t.contiguous() for n, t in tensors.items()}, folder / f"{rank}.safetensors")
         (folder / f"{rank}.json").write_text(json.dumps(numbers | own))

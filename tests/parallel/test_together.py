@@ -81,3 +81,12 @@ def test_a_loss_that_is_not_finite_ends_all_and_names_the_whole_batch(alone, tog
     assert said[0] == said[1] == said[2] == alone.numbers["spoilt"]["message"]
     assert "(32 in all)" in said[0]
     assert [found.numbers["spoilt"]["file"] for found in together] == [True, False, False]
+
+
+def test_a_divided_teacher_says_the_same_and_takes_its_share(together, alone):
+    assert alone.numbers["parts"]["here"] == alone.numbers["parts"]["all"]
+    for found in together:
+        parts = found.numbers["parts"]
+        assert parts["same"]
+        assert parts["here"] < 0.45 * parts["all"]
+    assert sum(f.numbers["parts"]["here"] for f in together) == alone.numbers["parts"]["all"]

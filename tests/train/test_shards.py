@@ -16,17 +16,21 @@ def columns(first=0, last=ROWS):
     return {"a": numbers.float()[:, None] * torch.tensor([1.0, 2.0]), "b": numbers.to(torch.uint16)}
 
 
-def written(folder, out, pieces=(300, 300, 400), close=True):
+def written(folder, out, pieces=(300, 300, 400), close=True, of=1):
+    """Write the rows in so many parts, each cut into the same pieces."""
     folder.mkdir(exist_ok=True)
     out.mkdir(exist_ok=True)
-    writer = ShardWriter(folder, ROWS, 10)
-    row = 0
-    for piece in pieces:
-        if row + piece > writer.rows:
-            writer.append(columns(max(row, writer.rows), row + piece))
-        row += piece
+    for which in range(of):
+        writer = ShardWriter(folder, ROWS, 10, (which, of))
+        ends = torch.tensor(pieces).cumsum(0).tolist()
+        for begin, end in zip([0, *ends], ends, strict=False):
+            first, last = max(begin, writer.next), min(end, writer.end)
+            if first < last:
+                writer.append(columns(first, last))
+        if close:
+            writer.flush()
     if close:
-        writer.close(out)
+        writer.gather(out)
     return writer
 
 
@@ -51,12 +55,37 @@ def test_any_cut_into_batches_gives_the_same_files(tmp_path):
     assert first == second
 
 
+@pytest.mark.parametrize("of", [2, 3, 4, 7])
+def test_any_number_of_writers_gives_the_same_files(tmp_path, of):
+    written(tmp_path / "1", tmp_path / "a")
+    written(tmp_path / "2", tmp_path / "b", of=of)
+    first, second = ({f.name: f.read_bytes() for f in (tmp_path / n).iterdir()} for n in "ab")
+    assert first == second
+
+
+@pytest.mark.parametrize("of", [1, 2, 3])
+def test_writers_of_another_number_take_up_what_was_left(tmp_path, of):
+    written(tmp_path / "1", tmp_path / "a")
+    (tmp_path / "2").mkdir()
+    for which, rows in ((0, 300), (1, 512)):  # the first has one file on disk, the second both
+        writer = ShardWriter(tmp_path / "2", ROWS, 10, (which, 2))
+        assert (writer.begin, writer.end) == ((0, 512), (512, ROWS))[which]
+        writer.append(columns(writer.begin, min(writer.begin + rows, writer.end)))
+        if which:
+            writer.flush()
+    found = ShardWriter(tmp_path / "2", ROWS, 10, (0, 2))
+    assert found.next == 256
+    written(tmp_path / "2", tmp_path / "b", of=of)
+    first, second = ({f.name: f.read_bytes() for f in (tmp_path / n).iterdir()} for n in "ab")
+    assert first == second
+
+
 def test_what_an_interrupted_writer_left_is_taken_up(tmp_path):
     written(tmp_path / "w", tmp_path / "whole")
     left = written(tmp_path / "v", tmp_path / "out", pieces=(300, 300), close=False)
-    assert left.rows == 600
+    assert left.next == 600
     again = ShardWriter(tmp_path / "v", ROWS, 10)
-    assert again.rows == 512  # two files of 256; the rest was never on the disk
+    assert again.next == 512  # two files of 256; the rest was never on the disk
     written(tmp_path / "v", tmp_path / "out")
     names = [{f.name for f in (tmp_path / n).iterdir()} for n in ("whole", "out")]
     assert names[0] == names[1]
@@ -71,7 +100,7 @@ def test_a_damaged_file_and_all_after_it_are_written_again(tmp_path, harm):
     first.write_bytes(content if harm == "flip" else content[:-5])
     if harm == "gone":
         first.unlink()
-    assert ShardWriter(tmp_path / "v", ROWS, 10).rows == 0
+    assert ShardWriter(tmp_path / "v", ROWS, 10).next == 0
     assert not list((tmp_path / "v").glob("*.safetensors"))
 
 
@@ -81,7 +110,8 @@ def test_a_file_of_more_precise_numbers_is_read_beside_the_others(tmp_path, monk
     writer = ShardWriter(tmp_path / "w", 512, 10)
     writer.append({"a": torch.full((260,), 0.5).half()})
     writer.append({"a": torch.full((252,), 1e6)})
-    writer.close(tmp_path)
+    writer.flush()
+    writer.gather(tmp_path)
     kinds = {load_file(f)["a"].dtype for f in tmp_path.glob("*.safetensors")}
     assert kinds == {torch.float32} or len(kinds) == 2
     found = Shards(tmp_path, CPU).take(torch.tensor([0, 511, 1]))["a"]

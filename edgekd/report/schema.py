@@ -218,6 +218,9 @@ class TrainingCost(Document):
     """Of a step: data, teacher, student, objective, optimizer."""
     first_step_s: float
     peak_memory_mib: float
+    """Of one process."""
+    processes: int = 1
+    """How many trained together."""
 
 
 class Training(Document):

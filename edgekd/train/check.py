@@ -11,6 +11,8 @@ from edgekd.core.errors import EdgekdError, Problem, nearest
 from edgekd.core.protocols import Preview, Task
 from edgekd.core.refs import Ref, UseModel, UseObjective, UseTransform
 from edgekd.core.signals import TAPPED
+from edgekd.ops.blocks import blocks_of
+from edgekd.train.optim import Train
 
 MOST_MODULES = 20_000
 """Ten times as many as the deepest networks in use have."""
@@ -57,6 +59,19 @@ def _counted() -> Iterator[None]:
         yield
     finally:
         handle.remove()
+
+
+def check_recomputing(train: Train, use: UseModel | None, task: Task) -> Iterator[Problem]:
+    """Yield why the activations of a model cannot be computed again."""
+    path = "train.activation_checkpointing"
+    if not train.activation_checkpointing:
+        return
+    if train.compile:
+        message = "a compiled student decides itself what it computes again."
+        yield Problem(path, message, "Leave it out, or train.compile.")
+    if use is not None and not any(True for _ in blocks_of(outline(use, task))):
+        message = f"{use.kind} is a plain sequence of layers, without blocks to compute again."
+        yield Problem(path, message, "Leave it out, or group layers in an nn.Sequential.")
 
 
 def check_paths(

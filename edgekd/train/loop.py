@@ -1,7 +1,8 @@
 """The training loop: a student learns from labels, from teachers, or from both."""
 
 import json
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from edgekd.train.evaluate import evaluate
 from edgekd.train.forward import make_forward
 from edgekd.train.guard import LOSS, Watch, note
 from edgekd.train.memory import enough_memory
+from edgekd.train.recompute import recomputing
 from edgekd.train.views import channels_last, view_of
 
 HISTORY = "history.json"
@@ -99,7 +101,7 @@ def _step(course: Course, given: Batch, learner: Replica, clock: Clock, watch: W
     rate = float(course.schedule.get_last_lr()[0])
     course.optimizer.zero_grad(set_to_none=True)
     parts = course.parts(batch)
-    with norms_of_all(lesson.student) if course.divides else nullcontext():
+    with _computed_as_asked(course):
         for number, (share, part) in enumerate(parts):
             with learner.gathering(number, len(parts)):
                 loss, means = learner(part, course.view)
@@ -115,6 +117,17 @@ def _step(course: Course, given: Batch, learner: Replica, clock: Clock, watch: W
     course.follow()
     now.taken += 1
     clock.mark("optimizer")
+
+
+@contextmanager
+def _computed_as_asked(course: Course) -> Iterator[None]:
+    """Have the student see the batch of all processes, and keep no more than it is to keep."""
+    student, again = course.lesson.student, course.lesson.options.activation_checkpointing
+    with (
+        norms_of_all(student) if course.divides else nullcontext(),
+        recomputing(student) if again else nullcontext(),
+    ):
+        yield
 
 
 def _resume(course: Course, checkpoints: Checkpoints) -> None:

@@ -186,8 +186,8 @@ def spoilt(folder):
     try:
         train(taught)
     except StageError as error:
-        file = taught.run.unfinished / "non_finite.json"
-        return {"message": error.message.partition(";")[0], "file": file.is_file()}
+        message, _, written = error.message.partition(";")
+        return {"message": message, "written": written}
 
 
 def main(folder, size=1, rank=0, port=0):

@@ -87,6 +87,17 @@ def test_what_training_took_is_told_where_it_is_known(passing):
     assert "What training took" not in to_markdown(untold)
 
 
+def test_several_processes_are_told_where_there_were_some(passing):
+    assert "Processes" not in to_markdown(passing)
+    two = [
+        t.model_copy(update={"cost": t.cost and t.cost.model_copy(update={"processes": 2})})
+        for t in passing.training
+    ]
+    text = to_markdown(passing.model_copy(update={"training": two}))
+    assert re.search(r"\| Stage +\| +Processes \| +Examples/s", text)
+    assert re.search(r"\| student +\| +2 \| +2,346 \|", text)
+
+
 def test_a_result_older_than_the_run_is_marked_as_kept(make):
     report = make(origin=replace(ORIGIN, started_at="2026-11-24T08:00:00+00:00"))
     assert report.checks[0].machines[0].marks == ["kept from an earlier run"]

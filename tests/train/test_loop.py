@@ -10,7 +10,7 @@ from torch import nn
 
 from edgekd.core.errors import RunInterruptedError, StageError
 from edgekd.core.quantity import Quantity
-from edgekd.core.refs import UseObjective, UseTask
+from edgekd.core.refs import UseModel, UseObjective, UseTask
 from edgekd.testing.runs import ExampleRun
 from edgekd.train.clock import Clock
 from edgekd.train.course import Course, Lesson
@@ -241,3 +241,15 @@ def test_a_compiled_student_learns_the_same_and_its_cost_is_told(lesson):
     assert trained.history["epochs"][0]["loss"] == pytest.approx(loss, rel=1e-4)
     assert trained.facts["first_step_s"] > 1
     assert compiled.student.state_dict().keys() == plain.student.state_dict().keys()
+
+
+def test_recomputed_activations_train_to_the_same_bytes(lesson):
+    use = UseModel.model_validate({"kind": "depthwise", "width": 8, "blocks": (1, 1)})
+    states = []
+    for again in (False, True):
+        taught = lesson(activation_checkpointing=again, epochs=2)
+        torch.manual_seed(0)
+        student = use.build()(taught.run.task.signature())
+        train(replace(taught, student=student, run=replace(taught.run, name=f"{again}")))
+        states.append(student.state_dict())
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])

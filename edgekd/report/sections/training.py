@@ -35,9 +35,11 @@ def cost_table(trainings: Sequence[Training]) -> Table:
     """Return what each training took and where its time went."""
     costs = {one.stage: one.cost for one in trainings if one.cost}
     parts = list(dict.fromkeys(part for cost in costs.values() for part in cost.time_shares))
+    several = max(cost.processes for cost in costs.values()) > 1
     rows = [
         row_of(
             stage,
+            *([str(cost.processes)] if several else []),
             f"{cost.samples_per_s:,.0f}",
             *(f"{100 * cost.time_shares.get(part, 0.0):.1f}" for part in parts),
             significant(cost.first_step_s),
@@ -47,7 +49,8 @@ def cost_table(trainings: Sequence[Training]) -> Table:
         for stage, cost in costs.items()
     ]
     shares = (f"{part.capitalize()}, %" for part in parts)
-    head = ("Stage", "Examples/s", *shares, "First step, s", "Peak memory, MiB", "Precision")
+    who = ("Stage", "Processes") if several else ("Stage",)
+    head = (*who, "Examples/s", *shares, "First step, s", "Peak memory, MiB", "Precision")
     return Table("What training took", head, rows, words=(0, len(head) - 1))
 
 

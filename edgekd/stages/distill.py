@@ -23,7 +23,13 @@ from edgekd.core.refs import (
 from edgekd.core.seeds import sub_seed
 from edgekd.core.signals import TEACHER as WORD
 from edgekd.models.folder import StoredModel, load_model, save_model
-from edgekd.train.check import check_full_precision, check_model, check_recomputing, check_terms
+from edgekd.train.check import (
+    check_frozen,
+    check_full_precision,
+    check_model,
+    check_recomputing,
+    check_terms,
+)
 from edgekd.train.course import Lesson
 from edgekd.train.evaluate import evaluate
 from edgekd.train.keeping import Cache, Keeping, keep_outputs
@@ -89,6 +95,7 @@ def check(config: Distill, preview: Preview) -> Iterator[Problem]:
         student,
         {name: preview.model(ref) for name, ref in teachers_of(config).items()},
     )
+    yield from check_frozen(config.train, student, preview.task)
     yield from check_recomputing(config.train, student, preview.task)
     if config.train.compile and any(use.tap for use in config.objective):
         message = "a compiled student gives no tapped features."

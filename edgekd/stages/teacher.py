@@ -19,7 +19,13 @@ from edgekd.core.refs import UseModel, UseObjective
 from edgekd.core.seeds import sub_seed
 from edgekd.models.folder import StoredModel, save_model
 from edgekd.models.weights import first_misfit, shapes_in, shapes_of
-from edgekd.train.check import check_model, check_recomputing, check_terms, outline
+from edgekd.train.check import (
+    check_frozen,
+    check_model,
+    check_recomputing,
+    check_terms,
+    outline,
+)
 from edgekd.train.course import Lesson
 from edgekd.train.evaluate import evaluate
 from edgekd.train.loop import train, write_history
@@ -54,7 +60,9 @@ def check(config: Teacher, preview: Preview) -> Iterator[Problem]:
     yield from problems
     if not problems:
         yield from check_terms(config.objective, preview.task, config.model, {})
-        yield from check_recomputing(config.train or Train(), config.model, preview.task)
+        train = config.train or Train()
+        yield from check_frozen(train, config.model, preview.task)
+        yield from check_recomputing(train, config.model, preview.task)
     if config.weights is not None:
         use = None if problems else config.model
         yield from _check_weights(Path(config.weights), use, preview.task)

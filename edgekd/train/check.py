@@ -12,6 +12,7 @@ from edgekd.core.protocols import Preview, Task
 from edgekd.core.refs import Ref, UseModel, UseObjective, UseTransform
 from edgekd.core.signals import TAPPED
 from edgekd.ops.blocks import blocks_of
+from edgekd.train.frozen import freeze
 from edgekd.train.optim import Train
 
 MOST_MODULES = 20_000
@@ -59,6 +60,17 @@ def _counted() -> Iterator[None]:
         yield
     finally:
         handle.remove()
+
+
+def check_frozen(train: Train, use: UseModel | None, task: Task) -> Iterator[Problem]:
+    """Yield the paths to freeze that a model does not have, or that nothing is left to learn."""
+    found = [*check_paths(train.freeze, use, task, "train.freeze")]
+    yield from found
+    if train.freeze and use is not None and not found:
+        model = outline(use, task)
+        freeze(model, train.freeze)
+        if not any(p.requires_grad for p in model.parameters()):
+            yield Problem("train.freeze", "nothing is left to learn.", "Leave some of it out.")
 
 
 def check_recomputing(train: Train, use: UseModel | None, task: Task) -> Iterator[Problem]:

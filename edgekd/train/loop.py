@@ -20,6 +20,7 @@ from edgekd.train.clock import Clock
 from edgekd.train.course import Course, Lesson
 from edgekd.train.evaluate import evaluate
 from edgekd.train.forward import make_forward
+from edgekd.train.frozen import freeze, set_to_learn
 from edgekd.train.guard import LOSS, Watch, note
 from edgekd.train.memory import enough_memory
 from edgekd.train.recompute import recomputing
@@ -65,13 +66,14 @@ def _train(lesson: Lesson) -> Trained:
     run, student, monitor = lesson.run, lesson.student, lesson.run.task.quality[0]
     for module in (student, lesson.terms):
         module.to(run.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    freeze(student, lesson.options.freeze)
     course, checkpoints = Course(lesson), Checkpoints(run)
     watch = Watch(run, lesson.options, student, lesson.steps)
     forward = make_forward(course, clock := Clock(course.device, course.group.size))
     _resume(course, checkpoints)
     learner = Replica(forward, student, lesson.terms)
     while not course.over:
-        student.train()
+        set_to_learn(student, lesson.options.freeze)
         for batch in clock.steps(course.batches()):
             if not course.standing.batch or course.count > 1:
                 _step(course, batch, learner, clock, watch)  # one left over is none to a norm

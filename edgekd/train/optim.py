@@ -46,6 +46,8 @@ class Train(Config):
     activation_checkpointing: bool = False
     """Compute what is inside the student's blocks again for the gradient instead of keeping it:
     less memory, a third more time, the same result. Not with compile."""
+    freeze: tuple[str, ...] = ()
+    """Module paths of the model whose weights and batch norms stay as they are."""
     patience: PositiveCount | None = None
     """Stop after this many epochs without a better validation score."""
     augment: tuple[UseAugment, ...] = ()

@@ -96,11 +96,10 @@ class Crew:
 
     def close(self) -> None:
         """End the processes that were started here."""
-        self._store = None
         for process in self._started:
             process.kill()
             process.wait()
-        self._started = []
+        self._store, self._started = None, []
 
     def _judge(self, failure: Exception | None, words: Mapping[int, Word | None]) -> None:
         """Raise what went wrong first; where it went wrong for all alike, they can go on."""

@@ -1,0 +1,132 @@
+"""The others of a run: started, set to work, and what is said where some of them fail."""
+
+import sys
+from datetime import timedelta
+
+import psutil
+import pytest
+import torch
+
+from edgekd.core.errors import RunInterruptedError, StageError
+from edgekd.parallel import crew as crews
+from edgekd.parallel.crew import Crew
+from edgekd.parallel.group import group
+
+PEER = """
+import os
+from datetime import timedelta
+import torch
+from edgekd.parallel import crew
+from edgekd.parallel.group import group
+
+crew.ENOUGH = timedelta(seconds=1)
+peer = crew.Peer()
+while (request := peer.next()) is not None:
+    error = ""
+    try:
+        with peer.at_work(request):
+            exec(request["do"])
+            group().total(torch.ones(1))
+    except Exception as failure:
+        error = f"{type(failure).__name__}: {failure}"
+    peer.end(crew.Word(0.5, error, "Mend it."))
+"""
+SIZE = 3
+
+
+@pytest.fixture
+def crew(monkeypatch):
+    monkeypatch.setattr(crews, "ENOUGH", timedelta(seconds=3))
+    monkeypatch.setenv("GLOO_SOCKET_IFNAME", crews.LOOPBACK)
+    own = Crew([sys.executable, "-c", PEER])
+    yield own
+    own.close()
+
+
+def work(crew, do="pass", own=lambda: None):
+    """Have three processes work; return what they count together."""
+    with crew.at_work({"do": do, "device": "cpu"}, SIZE):
+        own()
+        return group().total(torch.ones(1)).item()
+
+
+def others():
+    return [p for p in psutil.Process().children() if "-c" in p.cmdline()]
+
+
+def test_they_work_on_one_stage_after_the_other_and_end(crew):
+    assert work(crew) == SIZE
+    assert crew.cpu_seconds == 2 * 0.5
+    first = others()
+    assert len(first) == SIZE - 1
+    assert work(crew) == SIZE
+    assert others() == first
+    assert group().alone
+    crew.close()
+    assert not others()
+
+
+def fail():
+    raise ValueError("for all")
+
+
+def test_where_all_fail_alike_it_is_one_failure_and_they_go_on(crew):
+    with pytest.raises(ValueError, match="for all"):
+        work(crew, "raise ValueError('for all')", fail)
+    first = others()
+    assert work(crew) == SIZE
+    assert others() == first
+
+
+@pytest.mark.parametrize(
+    ("do", "message", "step"),
+    [
+        (
+            "if group().rank == 2: raise ValueError('own')",
+            "process 3 of 3: ValueError: own",
+            "Mend",
+        ),
+        ("if group().rank == 1: os._exit(7)", "process 2 of 3 ended with status 7.", "memory"),
+    ],
+)
+def test_one_that_fails_alone_is_named_and_all_are_started_anew(crew, do, message, step):
+    with pytest.raises(StageError) as caught:
+        work(crew, do)
+    assert caught.value.message == message
+    assert step in caught.value.next_step
+    assert not others()
+    assert work(crew) == SIZE
+
+
+def test_where_the_first_fails_alone_it_says_why(crew):
+    with pytest.raises(ValueError, match="for all"):
+        work(crew, own=fail)
+    assert work(crew) == SIZE
+
+
+def interrupted():
+    raise RunInterruptedError("asked for")
+
+
+def test_an_interruption_waits_for_nobody(crew):
+    with pytest.raises(RunInterruptedError):
+        work(crew, "import time; time.sleep(60)", interrupted)
+    assert not others()
+
+
+def test_one_that_does_not_come_is_not_waited_for(monkeypatch):
+    monkeypatch.setenv("GLOO_SOCKET_IFNAME", crews.LOOPBACK)
+    with pytest.raises(StageError) as caught:
+        work(Crew([sys.executable, "-c", "raise SystemExit(5)"]))
+    assert caught.value.message == "process 2 of 3 ended with status 5 before it began."
+    assert "Take fewer processes" in caught.value.next_step
+
+
+def test_those_of_a_launcher_are_not_started_anew(crew, monkeypatch):
+    assert work(crew) == SIZE
+    monkeypatch.setattr(crews, "launched", lambda: True)
+    with pytest.raises(StageError, match="process 2 of 3 ended"):
+        work(crew, "if group().rank == 1: os._exit(7)")
+    with pytest.raises(StageError, match="the other processes of this run are gone") as caught:
+        work(crew)
+    assert "Start it again" in caught.value.next_step

@@ -122,6 +122,11 @@ class StageRun:
             message = {"done": done, "total": total, "what": what, "numbers": numbers}
             _say(self.channel, {"answer": "progress"} | message)
 
+    def epoch(self, entry: Mapping[str, Any]) -> None:
+        """Tell what an epoch came to: every one of them, without what JSON has no number for."""
+        entry = json.loads(json.dumps(entry), parse_constant=lambda _: None)
+        _say(self.channel, {"answer": "epoch", "entry": entry})
+
 
 def main() -> None:
     """Serve requests until there are no more, or until a signal comes between two of them."""

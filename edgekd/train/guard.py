@@ -55,16 +55,28 @@ class Watch:
     student: nn.Module
     steps: int
     _notes: list[Note] = field(default_factory=list)
+    _found: tuple[int, dict[str, float]] = (0, {})
+    """The step that was looked at last, and its numbers."""
 
     def see(self, seen: Note) -> None:
         """Take a step's note; StageError where a loss was not finite, there or since the last."""
         self._notes.append(seen)
-        if self.run.device == "cpu" or len(self._notes) > STEPS_BETWEEN_LOOKS:
+        if self.run.device == "cpu" or seen.step % STEPS_BETWEEN_LOOKS == 0:
             self.look()
+
+    def numbers(self, step: int) -> dict[str, float]:
+        """Return loss, terms and learning rate of a step, where it was looked at: nobody waits."""
+        at, found = self._found
+        return found if at == step else {}
 
     def look(self) -> None:
         """Raise StageError where a loss since the last look is not finite."""
-        losses = torch.stack([seen.loss for seen in self._notes]).tolist() if self._notes else []
+        if not self._notes:
+            return
+        last = self._notes[-1]  # its terms come along: the device is waited for once
+        scalars = [seen.loss for seen in self._notes] + [*last.terms.values()]
+        losses = torch.stack([value.to(last.loss.device) for value in scalars]).tolist()
+        terms = [losses.pop() for _ in last.terms][::-1]
         bad = next((i for i, loss in enumerate(losses) if not math.isfinite(loss)), None)
         if bad is not None:
             at_once = self.run.device == "cpu"  # so the weights are those that gave the loss
@@ -73,6 +85,9 @@ class Watch:
                 raise self._of_weights(self._notes[bad - 1])
             raise self._of_loss(self._notes[bad])
         self._notes = self._notes[-1:]
+        named = {f"step/terms/{name}": term for name, term in zip(last.terms, terms, strict=True)}
+        rate = {"step/learning_rate": last.learning_rate}
+        self._found = last.step, {"step/loss": losses[-1]} | named | rate
 
     def look_at_all(self) -> None:
         """Raise StageError where a loss, or after finite ones a weight, is not finite.

@@ -70,12 +70,14 @@ def _train(lesson: Lesson) -> Trained:
                 _step(course, batch, forward, watch)  # one left over is no batch to a norm
             course.standing.batch += 1
             if course.step % STEPS_BETWEEN_WORDS == 0:
-                run.progress(course.step, lesson.steps, "training", samples_per_s=clock.per_second)
+                numbers = {"samples_per_s": clock.per_second} | watch.numbers(course.step)
+                run.progress(course.step, lesson.steps, "training", **numbers)
             _keep(course, checkpoints, watch)
         watch.look_at_all()
         with no_chance_drawn(course.device):
             score = evaluate(course.judged, run.task, "validation", course.device).value
         course.end_epoch(monitor, score)
+        run.epoch(course.standing.epochs[-1])
         run.progress(course.step, lesson.steps, "training", score=score)
         _keep(course, checkpoints, watch)
     done = course.standing
@@ -113,6 +115,8 @@ def _resume(course: Course, checkpoints: Checkpoints) -> None:
         state = next((state for state in checkpoints.states() if course.takes(state)), None)
     if state is not None:
         course.lesson.run.progress(course.step, course.lesson.steps, "resumed")
+        for entry in course.standing.epochs:
+            course.lesson.run.epoch(entry)
         restore_chance(state["process"])
 
 

@@ -55,8 +55,8 @@ class Watch:
     student: nn.Module
     steps: int
     _notes: list[Note] = field(default_factory=list)
-    _found: tuple[int, dict[str, float]] = (0, {})
-    """The step that was looked at last, and its numbers."""
+    _found: tuple[Note, list[float]] | None = None
+    """The note that was looked at last, with its terms and its loss."""
 
     def see(self, seen: Note) -> None:
         """Take a step's note; StageError where a loss was not finite, there or since the last."""
@@ -66,17 +66,20 @@ class Watch:
 
     def numbers(self, step: int) -> dict[str, float]:
         """Return loss, terms and learning rate of a step, where it was looked at: nobody waits."""
-        at, found = self._found
-        return found if at == step else {}
+        if self._found is None or self._found[0].step != step:
+            return {}
+        seen, values = self._found
+        names = [*(f"step/terms/{name}" for name in seen.terms), "step/loss"]
+        return dict(zip(names, values, strict=True)) | {"step/learning_rate": seen.learning_rate}
 
     def look(self) -> None:
         """Raise StageError where a loss since the last look is not finite."""
         if not self._notes:
             return
         last = self._notes[-1]  # its terms come along: the device is waited for once
-        scalars = [seen.loss for seen in self._notes] + [*last.terms.values()]
-        losses = torch.stack([value.to(last.loss.device) for value in scalars]).tolist()
-        terms = [losses.pop() for _ in last.terms][::-1]
+        scalars = [*last.terms.values(), *(seen.loss for seen in self._notes)]
+        values = torch.stack([value.to(last.loss.device) for value in scalars]).tolist()
+        terms, losses = values[: len(last.terms)], values[len(last.terms) :]
         bad = next((i for i, loss in enumerate(losses) if not math.isfinite(loss)), None)
         if bad is not None:
             at_once = self.run.device == "cpu"  # so the weights are those that gave the loss
@@ -85,9 +88,7 @@ class Watch:
                 raise self._of_weights(self._notes[bad - 1])
             raise self._of_loss(self._notes[bad])
         self._notes = self._notes[-1:]
-        named = {f"step/terms/{name}": term for name, term in zip(last.terms, terms, strict=True)}
-        rate = {"step/learning_rate": last.learning_rate}
-        self._found = last.step, {"step/loss": losses[-1]} | named | rate
+        self._found = last, [*terms, losses[-1]]
 
     def look_at_all(self) -> None:
         """Raise StageError where a loss, or after finite ones a weight, is not finite.

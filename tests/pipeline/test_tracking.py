@@ -1,8 +1,11 @@
 """Events as trackers hear them: each stage in its place, closed however the run ends."""
 
+import io
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -22,6 +25,7 @@ from edgekd.pipeline.events import (
     StageStarted,
 )
 from edgekd.pipeline.store import Store
+from edgekd.pipeline.worker import StageRun
 
 from .conftest import TINY
 
@@ -206,7 +210,26 @@ def test_an_event_that_cannot_be_told_ends_the_tracking_and_not_the_run(followin
     assert notice.message.startswith("track.tensorboard: KeyError: 'loss'. The run goes on")
 
 
+def test_a_wish_to_end_that_comes_while_something_is_told_ends_the_run(
+    following, heard, monkeypatch
+):
+    def asked(_):
+        raise RunInterruptedError("")
+
+    monkeypatch.setattr(tracking, "of_epoch", asked)
+    with pytest.raises(RunInterruptedError):
+        following(STARTED, StageEpoch("student", ENTRY))
+    assert states(heard) == {"student": "interrupted", "": "interrupted"}
+
+
 def test_where_a_run_is_tracked_is_part_of_no_stage(stages, monkeypatch):
     monkeypatch.setattr("edgekd.track.options.Track.absent", lambda _: iter(()))
     monkeypatch.setattr("edgekd.track.options.Track.distributions", ["torch"])
     assert stages(TINY + "track: {tensorboard: tb, mlflow: {}}\n") == stages(TINY)
+
+
+def test_an_epoch_crosses_the_channel_without_what_json_has_no_number_for():
+    run = SimpleNamespace(channel=io.StringIO())
+    StageRun.epoch(run, ENTRY | {"terms": {"kd": float("nan"), "mine": float("-inf")}})
+    told = {"answer": "epoch", "entry": ENTRY | {"terms": {"kd": None, "mine": None}}}
+    assert json.loads(run.channel.getvalue()) == told

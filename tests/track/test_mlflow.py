@@ -101,14 +101,26 @@ def store(tmp_path):
     return lambda: MlflowRuns(uri, "trials", "tiny"), lambda: runs_of(uri, "trials")
 
 
-def test_long_and_many_and_oddly_named_values_are_taken(store):
+def test_long_and_many_and_oddly_named_values_are_taken(store, monkeypatch):
+    """In portions that every server takes: this store would take more."""
     make, read = store
     tracker = make()
+    log, sizes = tracker._client.log_batch, []
+
+    def logged(run, **given):
+        sizes.append({name: len(items) for name, items in given.items()})
+        log(run, **given)
+
+    monkeypatch.setattr(tracker._client, "log_batch", logged)
     settings = {f"objective[{n}].name": "x" * 9000 for n in range(150)}
     tracker.begin(RUN, settings, 1.0)
     tracker.words(RUN, "facts", {f"a {n}": "y" * 9000 for n in range(150)}, 1.0)
     tracker.numbers(RUN, {f"gates/a<b>/{n}": float(n) for n in range(1100)}, 0, 1.0)
     tracker.end(RUN, "done", 2.0)
+    assert sizes == [
+        {"params": 100}, {"params": 50}, {"tags": 100}, {"tags": 50},
+        {"metrics": 1000}, {"metrics": 100},
+    ]  # fmt: skip
     _, (run,) = read()
     assert len(run.data.params) == 150
     assert run.data.params["objective.149.name"] == "x" * 500

@@ -4,10 +4,12 @@ import importlib.util
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 
 from edgekd.core.errors import RequestError
 from edgekd.pipeline.resolve import resolve
 from edgekd.pipeline.resolved import Request
+from edgekd.pipeline.schema import pipeline_schema
 from edgekd.track.options import Mlflow, Track, address
 
 FILE = """\
@@ -106,3 +108,22 @@ def test_what_is_resolved_reads_back():
 def test_only_what_is_asked_for_counts_among_the_packages():
     assert Track().distributions == []
     assert Track.model_validate({"tensorboard": "/tb"}).distributions == ["tensorboard"]
+
+
+@pytest.mark.parametrize(
+    ("track", "fits"),
+    [
+        ({"tensorboard": "tb"}, True),
+        ({"mlflow": {}}, True),
+        ({"mlflow": {"uri": "http://server", "experiment": "x"}}, True),
+        ({"tensorbord": "tb"}, False),
+        ({"mlflow": {"experiment": ""}}, False),
+        ({"mlflow": "http://server"}, False),
+    ],
+    ids=str,
+)
+def test_the_schema_knows_it(track, fits):
+    jsonschema = pytest.importorskip("jsonschema", reason="comes with the extra 'test'")
+    written = YAML(typ="safe", pure=True).load(FILE.format(track=""))
+    check = jsonschema.Draft202012Validator(pipeline_schema())
+    assert check.is_valid(written | {"track": track}) == fits

@@ -65,6 +65,22 @@ def test_who_is_slow_is_not_waited_for(stuck):
     assert one.failure() == "it did not take everything within 0.1 s"
 
 
+def test_who_was_given_up_and_fails_later_is_told_once():
+    over = threading.Event()
+
+    def late(_):
+        over.wait(60)
+        raise OSError("late")
+
+    one = Writing("list", list)
+    one.tell(late)
+    one.finish(0.1)
+    over.set()
+    one._thread.join(60)
+    assert one.failure() == "it did not take everything within 0.1 s"
+    assert one.failure() is None
+
+
 def test_what_waits_is_bounded(stuck, monkeypatch):
     monkeypatch.setattr(writing, "MOST_WAITING", 5)
     one = Writing("list", list)

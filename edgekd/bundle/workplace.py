@@ -29,6 +29,8 @@ def lay_out(
     document = override(parse_document(read_text(pipeline), PIPELINE), sets)
     sets += _plugins(document, bundle, unpacked, work, trust_plugins=trust_plugins)
     _targets(bundle, unpacked, work)
+    if isinstance(document.value, dict) and "track" in document.value:
+        sets.append("track={}")  # where the first run told its numbers is not for this one
     processes = bundle.request.processes
     return Request(str(pipeline), tuple(sets), tuple(bundle.request.targets), processes, processes)
 

@@ -17,6 +17,7 @@ from edgekd.pipeline.events import (
     Event,
     Listener,
     RunDone,
+    RunNotice,
     RunStarted,
     RunStopping,
     StageDone,
@@ -76,7 +77,7 @@ class _Lines:
                 self._start(event)
             case StageProgress():
                 self._advance(event)
-            case StageNotice() | StageWaits() | RunStopping():
+            case StageNotice() | StageWaits() | RunNotice() | RunStopping():
                 self._say(event)
             case StageKept() | StageDone() | StageFailed() | StageLeftOut():
                 self._end_stage(event)
@@ -100,7 +101,7 @@ class _Lines:
         if not self.console.is_terminal:
             self._plain_progress(event)
             return
-        numbers = "  ".join(f"{name} {value:.4g}" for name, value in event.numbers.items())
+        numbers = "  ".join(f"{name} {value:.4g}" for name, value in _for_people(event))
         self.progress.update(
             self.tasks[event.stage],
             completed=event.done,
@@ -113,16 +114,18 @@ class _Lines:
         now = time.monotonic()
         if now - self.printed >= SECONDS_BETWEEN_LINES or event.what == "resumed":
             self.printed = now
-            numbers = "".join(f", {name} {value:.4g}" for name, value in event.numbers.items())
+            numbers = "".join(f", {name} {value:.4g}" for name, value in _for_people(event))
             self.console.print(
                 f"    {event.stage}: {event.what} {event.done} of {event.total}{numbers}"
             )
 
-    def _say(self, event: StageNotice | StageWaits | RunStopping) -> None:
+    def _say(self, event: StageNotice | StageWaits | RunNotice | RunStopping) -> None:
         match event:
             case StageNotice():
                 line = Text.assemble(("  ! ", "yellow"), f"{event.stage}: {event.message}")
                 self.console.print(line)
+            case RunNotice():
+                self.console.print(Text.assemble(("  ! ", "yellow"), event.message))
             case StageWaits():
                 self.console.print(f"  {event.stage}: is being made already; waiting")
             case RunStopping():
@@ -212,6 +215,11 @@ def comparison_lines(compared: Mapping[str, Any]) -> Iterator[Text]:
         cells = (f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True))
         yield Text("  ".join(cells).rstrip(), style="bold" if number == 0 else "")
     yield from (Text(f"  {line}", style="dim") for line in remarks(one))
+
+
+def _for_people(event: StageProgress) -> Iterator[tuple[str, float]]:
+    """Yield the numbers that stand beside a bar; the others are for trackers."""
+    return ((name, value) for name, value in event.numbers.items() if "/" not in name)
 
 
 def _measured(gate: Mapping[str, Any]) -> str:

@@ -252,4 +252,11 @@ class Run(Protocol):
         """Return the folder of another stage's result."""
 
     def progress(self, done: int, total: int, what: str, **numbers: float) -> None:
-        """Say how far the stage is; `numbers` are shown beside the bar."""
+        """Say how far the stage is; few of many calls are passed on.
+
+        `numbers` are shown beside the bar, but for those with a `/` in their name: they are for
+        trackers alone, as are `step/loss` and `step/terms/kd`.
+        """
+
+    def epoch(self, entry: Mapping[str, Any]) -> None:
+        """Tell what an epoch of a training came to, as its history has it; all are passed on."""

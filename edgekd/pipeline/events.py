@@ -77,6 +77,25 @@ class StageProgress(Event):
     total: int
     what: str
     numbers: Mapping[str, float] = field(default_factory=dict)
+    """Those with a `/` in their name are for trackers, not for the terminal."""
+
+
+@dataclass(frozen=True)
+class StageEpoch(Event):
+    """A training is over an epoch; one that is resumed tells the epochs before, too."""
+
+    event: ClassVar[str] = "stage_epoch"
+    stage: str
+    entry: Mapping[str, Any]
+    """The epoch as `history.json` has it."""
+
+
+@dataclass(frozen=True)
+class RunNotice(Event):
+    """Something beside the stages went wrong; the run goes on, and its results are the same."""
+
+    event: ClassVar[str] = "run_notice"
+    message: str
 
 
 @dataclass(frozen=True)

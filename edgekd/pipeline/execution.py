@@ -16,6 +16,7 @@ from edgekd.pipeline.events import (
     Event,
     Listener,
     StageDone,
+    StageEpoch,
     StageFailed,
     StageKept,
     StageLeftOut,
@@ -193,6 +194,8 @@ class Execution:
         """Pass on what the worker says while a stage runs."""
         if message["answer"] == "notice":
             self.tell(StageNotice(stage, message["message"]))
+        elif message["answer"] == "epoch":
+            self.tell(StageEpoch(stage, message["entry"]))
         else:
             numbers = {key: message[key] for key in ("done", "total", "what", "numbers")}
             self.tell(StageProgress(stage, **numbers))

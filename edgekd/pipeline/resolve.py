@@ -5,7 +5,7 @@ the parent keeps and plans with.
 """
 
 import importlib.metadata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import cache
 from pathlib import Path
@@ -36,6 +36,7 @@ from edgekd.pipeline.resolved import Request, Resolved, ResolvedStage
 from edgekd.pipeline.spec import MAX_STAGES, Pipeline, validate
 from edgekd.pipeline.targets import find_targets, read_target
 from edgekd.pipeline.trials import with_trials
+from edgekd.track.options import Track
 
 LIBRARIES = ("torch", "numpy", "safetensors")
 NATIVE = (".so", ".pyd", ".dylib", ".dll")
@@ -56,6 +57,7 @@ def resolve(request: Request) -> Resolved:
     document, trials, problems = with_trials(document, MAX_STAGES)
     reading = validate(document, path.parent, {trial.name for trial in trials})
     problems += reading.problems
+    problems += _trackers(reading.pipeline, document)
     task = _build_task(reading.task, document, problems)
     seed = reading.pipeline.seed if reading.pipeline else 0
     repeated, unlike = with_repeats(reading.stages, trials, MAX_STAGES, document)
@@ -88,17 +90,29 @@ def resolve(request: Request) -> Resolved:
         plugins=list(pipeline.plugins),
         task=as_written(pipeline.task),
         checkpoint=as_written(pipeline.checkpoint),
+        track=as_written(pipeline.track),
         task_judges=pipeline.task.plugin.traits.get("judges", ()),
         stages=resolved,
         depends={str(file): digest_file(file) for file in files},
-        versions={name: installed(name) for name in sorted(_libraries(resolved))},
+        versions={n: installed(n) for n in sorted(_libraries(resolved, pipeline.track))},
         target_files={name: str(known[name]) for name in targets},
     )
 
 
-def _libraries(stages: Sequence[ResolvedStage]) -> set[str]:
-    """Return the distributions that shape the stages, each once: reading about one takes time."""
-    return {name for stage in stages for name in stage.libraries}
+def _libraries(stages: Sequence[ResolvedStage], track: Track) -> set[str]:
+    """Return the distributions that shape or track the stages, each once: it takes time."""
+    return {name for stage in stages for name in stage.libraries} | {*track.distributions}
+
+
+def _trackers(pipeline: Pipeline | None, document: Document) -> Iterator[Problem]:
+    """Yield the trackers that lack a package."""
+    lacking: dict[str, list[str]] = {}
+    for name, package in pipeline.track.absent() if pipeline else ():
+        lacking.setdefault(name, []).append(package)
+    for name, packages in lacking.items():
+        message = f"it takes {' and '.join(packages)}, which this Python does not have."
+        step = "Install what tracking takes: pip install 'edgekd[track]'"
+        yield document.problem(("track", name), message, step)
 
 
 def _builds(targets: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:

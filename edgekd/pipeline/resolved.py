@@ -83,11 +83,13 @@ class Resolved:
     """Options of the task that judge the data and do not shape a result."""
     checkpoint: Mapping[str, Any]
     """How often a stage that trains writes down its state; no result depends on it."""
+    track: Mapping[str, Any]
+    """Where the run's numbers are told besides; no result depends on it."""
     stages: Sequence[ResolvedStage]
     depends: Mapping[str, str] = field(default_factory=dict)
     """Files that this was read from besides the pipeline file, with their SHA-256."""
     versions: Mapping[str, str] = field(default_factory=dict)
-    """What was installed of every distribution that shapes a result."""
+    """What was installed of every distribution that shapes a result, or that tracks the run."""
     target_files: Mapping[str, str] = field(default_factory=dict)
     """Where each target was found: another file may be nearer the next time."""
 

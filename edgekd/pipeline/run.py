@@ -21,6 +21,7 @@ from edgekd.pipeline.resolution import resolved
 from edgekd.pipeline.resolved import Request
 from edgekd.pipeline.store import Store
 from edgekd.pipeline.together import Together
+from edgekd.pipeline.tracking import tracked
 from edgekd.pipeline.workshop import Workshop
 
 
@@ -61,44 +62,48 @@ def run_pipeline(
         raise RequestError(Problem("", message, "Leave it out.", "--jobs"))
     began, started_at = time.monotonic(), now()
     store, runs = Store(settings.store), RunFolders(settings.runs)
-    with named_trouble():
-        store.prepare()
-        runs.prepare()
-        log = _log(store)
-        with ExitStack() as open_ones:
-            workshops = [
-                open_ones.enter_context(Workshop(log, lambda p: listener(RunStopping(p))))
-                for _ in range(jobs)
-            ]
-            workshop = workshops[0]
-            planner = Planner(resolved(request, store, workshop), store, remeasure=remeasure)
-            plan = planner.plan(until)
-            names = [step.stage.name for step in plan.steps]
-            device = plan.resolved.device
-            listener(RunStarted(plan.resolved.name, device, str(store.root), names, str(log)))
-            origin = _origin(plan, started_at)
-            execution = Execution(plan, planner, store, listener, origin)
-            if jobs == 1:
-                execution.in_turn(workshop)
-            else:
-                Together(execution, workshops).all()
-            if launched():
-                workshop.ask({"do": "dismiss"}, lambda _: None)
-        result = leave(execution, runs)
-    listener(
-        RunDone(
-            exit_code=result.exit_code,
-            folder=str(result.folder),
-            report=str(result.report) if result.report else None,
-            artifacts=[str(path) for path in result.artifacts],
-            gates=result.gates,
-            comparisons=result.comparisons,
-            failed=result.failed,
-            ran=result.ran,
-            seconds=time.monotonic() - began,
-        )
-    )
+    with ExitStack() as trackers:
+        with named_trouble():
+            store.prepare()
+            runs.prepare()
+            log = _log(store)
+            with ExitStack() as open_ones:
+                workshops = [
+                    open_ones.enter_context(Workshop(log, lambda p: listener(RunStopping(p))))
+                    for _ in range(jobs)
+                ]
+                workshop = workshops[0]
+                planner = Planner(resolved(request, store, workshop), store, remeasure=remeasure)
+                plan = planner.plan(until)
+                names = [step.stage.name for step in plan.steps]
+                device = plan.resolved.device
+                listener(RunStarted(plan.resolved.name, device, str(store.root), names, str(log)))
+                origin = _origin(plan, started_at)
+                listener = trackers.enter_context(tracked(plan, origin, store, listener))
+                execution = Execution(plan, planner, store, listener, origin)
+                if jobs == 1:
+                    execution.in_turn(workshop)
+                else:
+                    Together(execution, workshops).all()
+                if launched():
+                    workshop.ask({"do": "dismiss"}, lambda _: None)
+            result = leave(execution, runs)
+        listener(_done(result, time.monotonic() - began))
     return result
+
+
+def _done(result: RunResult, seconds: float) -> RunDone:
+    return RunDone(
+        exit_code=result.exit_code,
+        folder=str(result.folder),
+        report=str(result.report) if result.report else None,
+        artifacts=[str(path) for path in result.artifacts],
+        gates=result.gates,
+        comparisons=result.comparisons,
+        failed=result.failed,
+        ran=result.ran,
+        seconds=seconds,
+    )
 
 
 def _log(store: Store) -> Path:

@@ -25,6 +25,7 @@ from edgekd.core.errors import Problem, nearest
 from edgekd.core.refs import Use, UseStage, UseTask
 from edgekd.pipeline.document import Document, Steps
 from edgekd.pipeline.trials import Sweep
+from edgekd.track.options import Track
 
 U = TypeVar("U", bound=Use)
 MAX_STAGES = 300
@@ -56,6 +57,8 @@ class Pipeline(Config):
     One is the thriftiest for networks as small as these."""
     checkpoint: Checkpoint = Checkpoint()
     """How often training writes down its state; a run that was ended goes on from there."""
+    track: Track = Track()
+    """Where the numbers of a run are told as they come, besides the run's own files."""
     plugins: tuple[str, ...] = ()
     """Modules with plug-ins of your own: .py files beside this one, or installed packages."""
     task: UseTask

@@ -1,5 +1,6 @@
 """A stage's run, as a process that works on it sees it."""
 
+import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -105,6 +106,11 @@ class StageRun:
             numbers = {name: float(value) for name, value in numbers.items()}
             message = {"done": done, "total": total, "what": what, "numbers": numbers}
             self.say({"answer": "progress"} | message)
+
+    def epoch(self, entry: Mapping[str, Any]) -> None:
+        """Tell what an epoch came to: every one of them, without what JSON has no number for."""
+        entry = json.loads(json.dumps(entry), parse_constant=lambda _: None)
+        self.say({"answer": "epoch", "entry": entry})
 
 
 def stage_run(

@@ -124,7 +124,7 @@ class Workshop:
                 answer: dict[str, Any] = json.loads(line)
             except ValueError:  # the rest of a line that an interruption cut
                 continue
-            if answer["answer"] not in ("progress", "notice"):
+            if answer["answer"] not in ("progress", "epoch", "notice"):
                 return answer
             hear(answer)
         return None

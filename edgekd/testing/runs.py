@@ -27,6 +27,10 @@ class ExampleRun:
     notices: list[str] = field(default_factory=list)
     told: list[tuple[int, int, str]] = field(default_factory=list)
     """Every `progress`: done, total, what."""
+    numbers: list[tuple[int, Mapping[str, float]]] = field(default_factory=list)
+    """Every `progress` that had numbers: done, numbers."""
+    epochs: list[Mapping[str, Any]] = field(default_factory=list)
+    """Every `epoch`."""
 
     @property
     def origin(self) -> Origin:
@@ -55,9 +59,15 @@ class ExampleRun:
         """Return the folder beside this run's that has the name of the other stage."""
         return self.folder / ref.stage
 
-    def progress(self, done: int, total: int, what: str, **numbers: float) -> None:  # noqa: ARG002
+    def progress(self, done: int, total: int, what: str, **numbers: float) -> None:
         """Keep how far the stage is."""
         self.told.append((done, total, what))
+        if numbers:
+            self.numbers.append((done, numbers))
+
+    def epoch(self, entry: Mapping[str, Any]) -> None:
+        """Keep what an epoch came to."""
+        self.epochs.append(entry)
 
 
 def _made(folder: Path) -> Path:

@@ -56,16 +56,31 @@ class Watch:
     student: nn.Module
     steps: int
     _notes: list[Note] = field(default_factory=list)
+    _found: tuple[Note, list[float]] | None = None
+    """The note that was looked at last, with its terms and its loss."""
 
     def see(self, seen: Note) -> None:
         """Take a step's note; StageError where a loss was not finite, there or since the last."""
         self._notes.append(seen)
-        if self.run.device == "cpu" or len(self._notes) > STEPS_BETWEEN_LOOKS:
+        if self.run.device == "cpu" or seen.step % STEPS_BETWEEN_LOOKS == 0:
             self.look()
+
+    def numbers(self, step: int) -> dict[str, float]:
+        """Return loss, terms and learning rate of a step, where it was looked at: nobody waits."""
+        if self._found is None or self._found[0].step != step:
+            return {}
+        seen, values = self._found
+        names = [*(f"step/terms/{name}" for name in seen.terms), "step/loss"]
+        return dict(zip(names, values, strict=True)) | {"step/learning_rate": seen.learning_rate}
 
     def look(self) -> None:
         """Raise StageError where a loss since the last look is not finite."""
-        losses = torch.stack([seen.loss for seen in self._notes]).tolist() if self._notes else []
+        if not self._notes:
+            return
+        last = self._notes[-1]  # its terms come along: the device is waited for once
+        scalars = [*last.terms.values(), *(seen.loss for seen in self._notes)]
+        values = torch.stack([value.to(last.loss.device) for value in scalars]).tolist()
+        terms, losses = values[: len(last.terms)], values[len(last.terms) :]
         bad = next((i for i, loss in enumerate(losses) if not math.isfinite(loss)), None)
         if bad is not None:
             at_once = self.run.device == "cpu"  # so the weights are those that gave the loss
@@ -74,6 +89,7 @@ class Watch:
                 raise self._of_weights(_of_all(self._notes[bad - 1]))
             raise self._of_loss(_of_all(self._notes[bad]))
         self._notes = self._notes[-1:]
+        self._found = last, [*terms, losses[-1]]
 
     def look_at_all(self) -> None:
         """Raise StageError where a loss, or after finite ones a weight, is not finite.

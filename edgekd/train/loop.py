@@ -79,13 +79,14 @@ def _train(lesson: Lesson) -> Trained:
                 _step(course, batch, learner, clock, watch)  # one left over is none to a norm
             course.standing.batch += 1
             if course.step % STEPS_BETWEEN_WORDS == 0:
-                speed = {"samples_per_s": clock.per_second}
-                run.progress(course.step, lesson.steps, "training", **speed)
+                numbers = {"samples_per_s": clock.per_second} | watch.numbers(course.step)
+                run.progress(course.step, lesson.steps, "training", **numbers)
             _keep(course, checkpoints, watch)
         watch.look_at_all()
         with no_chance_drawn(course.device):
             score = evaluate(course.judged, run.task, "validation", course.device).value
         course.end_epoch(monitor, score)
+        run.epoch(course.standing.epochs[-1])
         run.progress(course.step, lesson.steps, "training", score=score)
         _keep(course, checkpoints, watch)
     done = course.standing
@@ -147,6 +148,8 @@ def _resume(course: Course, checkpoints: Checkpoints) -> None:
         course.lesson.run.progress(course.step, course.lesson.steps, "resumed")
         if notice := course.other_than(state):
             course.lesson.run.notice(notice)
+        for entry in course.standing.epochs:
+            course.lesson.run.epoch(entry)
         restore_chance(state["process"])
 
 

@@ -7,8 +7,10 @@ import pytest
 from edgekd.cli.terminal import renderer
 from edgekd.pipeline.events import (
     RunDone,
+    RunNotice,
     RunStarted,
     RunStopping,
+    StageEpoch,
     StageFailed,
     StageKept,
     StageLeftOut,
@@ -60,6 +62,26 @@ def test_a_notice_names_its_stage(capsys):
     assert "! teacher: 3 pictures are twins" in said(
         capsys, StageNotice("teacher", "3 pictures are twins")
     )
+
+
+def test_a_notice_of_the_run_stands_alone(capsys):
+    assert "\n  ! track.mlflow: no answer.\n" in said(capsys, RunNotice("track.mlflow: no answer."))
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_numbers_for_trackers_do_not_reach_the_terminal(capsys, monkeypatch, terminal):
+    if terminal:
+        monkeypatch.setenv("FORCE_COLOR", "1")
+        monkeypatch.setenv("COLUMNS", "200")
+    numbers = {"samples_per_s": 123.0, "step/loss": 4.5, "step/terms/kd": 6.7}
+    events = (
+        StageStarted("teacher", "ab", ()), StageProgress("teacher", 1, 2, "resumed", numbers),
+        StageEpoch("teacher", {"epoch": 1, "loss": 8.9}),
+    )  # fmt: skip
+    out = said(capsys, *events)
+    assert "samples_per_s 123" in out
+    assert not any(hidden in out for hidden in ("loss", "terms", "4.5", "6.7", "8.9"))
+    assert '"step/terms/kd": 6.7' in said(capsys, *events, as_json=True)
 
 
 def test_who_waits_for_another_run_says_so(capsys):

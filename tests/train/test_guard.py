@@ -154,3 +154,26 @@ def test_a_gpu_is_not_waited_for_at_every_step_and_no_step_is_missed(tmp_path, v
     with pytest.raises(StageError, match="not finite in step 30 of 100"):
         teach()
     assert 30 < step <= 50
+
+
+def test_a_look_brings_the_numbers_of_its_step_and_costs_a_gpu_one_wait_in_twenty_steps(
+    tmp_path, monkeypatch
+):
+    waits = []
+    read = torch.Tensor.tolist
+    monkeypatch.setattr(torch.Tensor, "tolist", lambda t: waits.append(len(t)) or read(t))
+    monkeypatch.setattr(torch.Tensor, "item", None)
+    watch = Watch(ExampleRun(tmp_path, TASK, device="cuda"), Train(), nn.Linear(1, 1), 100)
+    batch = {"image": torch.zeros(2, 3), "ids": torch.tensor([4, 5])}
+    told = {}
+    for step in range(1, 101):
+        terms = {"kd": torch.tensor(step / 4, dtype=torch.float64), "mine": torch.tensor(2)}
+        watch.see(note(step, 1, step / 8, batch, torch.tensor(float(step)), terms))
+        if found := watch.numbers(step):
+            told[step] = found
+    assert [*told] == [20, 40, 60, 80, 100]
+    assert told[40] == {
+        "step/loss": 40.0, "step/terms/kd": 10.0, "step/terms/mine": 2.0, "step/learning_rate": 5.0,
+    }  # fmt: skip
+    assert len(waits) == 5
+    assert watch.numbers(99) == {}

@@ -253,3 +253,27 @@ def test_recomputed_activations_train_to_the_same_bytes(lesson):
         train(replace(taught, student=student, run=replace(taught.run, name=f"{again}")))
         states.append(student.state_dict())
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+
+
+def test_every_epoch_is_told_and_a_training_that_goes_on_tells_those_before(lesson):
+    asked = iter([False] * 6 + [True])  # 4 steps and the end of an epoch each, so in the second
+    first = lesson(stops=lambda: next(asked))
+    with pytest.raises(RunInterruptedError):
+        train(first)
+    assert [entry["epoch"] for entry in first.run.epochs] == [1]
+    again = lesson()
+    history = train(again).history
+    assert again.run.told[0][2] == "resumed"
+    assert again.run.epochs == history["epochs"]
+    assert again.run.epochs[0] == first.run.epochs[0]
+
+
+def test_steps_are_told_with_loss_terms_and_rate(lesson):
+    taught = lesson(objective=("cross_entropy",), epochs=10)
+    train(taught)
+    steps = {done: numbers for done, numbers in taught.run.numbers if "step/loss" in numbers}
+    assert [*steps] == [20, 40]
+    for numbers in steps.values():
+        assert numbers["step/loss"] == numbers["step/terms/cross_entropy"] > 0
+        assert numbers["samples_per_s"] > 0
+    assert 0 < steps[40]["step/learning_rate"] < steps[20]["step/learning_rate"]

@@ -1,0 +1,1 @@
+"""Telling the numbers of a run to TensorBoard and MLflow, as they come."""

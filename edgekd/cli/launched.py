@@ -3,7 +3,7 @@
 import os
 
 from edgekd.core.launcher import rank
-from edgekd.pipeline.process import PEER
+from edgekd.pipeline.lifetime import PEER
 
 
 def work_for_the_first() -> None:

@@ -22,7 +22,7 @@ from edgekd.core.errors import EdgekdError, RequestError, RunInterruptedError, S
 from edgekd.core.protocols import Facts
 from edgekd.core.quantity import Quantity
 from edgekd.core.trouble import named_trouble
-from edgekd.pipeline.process import PEER, cpu_seconds, end_with_parent
+from edgekd.pipeline.lifetime import PEER, cpu_seconds, end_with_parent
 from edgekd.pipeline.resolve import resolve
 from edgekd.pipeline.resolved import Request
 from edgekd.pipeline.room import check_room

@@ -168,7 +168,7 @@ def test_a_look_brings_the_numbers_of_its_step_and_costs_a_gpu_one_wait_in_twent
     told = {}
     for step in range(1, 101):
         terms = {"kd": torch.tensor(step / 4, dtype=torch.float64), "mine": torch.tensor(2)}
-        watch.see(note(step, 1, step / 8, batch, torch.tensor(float(step)), terms))
+        watch.see(note(step, 1, step / 8, batch, {"loss": torch.tensor(float(step))} | terms))
         if found := watch.numbers(step):
             told[step] = found
     assert [*told] == [20, 40, 60, 80, 100]

@@ -28,21 +28,23 @@ def run(
     runs: str | Path = "runs",
     remeasure: bool = False,
     jobs: int = 1,
+    ray: str | None = None,
     listener: Listener | None = None,
 ) -> RunResult:
     """Run a pipeline file and return what came of it; finished stages are kept in `store`.
 
     `sets` are overrides such as `stages.student.train.epochs=3`; `remeasure` measures again what
-    was measured before; `jobs` independent stages run at the same time; `listener` is called with
-    every event, one at a time. Raises an
-    `edgekd.core.errors.EdgekdError` where the command would end with a message.
+    was measured before; `jobs` independent stages run at the same time, on the nodes of a
+    cluster where `ray` is `local`, `auto` or `HOST:PORT`; `listener` is called with every event,
+    one at a time. Raises an `edgekd.core.errors.EdgekdError` where the command would end with a
+    message.
     """
     from edgekd.pipeline.resolved import Request
     from edgekd.pipeline.run import run_pipeline
 
     request = Request(str(Path(file).absolute()), tuple(sets), tuple(targets))
     settings, hear = _settings(store, runs), listener or (lambda _: None)
-    return run_pipeline(request, settings, hear, until, remeasure=remeasure, jobs=jobs)
+    return run_pipeline(request, settings, hear, until, remeasure=remeasure, jobs=jobs, ray=ray)
 
 
 def plan(

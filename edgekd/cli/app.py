@@ -71,6 +71,14 @@ def run(
     jobs: Annotated[
         int, typer.Option("--jobs", min=1, max=64, help="Stages that may run at the same time.")
     ] = 1,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            "--ray",
+            metavar="ADDRESS",
+            help="Run them on this Ray cluster: local (one of its own here), auto, or HOST:PORT.",
+        ),
+    ] = None,
     bundle: Annotated[
         Path | None,
         typer.Option("--bundle", metavar="OUT.zip", help="Also leave all of the run in one file."),
@@ -92,6 +100,7 @@ def run(
             runs=runs,
             remeasure=remeasure,
             jobs=jobs,
+            ray=ray,
             listener=listener,
         )
     if bundle is not None:

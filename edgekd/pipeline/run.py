@@ -10,10 +10,12 @@ from pathlib import Path
 
 from edgekd.core.protocols import Origin
 from edgekd.core.trouble import named_trouble
+from edgekd.pipeline.cluster import check_address
 from edgekd.pipeline.events import Listener, RunDone, RunStarted, RunStopping
 from edgekd.pipeline.execution import Execution, now
 from edgekd.pipeline.outcome import RunResult, leave
 from edgekd.pipeline.plan import Plan, Planner
+from edgekd.pipeline.ray_workshop import on_cluster
 from edgekd.pipeline.records import RunFolders
 from edgekd.pipeline.resolution import resolved
 from edgekd.pipeline.resolved import Request
@@ -47,13 +49,17 @@ def run_pipeline(
     *,
     remeasure: bool = False,
     jobs: int = 1,
+    ray: str | None = None,
 ) -> RunResult:
     """Run what is not kept yet, `jobs` stages at the same time, and return what came of it.
 
     RequestError before anything runs where the request is wrong; StageError where a stage fails;
     UnreachableError where a disk is full or cannot be written; RunInterruptedError after Ctrl-C,
     with every finished stage kept, and of the unfinished one what it wrote down.
+    `ray` is the address of a cluster whose nodes make what need not stay on this machine.
     """
+    if ray is not None:
+        check_address(ray)
     began, started_at = time.monotonic(), now()
     store, runs = Store(settings.store), RunFolders(settings.runs)
     with named_trouble():
@@ -61,11 +67,11 @@ def run_pipeline(
         runs.prepare()
         log = _log(store)
         with ExitStack() as open_ones:
-            workshops = [
+            own = [
                 open_ones.enter_context(Workshop(log, lambda p: listener(RunStopping(p))))
-                for _ in range(jobs)
+                for _ in range(jobs if ray is None else 1)
             ]
-            workshop = workshops[0]
+            workshop = own[0]
             planner = Planner(resolved(request, store, workshop), store, remeasure=remeasure)
             plan = planner.plan(until)
             names = [step.stage.name for step in plan.steps]
@@ -73,10 +79,13 @@ def run_pipeline(
             listener(RunStarted(plan.resolved.name, device, str(store.root), names, str(log)))
             origin = _origin(plan, started_at)
             execution = Execution(plan, planner, store, listener, origin)
-            if jobs == 1:
+            if ray is not None:
+                with on_cluster(ray, plan, store, log, jobs) as workshops:
+                    Together(execution, workshops, here=workshop).all()
+            elif jobs == 1:
                 execution.in_turn(workshop)
             else:
-                Together(execution, workshops).all()
+                Together(execution, own).all()
         result = leave(execution, runs)
     listener(
         RunDone(

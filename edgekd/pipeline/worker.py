@@ -30,6 +30,7 @@ from edgekd.core.refs import Ref, UseTask, as_read
 from edgekd.core.registry import load_user_module
 from edgekd.core.trouble import named_trouble
 from edgekd.pipeline.graph import read_instead
+from edgekd.pipeline.machine import this_machine
 from edgekd.pipeline.resolve import resolve
 from edgekd.pipeline.resolved import Request
 from edgekd.pipeline.room import check_room
@@ -224,6 +225,7 @@ def _answer(
         "facts": plain(facts) | ({"notices": run.notices} if run.notices else {}),
         "seconds": time.monotonic() - started,
         "cpu_seconds": _cpu_seconds() - started_cpu,
+        "host": this_machine(),
     }
 
 

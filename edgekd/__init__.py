@@ -29,21 +29,23 @@ def run(
     runs: str | Path = "runs",
     remeasure: bool = False,
     jobs: int = 1,
+    ray: str | None = None,
     nproc: int = 1,
     listener: Listener | None = None,
 ) -> RunResult:
     """Run a pipeline file and return what came of it; finished stages are kept in `store`.
 
     `sets` are overrides such as `stages.student.train.epochs=3`; `remeasure` measures again what
-    was measured before; `jobs` independent stages run at the same time; `nproc` processes train
-    together; `listener` is called with every event, one at a time. Raises an
+    was measured before; `jobs` independent stages run at the same time, on the nodes of a
+    cluster where `ray` is `local`, `auto` or `HOST:PORT`; `nproc` processes train together;
+    `listener` is called with every event, one at a time. Raises an
     `edgekd.core.errors.EdgekdError` where the command would end with a message.
     """
     from edgekd.pipeline.run import run_pipeline
 
     request = _request(file, sets, targets, nproc)
     settings, hear = _settings(store, runs), listener or (lambda _: None)
-    return run_pipeline(request, settings, hear, until, remeasure=remeasure, jobs=jobs)
+    return run_pipeline(request, settings, hear, until, remeasure=remeasure, jobs=jobs, ray=ray)
 
 
 def plan(

@@ -75,6 +75,14 @@ def run(
     jobs: Annotated[
         int, typer.Option("--jobs", min=1, max=64, help="Stages that may run at the same time.")
     ] = 1,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            "--ray",
+            metavar="ADDRESS",
+            help="Run them on this Ray cluster: local (one of its own here), auto, or HOST:PORT.",
+        ),
+    ] = None,
     nproc: Nproc = 1,
     bundle: Annotated[
         Path | None,
@@ -102,6 +110,7 @@ def run(
             runs=runs,
             remeasure=remeasure,
             jobs=jobs,
+            ray=ray,
             nproc=nproc,
             listener=listener,
         )

@@ -25,7 +25,6 @@ from edgekd.pipeline.events import (
     StageStarted,
     StageWaits,
 )
-from edgekd.pipeline.machine import this_machine
 from edgekd.pipeline.plan import Plan, Planner, Step, ancestors
 from edgekd.pipeline.remains import remains
 from edgekd.pipeline.resolved import ResolvedStage
@@ -168,7 +167,7 @@ class Execution:
                 started_at=started_at,
                 seconds=round(answer["seconds"], 3),
                 cpu_seconds=round(answer["cpu_seconds"], 3),
-                host=this_machine(),
+                host=answer["host"],
             )
             self.store.commit(manifest, out)
         if not stage.judges:  # else what was found serves the next judgement too

@@ -12,10 +12,12 @@ from edgekd.core.errors import Problem, RequestError
 from edgekd.core.launcher import launched
 from edgekd.core.protocols import Origin
 from edgekd.core.trouble import named_trouble
+from edgekd.pipeline.cluster import check_address
 from edgekd.pipeline.events import Listener, RunDone, RunStarted, RunStopping
 from edgekd.pipeline.execution import Execution, now
 from edgekd.pipeline.outcome import RunResult, leave
 from edgekd.pipeline.plan import Plan, Planner
+from edgekd.pipeline.ray_workshop import on_cluster
 from edgekd.pipeline.records import RunFolders
 from edgekd.pipeline.resolution import resolved
 from edgekd.pipeline.resolved import Request
@@ -50,16 +52,16 @@ def run_pipeline(
     *,
     remeasure: bool = False,
     jobs: int = 1,
+    ray: str | None = None,
 ) -> RunResult:
     """Run what is not kept yet, `jobs` stages at the same time, and return what came of it.
 
     RequestError before anything runs where the request is wrong; StageError where a stage fails;
     UnreachableError where a disk is full or cannot be written; RunInterruptedError after Ctrl-C,
     with every finished stage kept, and of the unfinished one what it wrote down.
+    `ray` is the address of a cluster whose nodes make what need not stay on this machine.
     """
-    if launched() and jobs > 1:
-        message = "the processes of a launcher work on one stage after the other."
-        raise RequestError(Problem("", message, "Leave it out.", "--jobs"))
+    _check_hands(jobs, ray)
     began, started_at = time.monotonic(), now()
     store, runs = Store(settings.store), RunFolders(settings.runs)
     with ExitStack() as trackers:
@@ -68,12 +70,11 @@ def run_pipeline(
             runs.prepare()
             log = _log(store)
             with ExitStack() as open_ones:
-                workshops = [
+                own = [
                     open_ones.enter_context(Workshop(log, lambda p: listener(RunStopping(p))))
-                    for _ in range(jobs)
+                    for _ in range(jobs if ray is None else 1)
                 ]
-                workshop = workshops[0]
-                planner = Planner(resolved(request, store, workshop), store, remeasure=remeasure)
+                planner = Planner(resolved(request, store, own[0]), store, remeasure=remeasure)
                 plan = planner.plan(until)
                 names = [step.stage.name for step in plan.steps]
                 device = plan.resolved.device
@@ -81,12 +82,15 @@ def run_pipeline(
                 origin = _origin(plan, started_at)
                 listener = trackers.enter_context(tracked(plan, origin, store, listener))
                 execution = Execution(plan, planner, store, listener, origin)
-                if jobs == 1:
-                    execution.in_turn(workshop)
+                if ray is not None:
+                    with on_cluster(ray, plan, store, log, jobs) as workshops:
+                        Together(execution, workshops, here=own[0]).all()
+                elif jobs == 1:
+                    execution.in_turn(own[0])
                 else:
-                    Together(execution, workshops).all()
+                    Together(execution, own).all()
                 if launched():
-                    workshop.ask({"do": "dismiss"}, lambda _: None)
+                    own[0].ask({"do": "dismiss"}, lambda _: None)
             result = leave(execution, runs)
         listener(_done(result, time.monotonic() - began))
     return result
@@ -104,6 +108,16 @@ def _done(result: RunResult, seconds: float) -> RunDone:
         ran=result.ran,
         seconds=seconds,
     )
+
+
+def _check_hands(jobs: int, ray: str | None) -> None:
+    """Raise RequestError where what was asked for cannot work on the stages."""
+    if ray is not None:
+        check_address(ray)
+    asked = "--ray" if ray is not None else "--jobs"
+    if launched() and (jobs > 1 or ray is not None):
+        message = "the processes of a launcher work on one stage after the other."
+        raise RequestError(Problem("", message, "Leave it out.", asked))
 
 
 def _log(store: Store) -> Path:

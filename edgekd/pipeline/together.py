@@ -33,6 +33,8 @@ class Together:
 
     execution: Execution
     workshops: list[Workshop]
+    here: Workshop | None = None
+    """Where the others are on a cluster: the one of this machine, for what must stay on it."""
     waiting: dict[str, ResolvedStage] = field(init=False)
     busy: dict[str, _Job] = field(default_factory=dict)
     ended: "SimpleQueue[str]" = field(default_factory=SimpleQueue)
@@ -49,6 +51,7 @@ class Together:
             while self.busy or (self.waiting and self.fatal is None):
                 try:
                     self._start()
+                    self._give_back()
                     self.ended.get()
                     self._collect()
                 except (KeyboardInterrupt, RunInterruptedError) as error:
@@ -65,15 +68,33 @@ class Together:
         for name, stage in [*self.waiting.items()] if self.fatal is None else ():
             if any(job.stage.makes == "measurements" for job in self.busy.values()):
                 return
-            alone = stage.makes == "measurements"
-            if self._is_ready(stage) and len(self.busy) < (1 if alone else len(self.workshops)):
-                taken = [job.workshop for job in self.busy.values()]
-                workshop = next(one for one in self.workshops if one not in taken)
+            workshop = self._free(stage) if self._is_ready(stage) else None
+            if workshop is not None:
                 workshop.start()  # here: the system ends a worker with the thread that started it
                 job = _Job(stage, workshop, Thread(target=self._work, args=(name,), daemon=True))
                 self.busy[name] = job
                 del self.waiting[name]
                 job.thread.start()
+
+    def _free(self, stage: ResolvedStage) -> Workshop | None:
+        """Return a worker that may take a stage now."""
+        alone = stage.makes == "measurements"
+        if len(self.busy) >= (1 if alone else len(self.workshops)):
+            return None
+        able = [self.here] if self.here and stays_here(stage) else self.workshops
+        return next((one for one in able if one not in self._taken()), None)
+
+    def _taken(self) -> list[Workshop]:
+        return [job.workshop for job in self.busy.values()]
+
+    def _give_back(self) -> None:
+        """Leave the cluster to others, and to workers that wait for room, where nothing is to do.
+
+        An idle one that kept its node could keep a waiting one from starting for ever.
+        """
+        for workshop in self.workshops if self.here else ():
+            if workshop not in self._taken():
+                workshop.close()
 
     def _is_ready(self, stage: ResolvedStage) -> bool:
         return not any(name in self.waiting or name in self.busy for name in stage.inputs)
@@ -114,6 +135,11 @@ class Together:
                 job.workshop.kill()
             for job in self.busy.values():
                 job.thread.join(SECONDS_TO_END)
+
+
+def stays_here(stage: ResolvedStage) -> bool:
+    """Tell whether a stage is for the machine that the user is at: one that measures or reports."""
+    return bool(stage.targets) or stage.makes in ("measurements", "report")
 
 
 def _interrupted(stages: list[str]) -> str:

@@ -23,6 +23,7 @@ from edgekd.core.protocols import Facts
 from edgekd.core.quantity import Quantity
 from edgekd.core.trouble import named_trouble
 from edgekd.pipeline.lifetime import PEER, cpu_seconds, end_with_parent
+from edgekd.pipeline.machine import this_machine
 from edgekd.pipeline.resolve import resolve
 from edgekd.pipeline.resolved import Request
 from edgekd.pipeline.room import check_room
@@ -137,6 +138,7 @@ class _Desk:
             "facts": plain(facts) | ({"notices": run.notices} if run.notices else {}),
             "seconds": time.monotonic() - started,
             "cpu_seconds": cpu_seconds() - started_cpu + others_s,
+            "host": this_machine(),
         }
 
     def close(self) -> None:

@@ -20,6 +20,7 @@ from edgekd.core.errors import (
     RunInterruptedError,
     StageError,
 )
+from edgekd.pipeline.process import Process
 from edgekd.pipeline.resolved import Request, Resolved
 
 SECONDS_TO_END = 2
@@ -35,7 +36,7 @@ class Workshop:
         self.log, self.on_stop = log, on_stop
         self.stopping = False
         """Whether the run was asked to end."""
-        self._process: subprocess.Popen[str] | None = None
+        self._process: Process | None = None
 
     def __enter__(self) -> "Workshop":
         return self
@@ -115,7 +116,7 @@ class Workshop:
         return answer
 
     def _answer(
-        self, process: "subprocess.Popen[str]", hear: Callable[[dict[str, Any]], None]
+        self, process: Process, hear: Callable[[dict[str, Any]], None]
     ) -> dict[str, Any] | None:
         """Return the worker's last word on a request; None where it ended without one."""
         assert process.stdout is not None
@@ -129,7 +130,7 @@ class Workshop:
             hear(answer)
         return None
 
-    def _death(self, process: "subprocess.Popen[str]") -> EdgekdError:
+    def _death(self, process: Process) -> EdgekdError:
         """Return the error of a worker that ended without an answer."""
         status = process.wait()
         self.close()
@@ -141,7 +142,7 @@ class Workshop:
             "then lower train.batch_size, or take a smaller model.",
         )
 
-    def start(self) -> "subprocess.Popen[str]":
+    def start(self) -> Process:
         """Return the worker process, started if need be."""
         if self._process is None:
             self.log.parent.mkdir(parents=True, exist_ok=True)
@@ -171,7 +172,7 @@ class Workshop:
         return kind(answer["message"])
 
 
-def _end(process: "subprocess.Popen[str]") -> None:
+def _end(process: Process) -> None:
     """Let a process end by itself, then ask it to, then end it."""
     for wait, urge in ((0.2, signal.SIGINT), (SECONDS_TO_END, signal.SIGKILL)):
         try:

@@ -1,7 +1,7 @@
 """A lesson, and its course: everything that a training's next step depends on."""
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Protocol, runtime_checkable
@@ -140,7 +140,7 @@ class Course:
                 pass
         return batches
 
-    def parts(self, batch: Batch) -> Sequence[tuple[float, Batch]]:
+    def parts(self, batch: Batch) -> Collection[tuple[float, Batch]]:
         """Return the parts in which a process learns from its part of a batch.
 
         With each comes its weight, such that the mean over processes of the weighted sum of losses

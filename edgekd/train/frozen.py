@@ -1,18 +1,18 @@
 """Parts of a student that stay as they are."""
 
-from collections.abc import Sequence
+from collections.abc import Collection
 
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 
-def freeze(student: nn.Module, paths: Sequence[str]) -> None:
+def freeze(student: nn.Module, paths: Collection[str]) -> None:
     """Let no weight of the modules at some paths learn; AttributeError where there is none."""
     for path in paths:
         student.get_submodule(path).requires_grad_(False)
 
 
-def set_to_learn(student: nn.Module, paths: Sequence[str]) -> None:
+def set_to_learn(student: nn.Module, paths: Collection[str]) -> None:
     """Put a student into train mode, save what is frozen.
 
     That is what lies at the paths, and any batch norm whose author let its weights not learn: its

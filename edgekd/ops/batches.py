@@ -39,7 +39,7 @@ def part_of(ids: Ids, part: tuple[int, int]) -> Part:
     """
     which, of = part
     assert 0 <= which < of, f"there is no part {which} of {of}"
-    return ids if len(ids) < of else torch.tensor_split(ids, of)[which]
+    return ids if of == 1 or len(ids) < of else torch.tensor_split(ids, of)[which]
 
 
 def _shuffled(count: int, rng: torch.Generator) -> Tensor:

@@ -43,11 +43,11 @@ def seen(columns: Arrays, ids: Column | None = None) -> Seen:
     if not {"image", "label"} <= {*columns}:
         return Seen(names)
     image, label = columns["image"], columns["label"]
-    bad = np.empty(0, np.int64)
-    if image.dtype.kind == "f" and image.ndim > 1 and len(label):
-        bad = np.flatnonzero(~np.isfinite(image.reshape(len(image), -1)).all(1))
-    broken = bad if ids is None else ids[bad]
-    return Seen(names, (str(image.dtype), image.shape), label, broken.tolist())
+    about = (image.dtype.name, image.shape)
+    if image.dtype.kind != "f" or image.ndim < 2 or not len(image):
+        return Seen(names, about, label)
+    bad = np.flatnonzero(~np.isfinite(image.reshape(len(image), -1)).all(1))
+    return Seen(names, about, label, (bad if ids is None else ids[bad]).tolist())
 
 
 def together(parts: Sequence[Seen], classes: int, channels: int) -> Seen:

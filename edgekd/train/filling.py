@@ -79,11 +79,21 @@ def _lacks(writer: ShardWriter, span: Span) -> bool:
 def _batches(
     about: Description, task: Task, size: int, device: torch.device, wanted: Sequence[Span]
 ) -> Iterator[tuple[Span, Batch]]:
-    """Yield the batches of some spans, in order."""
-    at = {span.begin: span for span in wanted}
-    for view in sorted({span.view for span in wanted}):
-        row = view * about.examples
-        for batch in task.batches("train", size, device=device):
-            if row in at:
-                yield at[row], batch
-            row += len(batch["ids"])
+    """Yield the batches of some spans, in order; no other is read."""
+    for together in _runs(wanted):
+        first = together[0]
+        start = (first.begin - first.view * about.examples) // size
+        batches = task.batches("train", size, device=device, start=start)
+        yield from zip(together, batches, strict=False)  # what follows the run is left
+
+
+def _runs(wanted: Sequence[Span]) -> Sequence[list[Span]]:
+    """Return the spans in runs that follow one another within a view."""
+    runs: list[list[Span]] = []
+    for span in wanted:
+        last = runs[-1][-1] if runs else None
+        if last is not None and (last.view, last.end) == (span.view, span.begin):
+            runs[-1].append(span)
+        else:
+            runs.append([span])
+    return runs

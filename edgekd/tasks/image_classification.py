@@ -105,7 +105,7 @@ class ImageClassification:
 
         RequestError with every fault that makes one of them useless.
         """
-        from edgekd.tasks.twins import Known, find_twins
+        from edgekd.tasks.twins import Known, Sorted, find_twins
 
         names = self._asked("names") or (lambda _: ())
         known, problems = [], list[Problem]()
@@ -120,7 +120,7 @@ class ImageClassification:
                 continue
             if found.digests is not None:
                 about = (pictures.row_of, names(split), self.source.labels)
-                known.append(Known(split, found.digests, found.label, *about))
+                known.append(Known(split, Sorted.of(found.digests), found.label, *about))
         if problems:
             raise RequestError(problems)
         twins = list(find_twins(known))

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from edgekd.tasks.reading import Shelf
 
-CHUNK_BYTES = 2**21
+CHUNK_BYTES = 2**18
 """Pictures that are looked at together; sums of their squares take several times as much."""
 DIGEST = 16
 """Bytes that a picture is known by."""

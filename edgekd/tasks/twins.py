@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import combinations
 from typing import Any
 
@@ -18,12 +17,44 @@ Indices = np.ndarray[Any, np.dtype[np.int64]]
 
 
 @dataclass(frozen=True)
+class Sorted:
+    """The pictures of a split in the order of their digests: 24 bytes of each."""
+
+    digest: Digests
+    order: Indices
+    """The id of each; of those that show the same, ascending."""
+
+    @staticmethod
+    def of(digests: Digests) -> "Sorted":
+        """Return pictures by their digests, which are numbered by id."""
+        order = np.argsort(digests, kind="stable")
+        return Sorted(digests[order], order)
+
+    def find(self, digests: Digests) -> Indices:
+        """Return where the first that shows each of these is; -1 where none does."""
+        place = np.searchsorted(self.digest, digests)
+        place[place == len(self.digest)] = 0
+        place[self.digest[place] != digests] = -1
+        return place
+
+    def ids(self, place: int) -> Indices:
+        """Return the ids of all that show what the first of them shows."""
+        end = np.searchsorted(self.digest, self.digest[place], side="right")
+        return self.order[place:end]
+
+    def repeated(self) -> Sequence[int]:
+        """Return where the first is of each that stands there more than once."""
+        same = self.digest[1:] == self.digest[:-1]
+        places: list[int] = np.flatnonzero(same & ~np.r_[False, same[:-1]]).tolist()
+        return places
+
+
+@dataclass(frozen=True)
 class Known:
     """The pictures of one split, by what they show to the last bit."""
 
     split: Split
-    digests: Digests
-    """128 bits of each picture."""
+    pictures: Sorted
     classes: Classes
     """The label of each picture."""
     row_of: Callable[[int], int]
@@ -32,46 +63,15 @@ class Known:
     """Names of the examples by row of the source; empty where it names none."""
     labels: Sequence[str]
 
-    @cached_property
-    def kinds(self) -> "Kinds":
-        """The different pictures."""
-        order = np.argsort(self.digests, kind="stable")
-        ordered = self.digests[order]
-        new = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
-        classes = self.classes[order]
-        lowest, highest = np.minimum.reduceat(classes, new), np.maximum.reduceat(classes, new)
-        return Kinds(order, ordered[new], new, lowest, highest)
-
     def shown(self, index: int, *, label: bool) -> str:
         """Return how people find an example: `train 17 (cat)`, or its file."""
         name = self.names[self.row_of(index)] if self.names else f"{self.split} {index}"
         return f"{name} ({self.labels[self.classes[index]]})" if label else name
 
-
-@dataclass(frozen=True)
-class Kinds:
-    """The different pictures of a split, in the order of their digests."""
-
-    order: Indices
-    """The ids of all, those that show the same beside each other and ascending."""
-    digest: Digests
-    first: Indices
-    """Where each begins in that order."""
-    lowest: Classes
-    """Least and greatest label that each stands under."""
-    highest: Classes
-
-    def find(self, digests: Digests) -> Indices:
-        """Return the number of each of these pictures here; -1 where it is not among them."""
-        place = np.searchsorted(self.digest, digests)
-        place[place == len(self.digest)] = 0
-        return np.where(self.digest[place] == digests, place, -1)
-
-    def ids(self, kind: int) -> Sequence[int]:
-        """Return the ids that show it, ascending."""
-        end = self.first[kind + 1] if kind + 1 < len(self.first) else len(self.order)
-        ids: list[int] = self.order[self.first[kind] : end].tolist()
-        return ids
+    def classes_of(self, place: int) -> tuple[int, int]:
+        """Return the least and the greatest label of all that show what one shows."""
+        found = self.classes[self.pictures.ids(place)]
+        return int(found.min()), int(found.max())
 
 
 def find_twins(splits: Sequence[Known]) -> Iterator[str]:
@@ -83,20 +83,24 @@ def find_twins(splits: Sequence[Known]) -> Iterator[str]:
 
 
 def _across(first: Known, second: Known) -> Iterator[str]:
-    kinds, place = first.kinds, first.kinds.find(second.digests)
-    found = np.flatnonzero(place >= 0)
-    if not len(found):
+    place = first.pictures.find(second.pictures.digest)
+    hit = np.flatnonzero(place >= 0)
+    if not len(hit):
         return
-    own, there = second.classes[found], place[found]
-    other = (kinds.lowest[there] != own) | (kinds.highest[there] != own)
+    by_id = hit[np.argsort(second.pictures.order[hit])]
+    found, there = second.pictures.order[by_id], place[by_id]
+    different, number = np.unique(there, return_inverse=True)
+    span = np.array([first.classes_of(one) for one in different.tolist()])[number]
+    other = (span != second.classes[found][:, None]).any(1)
     some = (column[:SHOWN].tolist() for column in (found, there, other))
     examples = [
-        f"{second.shown(index, label=odd)} is {first.shown(kinds.ids(kind)[0], label=odd)}"
-        for index, kind, odd in zip(*some, strict=True)
+        f"{second.shown(index, label=odd)} is "
+        f"{first.shown(int(first.pictures.order[twin]), label=odd)}"
+        for index, twin, odd in zip(*some, strict=True)
     ]
     labels = f", {other.sum():,} of them with another label" if other.any() else ""
     yield (
-        f"{len(found):,} of {len(second.digests):,} {second.split} pictures are in {first.split} "
+        f"{len(found):,} of {len(second.classes):,} {second.split} pictures are in {first.split} "
         f"too{labels}: {_listed(examples, len(found))}. A score on pictures that choices were made "
         f"with is too good: remove them from one split. {SILENCE} silences this."
     )
@@ -104,13 +108,13 @@ def _across(first: Known, second: Known) -> Iterator[str]:
 
 def _within(known: Known) -> Iterator[str]:
     """Yield that one picture has several labels: no model can have them all right."""
-    kinds = known.kinds
-    torn = np.flatnonzero(kinds.lowest != kinds.highest)
-    if len(torn):
-        seen_first = torn[np.argsort(kinds.order[kinds.first[torn]])]
+    spans = ((place, *known.classes_of(place)) for place in known.pictures.repeated())
+    torn = [known.pictures.ids(place) for place, lowest, highest in spans if lowest != highest]
+    if torn:
+        torn.sort(key=lambda ids: int(ids[0]))
         examples = [
-            " is ".join(known.shown(index, label=True) for index in kinds.ids(kind)[:3])
-            for kind in seen_first[:SHOWN].tolist()
+            " is ".join(known.shown(index, label=True) for index in ids[:3].tolist())
+            for ids in torn[:SHOWN]
         ]
         yield (
             f"{len(torn):,} {known.split} pictures stand there under different labels: "

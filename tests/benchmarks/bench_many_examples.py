@@ -8,7 +8,7 @@ is what the process has for itself (RssAnon) at its peak, above what it had afte
 pictures; what it has mapped of the files (RssFile, which the system takes back where it is wanted)
 stands beside it. `audit` looks at all pictures for statistics and twins, `pass` is one epoch,
 `outputs` one that also reads what a teacher said of 10 classes. Time is the process's own, median,
-least and most of five epochs; the same epochs without the audit's memory are not told apart.
+least and most of five epochs.
 """
 
 import argparse
@@ -78,12 +78,13 @@ def write_outputs(folder: Path, count: int) -> None:
     waiting = folder / "waiting"
     waiting.mkdir(parents=True)
     writer, rng = ShardWriter(waiting, count, 2 * CLASSES + 4), torch.Generator().manual_seed(0)
-    while writer.rows < count:
-        rows = min(AT_ONCE, count - writer.rows)
+    while writer.next < count:
+        rows = min(AT_ONCE, count - writer.next)
         writer.append(
             columns_of(Said({"logits": torch.randn(rows, CLASSES, generator=rng)}, {}), None)
         )
-    writer.close(folder)
+    writer.flush()
+    writer.gather(folder)
     Description(count, 1, 0, [], CLASSES, None, ["logits"], []).write(folder)
 
 

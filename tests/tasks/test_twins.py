@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgekd.tasks.survey import digests_of
-from edgekd.tasks.twins import Known, find_twins
+from edgekd.tasks.twins import Known, Sorted, find_twins
 
 LABELS = ("cat", "dog")
 
@@ -16,7 +16,7 @@ def known(split, shown, classes=None, names=(), rows=None):
     image = torch.tensor(shown, dtype=torch.uint8)[:, None, None, None].repeat(1, 1, 2, 2)
     label = np.array(classes or [0] * len(shown))
     row_of = (rows or list(range(len(shown)))).__getitem__
-    return Known(split, digests_of(image), label, row_of, names, LABELS)
+    return Known(split, Sorted.of(digests_of(image)), label, row_of, names, LABELS)
 
 
 def found(*splits):

@@ -159,9 +159,7 @@ def main() -> None:
             for memory in ("hold", "stream"):
                 command = [sys.executable, __file__, "--one", name, memory]
                 found = json.loads(subprocess.check_output(command))
-                sizes = " | ".join(
-                    f"{found[n]:.1f}" for n in ("alone", "audit", "pass", "outputs", "file")
-                )
+                sizes = " | ".join(f"{found[n]:.1f}" for n in COLUMNS)
                 data = count * asked.side**2 / 2**20
                 times = f"{told(found['us'])} | {told(found['us_outputs'])}"
                 print(f"| {memory} | {count:,} | {data:.1f} | {sizes} | {times} |", flush=True)

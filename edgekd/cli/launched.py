@@ -2,8 +2,7 @@
 
 import os
 
-from edgekd.core.launcher import rank
-from edgekd.pipeline.lifetime import PEER
+from edgekd.core.launcher import PEER, rank
 
 
 def work_for_the_first() -> None:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 MOST_SHOWN = 50
+SHOWN = 10
+"""Files that one problem names."""
 LONGEST_LINE = 1000
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e]")
 """Characters that would move the cursor of a terminal, colour it or turn the text round."""
@@ -57,6 +59,18 @@ class RequestError(EdgekdError):
         shown = [str(problem) for problem in self.problems[:MOST_SHOWN]]
         more = len(self.problems) - len(shown)
         super().__init__("\n".join([*shown, *([f"... and {more} more problems."] if more else [])]))
+
+
+class UnreadableError(RequestError):
+    """Examples that cannot be read: why, for each of them."""
+
+    def __init__(self, reasons: Sequence[str]):
+        self.reasons = tuple(reasons)
+        more = [f"and {len(reasons) - SHOWN:,} more"] if len(reasons) > SHOWN else []
+        what = "1 picture" if len(reasons) == 1 else f"{len(reasons):,} pictures"
+        listed = "\n".join([*reasons[:SHOWN], *more])
+        step = "Replace or remove them."
+        super().__init__(Problem("task.data", f"{what} cannot be read:\n{listed}.", step))
 
 
 class StageError(EdgekdError):

@@ -1,7 +1,10 @@
 """Whether somebody has started this process as one of several: `torchrun`, `accelerate launch`."""
 
 import os
+import sys
 
+PEER = (sys.executable, "-P", "-m", "edgekd.pipeline.peer")
+"""Starts a process that works for the first one of a run."""
 LAUNCHED = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 """What a launcher says in the environment: https://pytorch.org/docs/stable/elastic/run.html."""
 

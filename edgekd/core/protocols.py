@@ -21,7 +21,9 @@ An objective or augmentation that keeps state from step to step is an `nn.Module
 tuples. A training that was interrupted gives it back; state kept elsewhere is lost.
 
 A source may also have `check()`, which yields problems before anything is read, `count(split)`,
-its number of examples, and `names(split)`, how people find each. A task may have `check()`;
+its number of examples, `names(split)`, how people find each, and `open(split)`, which returns
+`Rows`: with it examples can be read as they are asked for, where they do not fit in memory. Both
+ways must give the same examples under the same numbers. A task may have `check()`;
 `audit()`, which reads all splits, raises RequestError where they are no use and returns what is
 likely a mistake in them; `expected_size(split)` and `expected_bytes()`, None where not told.
 """
@@ -71,6 +73,26 @@ class Source(Protocol):
 
 
 @runtime_checkable
+class Rows(Protocol):
+    """Examples of one split of a source, read as they are asked for; processes may share them.
+
+    It holds little: what is read is not kept.
+    """
+
+    decodes: bool
+    """Whether reading is work for a processor, which other processes then do ahead."""
+
+    def __len__(self) -> int:
+        """Return the number of examples."""
+
+    def read(self, numbers: np.ndarray[Any, np.dtype[np.int64]]) -> Arrays:
+        """Return the columns of these examples, in their order, as `Source.load` would.
+
+        UnreadableError says why for each that cannot be read.
+        """
+
+
+@runtime_checkable
 class Task(Protocol):
     """What a batch is and what counts as quality."""
 
@@ -97,6 +119,7 @@ class Task(Protocol):
         device: torch.device,
         rng: torch.Generator | None = None,
         part: tuple[int, int] = (0, 1),
+        start: int = 0,
     ) -> Iterator[Batch]:
         """Yield the split once, shuffled where `rng` is given, the last batch maybe smaller.
 
@@ -107,7 +130,9 @@ class Task(Protocol):
         batches and what is drawn of `rng` are those of the whole, but of each batch only that one
         of so many parts is read and given. The parts follow one another in the batch, their sizes
         differ by at most one, the first are the larger; a batch with fewer examples than parts is
-        given whole to each. `ops.batches.batch_ids` does all this to the ids.
+        given whole to each. Batches before number `start` are not read at all, for a training that
+        goes on in the middle of a pass. `ops.batches.batch_ids` does all this to the ids. No chance
+        is drawn but that of `rng`.
         """
 
 

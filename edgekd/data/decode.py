@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
-
-from edgekd.core.errors import Problem
 
 if TYPE_CHECKING:
     import numpy as np
@@ -16,38 +14,27 @@ if TYPE_CHECKING:
 
 FORMATS = ("PNG", "JPEG")
 """Whatever a file's name says: Pillow would also hand a page of PostScript to Ghostscript."""
-SHOWN = 10
-"""Files that a message names."""
 
 
 def decoded(
-    paths: Sequence[Path], shape: tuple[int, ...], color: Literal["L", "RGB"]
+    paths: Iterable[Path], shape: tuple[int, ...], color: Literal["L", "RGB"]
 ) -> Iterator[Picture | str]:
-    """Yield each picture, upright and stretched to `shape` (height, width, channels), or why not.
+    """Yield what `decode` returns of each file.
 
     Pillow decodes without holding the interpreter's lock, so threads do it side by side.
     """
     with ThreadPoolExecutor() as pool:
-        yield from pool.map(lambda path: _decode(path, shape, color), paths)
+        yield from pool.map(lambda path: decode(path, shape, color), paths)
 
 
-def beginnings(paths: Sequence[Path]) -> Iterator[str]:
+def beginnings(paths: Iterable[Path]) -> Iterator[str]:
     """Yield why a file is no picture, told by its first bytes alone, for every one that is none."""
     with ThreadPoolExecutor() as pool:
         yield from filter(None, pool.map(_open, paths))
 
 
-def unreadable(reasons: Sequence[str]) -> Iterator[Problem]:
-    """Yield one problem for all pictures that cannot be read; none where all can."""
-    if reasons:
-        more = [f"and {len(reasons) - SHOWN:,} more"] if len(reasons) > SHOWN else []
-        what = "1 picture" if len(reasons) == 1 else f"{len(reasons):,} pictures"
-        listed = "\n".join([*reasons[:SHOWN], *more])
-        step = "Replace or remove them."
-        yield Problem("task.data", f"{what} cannot be read:\n{listed}.", step)
-
-
-def _decode(path: Path, shape: tuple[int, ...], color: Literal["L", "RGB"]) -> Picture | str:
+def decode(path: Path, shape: tuple[int, ...], color: Literal["L", "RGB"]) -> Picture | str:
+    """Return a picture, upright and stretched to `shape` (height, width, channels), or why not."""
     import numpy as np
     from PIL import Image, ImageOps
 

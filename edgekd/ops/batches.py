@@ -9,6 +9,8 @@ from torch import Tensor
 Ids = Int64[Tensor, " batch"]
 Part = Int64[Tensor, " part"]
 
+MOST_IN_INT32 = 2**31
+
 
 def batch_ids(
     count: int,
@@ -16,13 +18,17 @@ def batch_ids(
     *,
     rng: torch.Generator | None = None,
     part: tuple[int, int] = (0, 1),
+    start: int = 0,
 ) -> Iterator[Part]:
     """Yield the ids of each batch of one pass over `count` examples, shuffled where `rng` is given.
 
-    Of each batch only the `part` (which, of how many): see `core.protocols.Task.batches`.
+    Of each batch only the `part` (which, of how many), and no batch before number `start`: see
+    `core.protocols.Task.batches`. A shuffled pass holds 4 bytes an example, another nothing.
     """
-    order = torch.arange(count) if rng is None else torch.randperm(count, generator=rng)
-    for ids in torch.split(order, batch_size):
+    order = None if rng is None else _shuffled(count, rng)
+    for first in range(start * batch_size, count, batch_size):
+        end = min(first + batch_size, count)
+        ids = torch.arange(first, end) if order is None else order[first:end].long()
         yield part_of(ids, part)
 
 
@@ -33,4 +39,10 @@ def part_of(ids: Ids, part: tuple[int, int]) -> Part:
     """
     which, of = part
     assert 0 <= which < of, f"there is no part {which} of {of}"
-    return ids if len(ids) < of else torch.tensor_split(ids, of)[which]
+    return ids if of == 1 or len(ids) < of else torch.tensor_split(ids, of)[which]
+
+
+def _shuffled(count: int, rng: torch.Generator) -> Tensor:
+    """Return all numbers below `count` by chance: the same ones in either type."""
+    dtype = torch.int32 if count <= MOST_IN_INT32 else torch.int64
+    return torch.randperm(count, generator=rng, dtype=dtype)

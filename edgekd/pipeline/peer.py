@@ -13,9 +13,9 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from edgekd.core.errors import StageError
+from edgekd.core.lifetime import cpu_seconds, end_with_parent
 from edgekd.core.trouble import named_trouble
 from edgekd.parallel.crew import Peer, Word
-from edgekd.pipeline.lifetime import cpu_seconds, end_with_parent
 from edgekd.pipeline.stage_run import Workroom, do_stage, stage_run
 from edgekd.train.device import use_threads
 

@@ -19,10 +19,11 @@ from types import FrameType
 from typing import IO, TYPE_CHECKING, Any
 
 from edgekd.core.errors import EdgekdError, RequestError, RunInterruptedError, StageError
+from edgekd.core.launcher import PEER
+from edgekd.core.lifetime import cpu_seconds, end_with_parent
 from edgekd.core.protocols import Facts
 from edgekd.core.quantity import Quantity
 from edgekd.core.trouble import named_trouble
-from edgekd.pipeline.lifetime import PEER, cpu_seconds, end_with_parent
 from edgekd.pipeline.machine import this_machine
 from edgekd.pipeline.resolve import resolve
 from edgekd.pipeline.resolved import Request

@@ -1,6 +1,7 @@
 """What a source gave, looked at before anything is made of it: every fault that it shows."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,56 @@ SHOWN = 5
 Column = np.ndarray[Any, np.dtype[Any]]
 
 
-def check_columns(columns: Arrays, split: Split, labels: Sequence[str], channels: int) -> None:
+@dataclass(frozen=True)
+class Seen:
+    """What the columns of a split are, or those of some of its examples."""
+
+    names: Sequence[str]
+    image: tuple[str, tuple[int, ...]] | None = None
+    """Type and shape."""
+    label: Column | None = None
+    broken: Sequence[int] = ()
+    """Ids of the pictures with NaN or infinite pixels."""
+
+    def is_sound(self, examples: int, classes: int, channels: int) -> bool:
+        """Tell whether these are columns of so many examples that a classifier can take."""
+        if self.image is None or self.label is None:
+            return False
+        dtype, shape = self.image
+        fits = dtype == "uint8" and len(shape) == 4 and shape[0] == examples
+        own = self.label
+        fits = fits and own.dtype.kind in "iu" and own.shape == (examples,)
+        return fits and shape[3] == channels and bool(((own >= 0) & (own < classes)).all())
+
+
+def seen(columns: Arrays, ids: Column | None = None) -> Seen:
+    """Return what columns are; without `ids` the examples are numbered from 0."""
+    names = tuple(columns)
+    if not {"image", "label"} <= {*columns}:
+        return Seen(names)
+    image, label = columns["image"], columns["label"]
+    about = (image.dtype.name, image.shape)
+    if image.dtype.kind != "f" or image.ndim < 2 or not len(image):
+        return Seen(names, about, label)
+    bad = np.flatnonzero(~np.isfinite(image.reshape(len(image), -1)).all(1))
+    return Seen(names, about, label, (bad if ids is None else ids[bad]).tolist())
+
+
+def together(parts: Sequence[Seen], classes: int, channels: int) -> Seen:
+    """Return what a split is whose examples were seen part by part, in their order."""
+    absent = [part for part in parts if part.image is None]
+    if absent or not parts:
+        return absent[0] if absent else Seen(("image", "label"))
+    sizes = [part.image[1][0] if part.image else 0 for part in parts]
+    unsound = [p for p, n in zip(parts, sizes, strict=True) if not p.is_sound(n, classes, channels)]
+    image = (unsound or parts)[0].image
+    assert image is not None
+    label = np.concatenate([part.label for part in parts if part.label is not None])
+    broken = [index for part in parts for index in part.broken]
+    return Seen(parts[0].names, (image[0], (sum(sizes), *image[1][1:])), label, broken)
+
+
+def check_columns(columns: Seen, split: Split, labels: Sequence[str], channels: int) -> None:
     """Raise RequestError with all that makes a split of no use to a classifier of pictures."""
     problems = list(_faults(columns, split, labels, channels))
     if problems:
@@ -33,46 +83,42 @@ def problem(message: str, next_step: str) -> Problem:
     return Problem("task.data", message, next_step)
 
 
-def _faults(
-    columns: Arrays, split: Split, labels: Sequence[str], channels: int
-) -> Iterator[Problem]:
-    missing = {"image", "label"} - {*columns}
-    if missing:
+def _faults(columns: Seen, split: Split, labels: Sequence[str], channels: int) -> Iterator[Problem]:
+    missing = {"image", "label"} - {*columns.names}
+    if columns.image is None or columns.label is None:
         yield problem(
             f"{split} has no column {' and no '.join(sorted(missing))}; "
-            f"it has {', '.join(columns) or 'none'}.",
+            f"it has {', '.join(columns.names) or 'none'}.",
             "A source gives image and label.",
         )
         return
-    image, label = columns["image"], columns["label"]
     if len(labels) < 2:
         yield problem(f"there are {len(labels)} classes.", "A classifier needs at least two.")
-    if len(label) == 0:
+    if len(columns.label) == 0:
         yield problem(f"{split} is empty.", "Give it examples, or a larger share of the data.")
         return
-    yield from _faults_of_images(image, label, split, channels)
-    yield from _faults_of_labels(label, split, labels)
+    yield from _faults_of_images(*columns.image, columns, split, channels)
+    yield from _faults_of_labels(columns.label, split, labels)
 
 
 def _faults_of_images(
-    image: Column, label: Column, split: Split, channels: int
+    dtype: str, shape: tuple[int, ...], columns: Seen, split: Split, channels: int
 ) -> Iterator[Problem]:
-    if image.dtype.kind == "f" and image.ndim > 1:
-        flat = image.reshape(len(image), -1)
-        bad = np.flatnonzero(~np.isfinite(flat).all(1))
-        if len(bad):
-            yield problem(
-                f"{split} has pictures with NaN or infinite pixels: {some(bad)} of {len(image):,}.",
-                "Mend or remove them.",
-            )
-    if len(image) != len(label) or image.dtype != "uint8" or image.ndim != 4:
+    assert columns.label is not None
+    if columns.broken:
         yield problem(
-            f"{split} has images {image.dtype} {image.shape} and labels {label.shape}.",
+            f"{split} has pictures with NaN or infinite pixels: {some(columns.broken)} "
+            f"of {shape[0]:,}.",
+            "Mend or remove them.",
+        )
+    if shape[0] != len(columns.label) or dtype != "uint8" or len(shape) != 4:
+        yield problem(
+            f"{split} has images {dtype} {shape} and labels {columns.label.shape}.",
             "A source gives image uint8 [n, height, width, channels] and label [n].",
         )
-    elif image.shape[3] != channels:
+    elif shape[3] != channels:
         yield problem(
-            f"{split} has pictures of {image.shape[3]} channels, but the source says {channels}.",
+            f"{split} has pictures of {shape[3]} channels, but the source says {channels}.",
             "Make both the same.",
         )
 

@@ -1,77 +1,39 @@
-"""Labelled pictures in memory: checked once, normalised batch by batch."""
+"""Labelled pictures of one split, in memory or streamed: normalised batch by batch."""
 
+import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
-from jaxtyping import Int64, UInt8
+from jaxtyping import Int64
 from torch import Tensor
-from torch.nn import functional
 
 from edgekd.core.errors import RequestError
-from edgekd.core.protocols import Batch, Source, Split
+from edgekd.core.protocols import Batch, Rows, Source, Split
 from edgekd.core.seeds import sub_seed
 from edgekd.ops.batches import batch_ids
-from edgekd.tasks.columns import check_columns, problem
+from edgekd.tasks.columns import Column, check_columns, problem, seen
+from edgekd.tasks.reading import Held, Shelf, Streamed, as_pictures
+from edgekd.tasks.survey import CHUNK_BYTES, Sums
 
-Bytes = UInt8[Tensor, "n channels height width"]
 Classes = Int64[Tensor, "n"]
-
-CHUNK = 4096
-"""Pictures that are turned into floats at once."""
 
 
 @dataclass(frozen=True)
 class Pictures:
     """One split."""
 
-    image: Bytes
-    label: Classes
-    row: Classes
-    """Number of each picture in the source's split; its id is its number here."""
+    shelf: Shelf
+    row: Classes | None = None
+    """Number of each picture in the source's split, where these are not all of it."""
 
-    @cached_property
-    def statistics(self) -> tuple[Sequence[float], Sequence[float]]:
-        """Mean and standard deviation by channel, on a scale from 0 to 1."""
-        total = torch.zeros(2, self.image.shape[1], dtype=torch.float64)
-        for chunk in torch.split(self.image, CHUNK):
-            value = chunk.double() / 255
-            total += torch.stack([value.sum((0, 2, 3)), value.square().sum((0, 2, 3))])
-        mean, mean_square = total / (self.image.numel() / self.image.shape[1])
-        std = (mean_square - mean.square()).clamp(min=0).sqrt()
-        flat = [str(index) for index, value in enumerate(std.tolist()) if value <= 1e-6]
-        if flat:
-            raise _problem(
-                f"the {len(self.label):,} training pictures are all of one colour in channel "
-                f"{' and '.join(flat)}.",
-                "Check the data, or give mean: and std: yourself.",
-            )
-        return tuple(mean.tolist()), tuple(std.tolist())
+    def __len__(self) -> int:
+        return len(self.shelf)
 
-    def fewer(self, count: int | None, seed: int) -> "Pictures":
-        """Return the first `count` of a shuffle, or all where nothing is asked."""
-        if count is None:
-            return self
-        if count > len(self.label):
-            raise _problem(
-                f"train_examples: {count} asks for more than the {len(self.label)} there are.",
-                "Ask for fewer, or leave train_examples out to use all.",
-            )
-        rng = torch.Generator().manual_seed(sub_seed(seed, "train_examples"))
-        chosen = torch.randperm(len(self.label), generator=rng)[:count]
-        return Pictures(self.image[chosen], self.label[chosen], self.row[chosen])
-
-    def check_every_class(self, labels: Sequence[str]) -> None:
-        """Raise RequestError where a class has no picture to learn from."""
-        counts = self.label.bincount(minlength=len(labels)).tolist()
-        absent = [name for name, count in zip(labels, counts, strict=True) if count == 0]
-        if absent:
-            raise _problem(
-                f"no training picture shows {', '.join(absent)}; all {len(self.label):,} "
-                "show other classes.",
-                "Add some, remove the class, or raise train_examples.",
-            )
+    def row_of(self, index: int) -> int:
+        """Return the number in the source's split of the picture with this id."""
+        return index if self.row is None else int(self.row[index])
 
     def batches(
         self,
@@ -81,28 +43,79 @@ class Pictures:
         device: torch.device,
         rng: torch.Generator | None,
         part: tuple[int, int],
+        start: int,
     ) -> Iterator[Batch]:
         """Yield normalised batches on `device`; `ids` number the pictures of this split."""
         mean, std = (torch.tensor(v, device=device)[:, None, None] for v in normalisation)
-        for ids in batch_ids(len(self.label), batch_size, rng=rng, part=part):
-            image = _moved(self.image[ids], device).float().div_(255).sub_(mean).div_(std)
-            yield {
-                "image": image,
-                "labels": _moved(self.label[ids], device),
-                "ids": _moved(ids, device),
-            }
+        asked = batch_ids(len(self), batch_size, rng=rng, part=part, start=start)
+        at_once = -(-batch_size // part[1])
+        for ids, image, label in self.shelf.read(asked, at_once, pinned=device.type == "cuda"):
+            floats = _moved(image, device).float().div_(255).sub_(mean).div_(std)
+            yield {"image": floats, "labels": _moved(label, device), "ids": _moved(ids, device)}
 
 
-def read_pictures(source: Source, split: Split, size: Sequence[int]) -> Pictures:
-    """Return a split of the source in `size` (height, width); RequestError where it is no use."""
+def hold(source: Source, split: Split, size: Sequence[int]) -> Pictures:
+    """Return a split, read into memory, in `size` (height, width); RequestError where no use."""
     columns = source.load(split)
-    check_columns(columns, split, source.labels, source.shapes["image"][2])
+    check_columns(seen(columns), split, source.labels, source.shapes["image"][2])
     image, label = columns["image"], columns["label"]
-    pictures = torch.from_numpy(image).permute(0, 3, 1, 2).contiguous()
-    if pictures.shape[2:] != tuple(size):
-        pictures = torch.cat([_resized(chunk, size) for chunk in torch.split(pictures, CHUNK)])
-    classes = torch.from_numpy(label.astype("int64"))
-    return Pictures(pictures, classes, torch.arange(len(classes)))
+    if image.shape[1:3] == tuple(size):
+        pictures = as_pictures(image, size)
+    else:
+        at_once = max(1, CHUNK_BYTES // math.prod(image.shape[1:]))
+        parts = (image[i : i + at_once] for i in range(0, len(image), at_once))
+        pictures = torch.cat([as_pictures(part, size) for part in parts])
+    return Pictures(Held(pictures, torch.from_numpy(label.astype("int64"))))
+
+
+def stream(
+    source: Source, rows: Rows, split: Split, size: Sequence[int], readers: int | None
+) -> Pictures:
+    """Return a split whose pictures are read when they are asked for; none is looked at yet."""
+    shape = (*size, source.shapes["image"][2])
+    return Pictures(Streamed(split, rows, None, source.labels, shape, readers))
+
+
+def fewer(pictures: Pictures, count: int, seed: int) -> Pictures:
+    """Return the first `count` of a shuffle."""
+    there = len(pictures)
+    if count > there:
+        raise _problem(
+            f"train_examples: {count} asks for more than the {there} there are.",
+            "Ask for fewer, or leave train_examples out to use all.",
+        )
+    rng = torch.Generator().manual_seed(sub_seed(seed, "train_examples"))
+    chosen = torch.randperm(there, generator=rng)[:count].clone()
+    shelf = pictures.shelf
+    if isinstance(shelf, Streamed):
+        return Pictures(replace(shelf, row=chosen), chosen)
+    ((_, image, label),) = shelf.read([chosen], count, pinned=False)
+    return Pictures(Held(image, label), chosen)
+
+
+def check_every_class(label: Column, labels: Sequence[str]) -> None:
+    """Raise RequestError where a class has no picture to learn from."""
+    counts = np.bincount(label, minlength=len(labels)).tolist()
+    absent = [name for name, count in zip(labels, counts, strict=True) if count == 0]
+    if absent:
+        raise _problem(
+            f"no training picture shows {', '.join(absent)}; all {len(label):,} "
+            "show other classes.",
+            "Add some, remove the class, or raise train_examples.",
+        )
+
+
+def normalisation_of(sums: Sums, pictures: int) -> tuple[Sequence[float], Sequence[float]]:
+    """Return mean and standard deviation by channel, on a scale from 0 to 1."""
+    mean, std = sums.mean(), sums.std()
+    flat = [str(index) for index, value in enumerate(std) if value <= 1e-6]
+    if flat:
+        raise _problem(
+            f"the {pictures:,} training pictures are all of one colour in channel "
+            f"{' and '.join(flat)}.",
+            "Check the data, or give mean: and std: yourself.",
+        )
+    return mean, std
 
 
 def check_channels(mean: Sequence[float], std: Sequence[float], channels: int) -> None:
@@ -112,12 +125,6 @@ def check_channels(mean: Sequence[float], std: Sequence[float], channels: int) -
             f"mean has {len(mean)} and std {len(std)} values for {channels} channels.",
             "Give one value per channel, or leave both out.",
         )
-
-
-def _resized(image: Tensor, size: Sequence[int]) -> Tensor:
-    """Return the pictures stretched to `size`, smoothed where they shrink."""
-    moved = functional.interpolate(image.float(), tuple(size), mode="bilinear", antialias=True)
-    return moved.round().clamp(0, 255).byte()
 
 
 def _moved(tensor: Tensor, device: torch.device) -> Tensor:

@@ -1,16 +1,52 @@
 """Pictures that stand twice in the data: in two splits, or under two labels."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from hashlib import blake2b
 from itertools import combinations
+from typing import Any
+
+import numpy as np
 
 from edgekd.core.protocols import Split
 from edgekd.tasks.columns import SHOWN
-from edgekd.tasks.pictures import Pictures
+from edgekd.tasks.survey import Classes, Digests
 
 SILENCE = "task.duplicates: allow"
+
+Indices = np.ndarray[Any, np.dtype[np.int64]]
+
+
+@dataclass(frozen=True)
+class Sorted:
+    """The pictures of a split in the order of their digests: 24 bytes of each."""
+
+    digest: Digests
+    order: Indices
+    """The id of each; of those that show the same, ascending."""
+
+    @staticmethod
+    def of(digests: Digests) -> "Sorted":
+        """Return pictures by their digests, which are numbered by id."""
+        order = np.argsort(digests, kind="stable")
+        return Sorted(digests[order], order)
+
+    def find(self, digests: Digests) -> Indices:
+        """Return where the first that shows each of these is; -1 where none does."""
+        place = np.searchsorted(self.digest, digests)
+        place[place == len(self.digest)] = 0
+        place[self.digest[place] != digests] = -1
+        return place
+
+    def ids(self, place: int) -> Indices:
+        """Return the ids of all that show what the first of them shows."""
+        end = np.searchsorted(self.digest, self.digest[place], side="right")
+        return self.order[place:end]
+
+    def repeated(self) -> Sequence[int]:
+        """Return where the first is of each that stands there more than once."""
+        same = self.digest[1:] == self.digest[:-1]
+        places: list[int] = np.flatnonzero(same & ~np.r_[False, same[:-1]]).tolist()
+        return places
 
 
 @dataclass(frozen=True)
@@ -18,35 +54,24 @@ class Known:
     """The pictures of one split, by what they show to the last bit."""
 
     split: Split
-    pictures: Pictures
+    pictures: Sorted
+    classes: Classes
+    """The label of each picture."""
+    row_of: Callable[[int], int]
+    """Gives the row of the source that an example is."""
     names: Sequence[str]
     """Names of the examples by row of the source; empty where it names none."""
     labels: Sequence[str]
 
-    @cached_property
-    def digests(self) -> Sequence[bytes]:
-        """128 bits of each picture."""
-        rows = self.pictures.image.flatten(1).numpy()
-        return [blake2b(row, digest_size=16).digest() for row in rows]
-
-    @cached_property
-    def places(self) -> Mapping[bytes, Sequence[int]]:
-        """The ids that show each picture, ascending."""
-        found: dict[bytes, list[int]] = {}
-        for index, digest in enumerate(self.digests):
-            found.setdefault(digest, []).append(index)
-        return found
-
-    @cached_property
-    def classes(self) -> Sequence[int]:
-        """The label of each picture."""
-        return [int(label) for label in self.pictures.label.tolist()]
-
     def shown(self, index: int, *, label: bool) -> str:
         """Return how people find an example: `train 17 (cat)`, or its file."""
-        row = int(self.pictures.row[index])
-        name = self.names[row] if self.names else f"{self.split} {index}"
+        name = self.names[self.row_of(index)] if self.names else f"{self.split} {index}"
         return f"{name} ({self.labels[self.classes[index]]})" if label else name
+
+    def classes_of(self, place: int) -> tuple[int, int]:
+        """Return the least and the greatest label of all that show what one shows."""
+        found = self.classes[self.pictures.ids(place)]
+        return int(found.min()), int(found.max())
 
 
 def find_twins(splits: Sequence[Known]) -> Iterator[str]:
@@ -58,40 +83,38 @@ def find_twins(splits: Sequence[Known]) -> Iterator[str]:
 
 
 def _across(first: Known, second: Known) -> Iterator[str]:
-    pairs = [
-        (index, first.places[digest])
-        for index, digest in enumerate(second.digests)
-        if digest in first.places
-    ]
-    if not pairs:
+    place = first.pictures.find(second.pictures.digest)
+    hit = np.flatnonzero(place >= 0)
+    if not len(hit):
         return
-    other = [
-        any(first.classes[twin] != second.classes[index] for twin in twins)
-        for index, twins in pairs
-    ]
+    by_id = hit[np.argsort(second.pictures.order[hit])]
+    found, there = second.pictures.order[by_id], place[by_id]
+    different, number = np.unique(there, return_inverse=True)
+    span = np.array([first.classes_of(one) for one in different.tolist()])[number]
+    other = (span != second.classes[found][:, None]).any(1)
+    some = (column[:SHOWN].tolist() for column in (found, there, other))
     examples = [
-        f"{second.shown(index, label=odd)} is {first.shown(twins[0], label=odd)}"
-        for (index, twins), odd in zip(pairs[:SHOWN], other, strict=False)
+        f"{second.shown(index, label=odd)} is "
+        f"{first.shown(int(first.pictures.order[twin]), label=odd)}"
+        for index, twin, odd in zip(*some, strict=True)
     ]
-    labels = f", {sum(other):,} of them with another label" if any(other) else ""
+    labels = f", {other.sum():,} of them with another label" if other.any() else ""
     yield (
-        f"{len(pairs):,} of {len(second.digests):,} {second.split} pictures are in {first.split} "
-        f"too{labels}: {_listed(examples, len(pairs))}. A score on pictures that choices were made "
+        f"{len(found):,} of {len(second.classes):,} {second.split} pictures are in {first.split} "
+        f"too{labels}: {_listed(examples, len(found))}. A score on pictures that choices were made "
         f"with is too good: remove them from one split. {SILENCE} silences this."
     )
 
 
 def _within(known: Known) -> Iterator[str]:
     """Yield that one picture has several labels: no model can have them all right."""
-    torn = [
-        places
-        for places in known.places.values()
-        if len(places) > 1 and len({known.classes[index] for index in places}) > 1
-    ]
+    spans = ((place, *known.classes_of(place)) for place in known.pictures.repeated())
+    torn = [known.pictures.ids(place) for place, lowest, highest in spans if lowest != highest]
     if torn:
+        torn.sort(key=lambda ids: int(ids[0]))
         examples = [
-            " is ".join(known.shown(index, label=True) for index in places[:3])
-            for places in torn[:SHOWN]
+            " is ".join(known.shown(index, label=True) for index in ids[:3].tolist())
+            for ids in torn[:SHOWN]
         ]
         yield (
             f"{len(torn):,} {known.split} pictures stand there under different labels: "

@@ -78,16 +78,27 @@ def divides_its_batches(task: Task) -> None:
                     assert sizes == fair, f"parts of {name} have {sizes} examples, not {fair}"
 
 
-def _passed(task: Task, batch_size: int, part: tuple[int, int]) -> list[Batch]:
-    """Return a shuffled pass, and as one batch more what was drawn for it."""
+def begins_where_it_is_told(task: Task) -> None:
+    """A pass that begins with a later batch is the rest of the whole one, and draws as it does."""
+    batch_size = (task.size("train") - 1) // 2
+    whole = _passed(task, batch_size, (0, 1))
+    for start in range(len(whole)):
+        rest = _passed(task, batch_size, (0, 1), start)
+        assert len(rest) == len(whole) - start, f"a pass from {start} has {len(rest) - 1} batches"
+        for given, expected in zip(rest, whole[start:], strict=True):
+            for name, column in expected.items():
+                assert torch.equal(given[name], column), f"a pass from {start} has other {name}"
+
+
+def _passed(task: Task, batch_size: int, part: tuple[int, int], start: int = 0) -> list[Batch]:
+    """Return a shuffled pass, and as one batch more what is drawn after it."""
     rng = torch.Generator().manual_seed(0)
     cpu = torch.device("cpu")
-    batches = list(task.batches("train", batch_size, device=cpu, rng=rng, part=part))
-    drawn = torch.randint(2**40, (1,), generator=rng)
-    return [*batches, {"what is drawn": drawn}]
+    batches = task.batches("train", batch_size, device=cpu, rng=rng, part=part, start=start)
+    return [*batches, {"chance": torch.randint(2**40, (1,), generator=rng)}]
 
 
 EVERY_PLUGIN = (says_what_it_is, explains_every_option, options_survive_a_file)
 EVERY_OBJECTIVE = (teaches_the_student, follows_a_permuted_batch, stays_finite_in_bfloat16)
-EVERY_TASK = (divides_its_batches,)
+EVERY_TASK = (divides_its_batches, begins_where_it_is_told)
 """Promises of a task that is built, with three training examples or more."""

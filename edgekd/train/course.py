@@ -129,16 +129,21 @@ class Course:
         return now.epoch > options.epochs or not patient
 
     def batches(self) -> Iterator[Batch]:
-        """Return what is left of this epoch's batches; passing over the others costs no chance."""
-        size, task = self.lesson.options.batch_size, self.lesson.run.task
+        """Yield what is left of this epoch's batches; the others are not read again."""
+        size, task, over = self.lesson.options.batch_size, self.lesson.run.task, self.standing.batch
         self.order.set_state(self._order)
-        with no_chance_drawn(self.device):
+        with no_chance_drawn(self.device):  # that a pass begins once more must leave no trace
             batches = task.batches(
-                "train", size, device=self.device, rng=self.order, part=self.group.part
+                "train",
+                size,
+                device=self.device,
+                rng=self.order,
+                part=self.group.part,
+                start=over,
             )
-            for _ in islice(batches, self.standing.batch):
-                pass
-        return batches
+            first = [*islice(batches, 1)]
+        yield from first
+        yield from batches
 
     def parts(self, batch: Batch) -> Collection[tuple[float, Batch]]:
         """Return the parts in which a process learns from its part of a batch.

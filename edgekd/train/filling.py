@@ -44,6 +44,7 @@ def fill(
     augments, sample = [use.build() for use in about.changes()], list[Tensor]()
     sampled = SAMPLED if about.top is not None and group().first else 0
     own = [s for s in spans(about, size) if _lacks(writer, s) or s.begin < sampled]
+    total = max(1, writer.end - writer.begin)  # this process may have none to write
     most = int(group().gathered(torch.tensor([len(own)])).max()) if in_step else len(own)
     for span, given in _batches(about, run.task, size, torch.device(run.device), own):
         said = ask(view_of(given, augments, about.seed, span.view), span.view)
@@ -52,7 +53,7 @@ def fill(
         new = slice(max(0, writer.next - span.begin), max(0, writer.end - span.begin))
         columns = columns_of(said, about.top)
         writer.append({name: column[new] for name, column in columns.items()})
-        run.progress(writer.next - writer.begin, writer.end - writer.begin, "asking the teacher")
+        run.progress(min(total, writer.next - writer.begin), total, "asking the teacher")
         if run.stop_asked():
             at = f"{writer.next - writer.begin:,} of {writer.end - writer.begin:,}"
             raise RunInterruptedError(f"The teacher was asked about {at}.")
@@ -79,11 +80,21 @@ def _lacks(writer: ShardWriter, span: Span) -> bool:
 def _batches(
     about: Description, task: Task, size: int, device: torch.device, wanted: Sequence[Span]
 ) -> Iterator[tuple[Span, Batch]]:
-    """Yield the batches of some spans, in order."""
-    at = {span.begin: span for span in wanted}
-    for view in sorted({span.view for span in wanted}):
-        row = view * about.examples
-        for batch in task.batches("train", size, device=device):
-            if row in at:
-                yield at[row], batch
-            row += len(batch["ids"])
+    """Yield the batches of some spans, in order; no other is read."""
+    for together in _runs(wanted):
+        first = together[0]
+        start = (first.begin - first.view * about.examples) // size
+        batches = task.batches("train", size, device=device, start=start)
+        yield from zip(together, batches, strict=False)  # what follows the run is left
+
+
+def _runs(wanted: Sequence[Span]) -> Sequence[list[Span]]:
+    """Return the spans in runs that follow one another within a view."""
+    runs: list[list[Span]] = []
+    for span in wanted:
+        last = runs[-1][-1] if runs else None
+        if last is not None and (last.view, last.end) == (span.view, span.begin):
+            runs[-1].append(span)
+        else:
+            runs.append([span])
+    return runs

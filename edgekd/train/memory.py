@@ -14,6 +14,7 @@ SIGNS = (
     "out of memory",
     "STATUS_ALLOC_FAILED",
     "Cannot allocate memory",
+    "DataLoader worker (pid",  # one that reads ahead was ended: for its memory, or for /dev/shm
 )
 
 

@@ -61,8 +61,8 @@ class Texts:
     def size(self, split: str) -> int:
         return len(self.tokens) if split == "train" else 1
 
-    def batches(self, split, batch_size, *, device, rng=None, part=(0, 1)):
-        for ids in batch_ids(self.size(split), batch_size, rng=rng, part=part):
+    def batches(self, split, batch_size, *, device, rng=None, part=(0, 1), start=0):
+        for ids in batch_ids(self.size(split), batch_size, rng=rng, part=part, start=start):
             text = self.tokens[ids]
             yield {"tokens": text[:, :-1], "labels": text[:, 1:].contiguous(), "ids": ids}
 

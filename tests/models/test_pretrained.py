@@ -194,7 +194,7 @@ class Task:
     def size(self, split):
         return 0
 
-    def batches(self, split, batch_size, *, device, rng=None, part=(0, 1)):
+    def batches(self, split, batch_size, *, device, rng=None, part=(0, 1), start=0):
         yield from ()
 
 

@@ -74,6 +74,11 @@ def test_duplicates_are_told_once_and_whether_they_are_told_changes_no_result(le
         assert not notices
 
 
+def test_a_source_that_is_read_as_a_whole_is_told_before_it_is_read(leaky):
+    with pytest.raises(RequestError, match=r"task\.memory\n.*cannot be streamed"):
+        leaky("task.memory=stream")
+
+
 def test_duplicates_that_are_refused_stop_the_first_stage(leaky):
     with pytest.raises(RequestError, match="test pictures are in train too"):
         leaky("task.duplicates=refuse")

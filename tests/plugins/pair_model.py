@@ -88,12 +88,13 @@ class PairTask:
         device: torch.device,
         rng: torch.Generator | None = None,
         part: tuple[int, int] = (0, 1),
+        start: int = 0,
     ) -> Iterator[Batch]:
         count = self.options.examples
         chance = torch.Generator().manual_seed(sub_seed(self.options.data_seed, split))
         tokens = torch.randint(VOCABULARY, (count, LENGTH), generator=chance)
         segments = (torch.arange(LENGTH) >= LENGTH // 2).long().expand(count, LENGTH)
         labels = ((tokens * (2 * segments - 1)).sum(1) > 0).long()
-        for ids in batch_ids(count, batch_size, rng=rng, part=part):
+        for ids in batch_ids(count, batch_size, rng=rng, part=part, start=start):
             columns = {"tokens": tokens, "segments": segments, "labels": labels}
             yield {k: v[ids].to(device) for k, v in columns.items()} | {"ids": ids.to(device)}

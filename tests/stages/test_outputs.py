@@ -77,18 +77,37 @@ def test_of_many_classes_the_likeliest_are_kept_and_what_that_costs_is_told(benc
 
 def test_an_interrupted_pass_goes_on_and_leaves_the_same_bytes(bench):
     options = {"views": 2, "augment": (SHIFT,), "top": 4}
-    whole = files(keep(bench, "whole", **options)[1])
+    told, run = keep(bench, "whole", **options)
+    whole = files(run)
     asked = iter([False] * 4 + [True])
     with pytest.raises(RunInterruptedError, match=r"was asked about 1,078 of 2,156"):
         keep(bench, "broken", lambda: next(asked), **options)
     left = sorted((bench.folder / "broken.unfinished").iterdir())
     assert left
     before = [file.stat().st_mtime_ns for file in left]
-    calls = []
-    _, run = keep(bench, "broken", lambda: bool(calls.append(1)), **options)
+    facts, run = keep(bench, "broken", **options)
+    assert facts == told
     assert files(run) == whole
     taken = [run.out / file.name for file in left]
     assert [file.stat().st_mtime_ns for file in taken] == before
+
+
+@pytest.mark.parametrize(("top", "read"), [(None, [4, 0, 1, 2, 3, 4]), (4, [0, 1, 2, 3, 4] * 2)])
+def test_what_was_kept_is_not_read_again(bench, top, read, monkeypatch):
+    asked = iter([False] * 3 + [True])
+    with pytest.raises(RunInterruptedError):
+        keep(bench, "broken", lambda: next(asked), views=2, augment=(SHIFT,), top=top)
+    numbers = []
+    batches = type(bench.task).batches
+
+    def noted(self, split, size, *, start=0, **options):
+        for number, batch in enumerate(batches(self, split, size, start=start, **options), start):
+            numbers.append(number)
+            yield batch
+
+    monkeypatch.setattr(type(bench.task), "batches", noted)
+    keep(bench, "broken", views=2, augment=(SHIFT,), top=top)
+    assert numbers[-len(read) :] == read, numbers
 
 
 def test_its_size_is_what_was_promised(bench):

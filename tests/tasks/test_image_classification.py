@@ -203,7 +203,7 @@ def test_how_many_to_learn_from_is_checked_before_a_picture_is_read(count, says,
 def test_the_data_takes_the_bytes_that_were_expected_once_here_and_once_in_its_source():
     task = build(data="digits", size=12)
     read = [task._pictures(split) for split in ("train", "validation", "test")]
-    taken = sum(c.nbytes for p in read for c in (p.image, p.label, p.row))
+    taken = sum(c.nbytes for p in read for c in (p.shelf.image, p.shelf.label))
     assert task.expected_bytes() == 2 * taken
     assert build().expected_bytes() is None
 

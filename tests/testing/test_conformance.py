@@ -12,6 +12,7 @@ from edgekd.testing.conformance import (
     EVERY_OBJECTIVE,
     EVERY_PLUGIN,
     EVERY_TASK,
+    begins_where_it_is_told,
     divides_its_batches,
     teaches_the_student,
 )
@@ -76,6 +77,15 @@ def test_a_task_that_divides_its_batches_in_another_way_is_found_out(
     monkeypatch.setattr("edgekd.ops.batches.part_of", part_of)
     with pytest.raises(AssertionError, match=says):
         divides_its_batches(digits)
+
+
+@pytest.mark.parametrize("wrong", [0, 1])
+def test_a_task_that_begins_elsewhere_is_found_out(digits, wrong, monkeypatch):
+    batches = type(digits).batches
+    late = lambda self, *given, start, **named: batches(self, *given, start=wrong, **named)  # noqa: E731
+    monkeypatch.setattr(type(digits), "batches", late)
+    with pytest.raises(AssertionError, match=r"a pass from \d has \d batches"):
+        begins_where_it_is_told(digits)
 
 
 def test_a_plugin_that_teaches_nothing_is_found_out():

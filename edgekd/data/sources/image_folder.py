@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
+from itertools import chain, islice
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
 
 from edgekd.core.config import Config, Count, LocalPath, PositiveCount, Share
-from edgekd.core.errors import Problem, RequestError
+from edgekd.core.errors import Problem, RequestError, UnreadableError
 from edgekd.core.kinds import source
 from edgekd.core.protocols import Arrays, Split
-from edgekd.data.decode import beginnings, decoded, unreadable
+from edgekd.data.decode import beginnings
+from edgekd.data.names import Names
+from edgekd.data.picture_files import PictureFiles
 from edgekd.data.splits import stratified_order
 
 VALIDATION_FOLDERS = ("val", "validation")
-ENDINGS = frozenset({".png", ".jpg", ".jpeg"})
+ENDINGS = (".jpeg", ".jpg", ".png")
 GLANCED_AT = 5_000
 """Most files whose first bytes are looked at before anything runs: about half a second."""
 
@@ -67,10 +71,11 @@ class ImageFolder:
     def check(self) -> Iterator[Problem]:
         """Yield the files that do not begin as pictures do; nothing is decoded."""
         try:
-            listed = [path for pairs in self._listed.values() for path, _ in pairs]
+            listed = chain(*(files.paths() for files in self._listed.values()))
         except RequestError:  # what is wrong with the folders is told by `files`
             return
-        yield from unreadable(list(beginnings(listed[:GLANCED_AT])))
+        bad = list(beginnings(islice(listed, GLANCED_AT)))
+        yield from UnreadableError(bad).problems if bad else ()
 
     def count(self, split: Split) -> int:
         """Return the number of pictures."""
@@ -78,29 +83,18 @@ class ImageFolder:
 
     def names(self, split: Split) -> Sequence[str]:
         """Return the path of each picture inside the root."""
-        return [str(path.relative_to(self.root)) for path, _ in self._listed[split]]
+        return self._listed[split].names
 
     def load(self, split: Split) -> Arrays:
         """Return `image` uint8 [n, height, width, channels] and `label` int64 [n].
 
-        RequestError names every picture that cannot be read.
+        UnreadableError names every picture that cannot be read.
         """
-        import numpy as np
+        return self._listed[split].read_all()
 
-        paths = [path for path, _ in self._listed[split]]
-        labels = [label for _, label in self._listed[split]]
-        shape = self.shapes["image"]
-        image = np.empty((len(paths), *shape), np.uint8)
-        bad: list[str] = []
-        for index, picture in enumerate(decoded(paths, shape, self.options.color)):
-            if isinstance(picture, str):
-                bad.append(picture)
-            else:
-                image[index] = picture
-        problems = list(unreadable(bad))
-        if problems:
-            raise RequestError(problems)
-        return {"image": image, "label": np.array(labels, np.int64)}
+    def open(self, split: Split) -> PictureFiles:
+        """Return the pictures to be decoded as they are asked for."""
+        return self._listed[split]
 
     @cached_property
     def _named_for_validation(self) -> list[Path]:
@@ -137,22 +131,33 @@ class ImageFolder:
             yield from _problems_of(folder, classes)
 
     @cached_property
-    def _listed(self) -> dict[Split, list[tuple[Path, int]]]:
-        """Return the file and class of every picture, in an order that mixes the classes."""
+    def _listed(self) -> dict[Split, PictureFiles]:
+        """Return the files and classes of all pictures, in an order that mixes the classes."""
         self.files()
         listed = {split: self._list(folder) for split, folder in self._folders.items()}
         if "validation" not in listed:
             pictures = listed["train"]
             held_out = max(1, round(self.options.validation * len(pictures)))
-            listed["validation"], listed["train"] = pictures[:held_out], pictures[held_out:]
+            listed["validation"] = pictures.cut(slice(held_out))
+            listed["train"] = pictures.cut(slice(held_out, None))
         return listed
 
-    def _list(self, folder: Path) -> list[tuple[Path, int]]:
+    def _list(self, folder: Path) -> PictureFiles:
         import numpy as np
 
-        found = [(p, i) for i, name in enumerate(self.labels) for p in _pictures(folder / name)]
-        order = stratified_order(np.array([label for _, label in found]), self.options.seed)
-        return [found[index] for index in order]
+        counts = []
+
+        def every() -> Iterator[str]:
+            for name in self.labels:
+                own = _pictures(folder / name)
+                counts.append(len(own))
+                yield from (f"{folder.name}/{name}/{file}" for file in own)
+
+        names = Names.of(every())
+        label = np.repeat(np.arange(len(counts)), counts)
+        order = stratified_order(label, self.options.seed)
+        shape, color = self.shapes["image"], self.options.color
+        return PictureFiles(self.root, names.take(order), label[order], shape, color)
 
 
 def _classes(folder: Path) -> Sequence[str]:
@@ -172,14 +177,16 @@ def _problems_of(folder: Path, classes: Sequence[str]) -> Iterator[Problem]:
     for name in own:
         if not _pictures(folder / name):
             yield _problem(
-                f"{folder / name} holds no {', '.join(sorted(ENDINGS))} file.",
+                f"{folder / name} holds no {', '.join(ENDINGS)} file.",
                 "Put pictures there, or remove the class from every split.",
             )
 
 
-def _pictures(folder: Path) -> list[Path]:
-    """Return the picture files of a class, sorted."""
-    return sorted(p for p in folder.iterdir() if p.suffix.lower() in ENDINGS and p.name[0] != ".")
+def _pictures(folder: Path) -> list[str]:
+    """Return the names of a class's picture files, sorted."""
+    with os.scandir(folder) as entries:
+        names = [entry.name for entry in entries if entry.name[0] != "."]
+    return sorted(name for name in names if name.lower().endswith(ENDINGS))
 
 
 def _problem(message: str, next_step: str) -> Problem:

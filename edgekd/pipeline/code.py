@@ -13,6 +13,8 @@ from edgekd.core.registry import PACKAGE, package_of
 from edgekd.core.shipped import shipped
 
 INSTALLED = [Path(sysconfig.get_path(name)) for name in ("stdlib", "platlib", "purelib")]
+INSTALLED_ELSEWHERE = {"site-packages", "dist-packages"}
+"""Of the system, or of another environment that this one sees."""
 DIGITS = 16
 """Of a digest: enough to tell versions of a file, or of a distribution, apart."""
 
@@ -109,6 +111,11 @@ def _own(top: str) -> tuple[Path, ...]:
     except (ImportError, ValueError):
         return ()
     file = Path(spec.origin) if spec and spec.origin else None
-    if file is None or file.suffix != ".py" or any(file.is_relative_to(p) for p in INSTALLED):
+    if file is None or file.suffix != ".py" or _is_installed(file):
         return ()
     return tuple(package_of(file))
+
+
+def _is_installed(file: Path) -> bool:
+    here = any(file.is_relative_to(place) for place in INSTALLED)
+    return here or bool(INSTALLED_ELSEWHERE & {*file.parts})

@@ -45,7 +45,7 @@ class Asked(Part):
     """Absolute path of the pipeline file, on the machine of the run."""
     sets: list[str]
     targets: list[str]
-    processes: Annotated[int, Field(ge=1, le=1024)] = 1
+    processes: Annotated[int, Field(ge=1, le=64)] = 1
     """How many trained together; as many do when it is replayed."""
     until: str | None
     command: str

@@ -49,6 +49,12 @@ def test_a_plain_pipeline_is_asked_for_as_it_was(lay, tmp_path):
     assert Path(found.file).read_text() == PLAIN
     assert Path(found.file).parent == tmp_path / "work"
     assert (found.sets, found.targets) == (("seed=3",), ("cpu",))
+    assert found.processes == 1
+
+
+def test_as_many_processes_train_as_then(lay):
+    found = lay({"pipeline.yaml": PLAIN}, request=asked(processes=2))
+    assert (found.processes, found.processes_here) == (2, 2)
 
 
 CODE = [Code(reference="mine.py", members=["plugins/0/mine.py"])]

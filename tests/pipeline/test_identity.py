@@ -59,7 +59,7 @@ def test_no_identity_holds_a_path_or_a_time(measured):
     folder, _ = measured
     for step in plan(folder).steps:
         assert str(folder) not in json.dumps(step.identity)
-        assert "checkpoint" not in json.dumps(step.identity["options"])
+        assert '"checkpoint"' not in json.dumps(step.identity["options"])
 
 
 def test_how_often_a_checkpoint_is_written_changes_no_result(measured):

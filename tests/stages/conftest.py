@@ -40,6 +40,7 @@ class Bench:
             "stop_asked": lambda: False,
             "notice": lambda message: None,
             "progress": lambda done, total, what, **numbers: None,
+            "epoch": lambda entry: None,
         }
         return SimpleNamespace(**given | changes)
 

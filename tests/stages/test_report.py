@@ -32,6 +32,7 @@ def run(tmp_path):
         stop_asked=lambda: False,
         notice=lambda message: None,
         progress=lambda done, total, what, **numbers: None,
+        epoch=lambda entry: None,
         origin=ORIGIN,
         ancestors=write_run(tmp_path / "store"),
     )

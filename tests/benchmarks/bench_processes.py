@@ -22,7 +22,10 @@ TEXT = """\
 name: processes
 seed: 0
 threads: {threads}
-task: {{kind: image_classification, data: fashion_mnist, train_examples: {examples}}}
+task:
+  kind: image_classification
+  data: {{kind: fashion_mnist, validation: 500}}
+  train_examples: {examples}
 stages:
   student:
     kind: distill

@@ -75,6 +75,7 @@ class Crew:
         store = self._meet(size)
         stage, self._stages = self._stages, self._stages + 1
         store.set(_request(stage), json.dumps(dict(request)))
+        self._await(store, stage, size)
         failure: Exception | None = None
         try:
             with joined(store, stage, 0, size, request["device"]):
@@ -85,7 +86,9 @@ class Crew:
         if isinstance(failure, RunInterruptedError):  # what the others have done is on disk
             self._lose()
             raise failure
-        words = {rank: _word(store, stage, rank) for rank in range(1, size)}
+        until = time.monotonic() + ENOUGH.total_seconds()
+        hurry = failure is not None
+        words = {r: self._last_word(store, stage, r, until, hurry=hurry) for r in range(1, size)}
         self.cpu_seconds = sum(word.cpu_seconds for word in words.values() if word)
         self._judge(failure, words)
 
@@ -139,7 +142,9 @@ class Crew:
             os.environ.setdefault("GLOO_SOCKET_IFNAME", LOOPBACK)
             for rank in range(1, size):
                 self._started.append(self._start(rank, size, store.port))
-            self._await(size)
+        if launched() and self._store.add("first", int(not self._stages)) > 1:
+            self._lost = True  # another process was the first before: the others are out of step
+            return self._meet(size)
         return self._store
 
     def _start(self, rank: int, size: int, port: int) -> "subprocess.Popen[bytes]":
@@ -147,19 +152,36 @@ class Crew:
         told = {name: str(value) for name, value in where} | {"LOCAL_RANK": str(rank)}
         return subprocess.Popen(self._command, env=os.environ | told, stdin=subprocess.DEVNULL)
 
-    def _await(self, size: int) -> None:
-        """Wait until all that were started here have come; StageError where one has ended."""
-        assert self._store is not None
-        while not self._store.check([_here(rank) for rank in range(1, size)]):
-            for rank, process in enumerate(self._started, start=1):
-                if process.poll() is not None:
-                    self.close()
-                    status = process.returncode
-                    raise StageError(
-                        f"process {rank + 1} of {size} ended with status {status} before it began.",
-                        TOO_MANY,
-                    )
+    def _await(self, store: Store, stage: int, size: int) -> None:
+        """Wait until all have come to a stage; StageError where one has ended or failed instead."""
+        others = range(1, size)
+        while not store.check([_here(stage, rank) for rank in others]):
+            for rank in others:
+                who = f"process {rank + 1} of {size}"
+                if store.check([_word(stage, rank)]):
+                    word = Word(**json.loads(store.get(_word(stage, rank))))
+                    self._lose()
+                    raise StageError(f"{who}: {word.error}", word.next_step)
+                status = self._started[rank - 1].poll() if self._started else None
+                if status is not None:
+                    self._lose()
+                    raise StageError(f"{who} ended with status {status} before it began.", TOO_MANY)
             time.sleep(SECONDS_BETWEEN_LOOKS)
+
+    def _last_word(
+        self, store: Store, stage: int, rank: int, until: float, *, hurry: bool
+    ) -> Word | None:
+        """Return a process's word on how a stage ended for it; None where it gives none in time.
+
+        Where there is no hurry, one that still lives is waited for.
+        """
+        key = _word(stage, rank)
+        while not store.check([key]):
+            alive = bool(self._started) and self._started[rank - 1].poll() is None
+            if time.monotonic() > until and (hurry or not alive):
+                return None
+            time.sleep(SECONDS_BETWEEN_LOOKS)
+        return Word(**json.loads(store.get(key)))
 
     def _end_of(self, rank: int) -> str:
         """Return how a process that said nothing ended, as far as it is known here."""
@@ -173,7 +195,6 @@ class Peer:
     def __init__(self) -> None:
         self._store, self.rank, self.size = meet()
         self._stage = 0
-        self._store.set(_here(self.rank), "")
 
     def next(self) -> dict[str, Any] | None:
         """Return the request of the next stage, once there is one; None after the last."""
@@ -184,6 +205,7 @@ class Peer:
     @contextmanager
     def at_work(self, request: Mapping[str, Any]) -> Iterator[None]:
         """Be at work on the stage with all others."""
+        self._store.set(_here(self._stage, self.rank), "")
         with joined(self._store, self._stage, self.rank, self.size, request["device"]):
             yield
 
@@ -193,7 +215,7 @@ class Peer:
         They may be waiting for it: only its end tells them.
         """
         stage, self._stage = self._stage, self._stage + 1
-        self._store.set(f"{stage}/word/{self.rank}", json.dumps(asdict(word)))
+        self._store.set(_word(stage, self.rank), json.dumps(asdict(word)))
         if word.error and not _in_time(self._store, _over(stage)):
             os._exit(1)
 
@@ -239,14 +261,12 @@ def _over(stage: int) -> str:
     return f"{stage}/over"
 
 
-def _here(rank: int) -> str:
-    return f"here/{rank}"
+def _word(stage: int, rank: int) -> str:
+    return f"{stage}/word/{rank}"
 
 
-def _word(store: Store, stage: int, rank: int) -> Word | None:
-    """Return a process's word on how a stage ended for it; None where it gives none in time."""
-    key = f"{stage}/word/{rank}"
-    return Word(**json.loads(store.get(key))) if _in_time(store, key) else None
+def _here(stage: int, rank: int) -> str:
+    return f"{stage}/here/{rank}"
 
 
 def _in_time(store: Store, key: str) -> bool:

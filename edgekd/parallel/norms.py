@@ -14,15 +14,26 @@ from torch import Tensor, distributed, nn
 from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from edgekd.core.errors import StageError
 from edgekd.parallel.group import group
 
 
 @contextmanager
-def norms_of_all(module: nn.Module) -> Iterator[None]:
-    """Let every batch norm of a module that learns see the batch of all processes, for a while."""
-    norms = [part for part in module.modules() if isinstance(part, _BatchNorm)]
-    if group().alone:
-        norms = []
+def norms_of_all(*modules: nn.Module) -> Iterator[None]:
+    """Let every batch norm that learns see the batch of all processes, for a while.
+
+    StageError where a norm does more than that: its own `forward` could not be kept.
+    """
+    every = [] if group().alone else [part for module in modules for part in module.modules()]
+    norms = [part for part in every if isinstance(part, _BatchNorm)]
+    for kind in {type(norm) for norm in norms}:
+        if kind.forward is not _BatchNorm.forward:
+            raise StageError(
+                f"{kind.__name__} is a batch norm with a forward of its own, which cannot see the "
+                "batch of all processes.",
+                "Put what it does besides into a module behind a plain batch norm, or train with "
+                "one process.",
+            )
     for norm in norms:
         norm.forward = partial(_forward, norm)  # type: ignore[method-assign]
     try:
@@ -87,23 +98,22 @@ class _OverAll(torch.autograd.Function):
         if slope.stride() != x.stride():  # a sum's is one number, seen everywhere
             slope = torch.empty_like(x).copy_(slope)
         given = torch.ones_like(mean) if weight is None else weight
+        inverse = (var + ctx.eps).rsqrt()
         _, of_weight, of_bias = torch.ops.aten.native_batch_norm_backward(
-            slope, x, given, mean, var, None, None, False, ctx.eps, [False, True, True]
+            slope, x, given, mean, var, mean, inverse, False, ctx.eps, [False, True, True]
         )
         sums = torch.cat([of_bias, of_weight])
         distributed.all_reduce(sums)
         mean_slope, mean_product = (sums / count).split(len(mean))
-        inverse = (var + ctx.eps).rsqrt()
         # g / sigma * (dy - E[dy] - x^ E[dy x^]) as a line in dy and x, channel by channel
         scale = inverse * given
         tilt = scale * inverse * mean_product
         rest = tilt * mean - scale * mean_slope
-        scale, tilt, rest = (
-            v.to(slope.dtype).view(-1, *[1] * (x.ndim - 2)) for v in (scale, tilt, rest)
-        )
-        of_x = (slope * scale).addcmul_(x, tilt, value=-1).add_(rest)
+        scale, tilt, rest = (v.view(-1, *[1] * (x.ndim - 2)) for v in (scale, tilt, rest))
+        wide = mean.dtype  # what cancels here would be lost in bfloat16
+        of_x = (slope.to(wide) * scale).addcmul_(x.to(wide), tilt, value=-1).add_(rest)
         return (
-            of_x,
+            of_x.to(x.dtype),
             of_weight if weight is not None else None,
             of_bias if ctx.has_bias else None,
             None,

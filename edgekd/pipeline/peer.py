@@ -12,7 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from edgekd.core.errors import StageError
+from edgekd.core.errors import EdgekdError, StageError
 from edgekd.core.lifetime import cpu_seconds, end_with_parent
 from edgekd.core.trouble import named_trouble
 from edgekd.parallel.crew import Peer, Word
@@ -30,10 +30,10 @@ def main() -> None:
     """Work on one stage after another until there are no more."""
     end_with_parent(signal.SIGKILL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    peer, room = Peer(), Workroom()
-    while (request := peer.next()) is not None:
+    peer, room, ended = Peer(), Workroom(), list[int]()
+    while not ended and (request := peer.next()) is not None:
         # the first process may write down the state of the stage: a launcher's wish must wait
-        before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        before = signal.signal(signal.SIGTERM, lambda number, _: ended.append(number))
         peer.end(_work(peer, request, room))
         signal.signal(signal.SIGTERM, before)
 
@@ -48,6 +48,8 @@ def _work(peer: Peer, request: Mapping[str, Any], room: Workroom) -> Word:
             do_stage(request, stage_run(request, Path(out), _NoWish(), lambda _: None, room))
     except StageError as failure:
         error, step = failure.message, failure.next_step
+    except EdgekdError as failure:
+        error = str(failure) or type(failure).__name__
     except Exception as failure:
         with suppress(OSError):  # the disk of the log may be full
             traceback.print_exc()

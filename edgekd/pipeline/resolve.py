@@ -249,7 +249,7 @@ def _device(wanted: str, processes: int, document: Document) -> str:
     try:
         return pick_device(wanted, processes)
     except ValueError as error:
-        step = "Use device: auto, install a CUDA build of torch, or ask for fewer processes."
+        step = "Use device: cpu, install a CUDA build of torch, or ask for fewer processes."
         problem = Problem("device", f"{error}.", step, document.place(("device",)))
         raise RequestError(problem) from error
 

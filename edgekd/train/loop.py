@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from edgekd.core.errors import RunInterruptedError
+from edgekd.core.errors import RunInterruptedError, StageError
 from edgekd.core.protocols import Batch
 from edgekd.parallel.norms import norms_of_all
 from edgekd.parallel.replicas import Replica
@@ -127,7 +127,7 @@ def _computed_as_asked(course: Course) -> Iterator[None]:
     """Have the student see the batch of all processes, and keep no more than it is to keep."""
     student, again = course.lesson.student, course.lesson.options.activation_checkpointing
     with (
-        norms_of_all(student) if course.divides else nullcontext(),
+        norms_of_all(student, course.lesson.terms) if course.divides else nullcontext(),
         recomputing(student) if again else nullcontext(),
     ):
         yield
@@ -143,7 +143,11 @@ def _resume(course: Course, checkpoints: Checkpoints) -> None:
         name = course.group.as_first_says(checkpoints.files()[0].name if state else "")
         if name and not first:
             state = checkpoints.state(name)
-            course.takes(state)
+            if not course.takes(state):
+                raise StageError(
+                    f"it cannot go on from {name}, as the first process does.",
+                    "Run all processes with the same software, on devices of one kind.",
+                )
     if state is not None:
         course.lesson.run.progress(course.step, course.lesson.steps, "resumed")
         if notice := course.other_than(state):

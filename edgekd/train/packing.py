@@ -60,7 +60,8 @@ class _Packer:
         name = str(len(self.tensors))
         self.tensors[name] = dense.clone() if place in self._places else dense
         self._places.add(place)
-        return {"tensor": name, "order": order, "device": str(tensor.device)}
+        # of several GPUs it was the one of the process that wrote it
+        return {"tensor": name, "order": order, "device": tensor.device.type}
 
 
 def _unpack(value: Any, tensors: Mapping[str, Tensor]) -> Any:

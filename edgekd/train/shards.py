@@ -78,16 +78,21 @@ class ShardWriter:
 
     def _write(self, rows: int) -> None:
         """Write the first rows that wait."""
-        names = self._waiting[0]
-        held = {name: torch.cat([columns[name] for columns in self._waiting]) for name in names}
+        taken: list[Columns] = []
+        while rows:  # what stays keeps its own type: another's float32 is not for the next file
+            columns = self._waiting.pop(0)
+            here = min(rows, _rows(columns))
+            taken.append({name: column[:here] for name, column in columns.items()})
+            if here < _rows(columns):
+                self._waiting.insert(0, {name: column[here:] for name, column in columns.items()})
+            rows, self._held = rows - here, self._held - here
+        held = {name: torch.cat([columns[name] for columns in taken]) for name in taken[0]}
         part = self.folder / f"{self._first:06}.part"
-        save_file({name: column[:rows].contiguous() for name, column in held.items()}, part)
+        save_file(held, part)
         sync(part)
         part.rename(self.folder / f"{self._number:06}-{digest_file(part)}.safetensors")
         sync(self.folder)
         self._number += 1
-        self._held -= rows
-        self._waiting = [{name: column[rows:] for name, column in held.items()}]
 
     def _whole(self, numbers: range) -> int:
         """Return how many of the files are whole, up to the first that is not; remove the rest."""

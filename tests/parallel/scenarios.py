@@ -113,7 +113,17 @@ def norms():
         found[f"{name}/weight"] = group().total(norm.weight.grad)
         found[f"{name}/bias"] = group().total(norm.bias.grad)
         found |= {f"{name}/{n}": value.clone() for n, value in norm.named_buffers()}
-    return found
+    return found | {"half/slope": halved()}
+
+
+def halved():
+    """Return the slopes of a norm in bfloat16 where all slopes are much alike."""
+    x, factor = (t.bfloat16() for t in inputs((66, 4, 8, 8)))
+    norm, part = nn.BatchNorm2d(4), group().rank
+    own = torch.tensor_split(x, group().size)[part].clone().requires_grad_()
+    with norms_of_all(norm):
+        (norm(own) * torch.tensor_split(factor + 10, group().size)[part]).sum().backward()
+    return group().gathered(own.grad.float())
 
 
 def inputs(shape):
@@ -131,6 +141,7 @@ def trainings(folder):
         taught = lesson(folder / name, student=student, **options)
         numbers[name] = train(taught).history["epochs"]
         tensors |= tensors_of(name, taught.student)
+    tensors |= tensors_of("untrained", Network())
     numbers["score"] = evaluate(taught.student, taught.run.task, "test", CPU).as_dict()
     return numbers, tensors
 

@@ -6,11 +6,13 @@ from datetime import timedelta
 import psutil
 import pytest
 import torch
+from torch import nn
 
 from edgekd.core.errors import RunInterruptedError, StageError
 from edgekd.parallel import crew as crews
 from edgekd.parallel.crew import Crew
 from edgekd.parallel.group import group
+from edgekd.parallel.norms import norms_of_all
 
 PEER = """
 import os
@@ -24,8 +26,11 @@ peer = crew.Peer()
 while (request := peer.next()) is not None:
     error = ""
     try:
+        before, _, rest = request["do"].partition(": ")
+        if before == "before" and peer.rank == int(rest[0]):
+            raise eval(rest[3:])
         with peer.at_work(request):
-            exec(request["do"])
+            exec(request["do"] if before != "before" else "pass")
             group().total(torch.ones(1))
     except Exception as failure:
         error = f"{type(failure).__name__}: {failure}"
@@ -64,6 +69,30 @@ def test_they_work_on_one_stage_after_the_other_and_end(crew):
     assert group().alone
     crew.close()
     assert not others()
+
+
+class BNAct(nn.BatchNorm2d):
+    """Does more than a norm."""
+
+    def forward(self, x):
+        return super().forward(x).relu()
+
+
+def test_a_norm_that_does_more_is_refused_by_name(crew):
+    said = []
+
+    def own():
+        try:
+            with norms_of_all(nn.Sequential(nn.BatchNorm2d(2), BNAct(2))):
+                pass
+        except StageError as error:
+            said.append(error)
+
+    work(crew, own=own)
+    assert "BNAct is a batch norm with a forward of its own" in said[0].message
+    assert "plain batch norm" in said[0].next_step
+    with norms_of_all(BNAct(2)):
+        pass  # alone it is as it is
 
 
 def fail():
@@ -120,6 +149,21 @@ def test_one_that_does_not_come_is_not_waited_for(monkeypatch):
         work(Crew([sys.executable, "-c", "raise SystemExit(5)"]))
     assert caught.value.message == "process 2 of 3 ended with status 5 before it began."
     assert "Take fewer processes" in caught.value.next_step
+
+
+def test_one_that_ends_between_two_stages_is_named_at_once(crew):
+    assert work(crew) == SIZE
+    others()[1].kill()
+    psutil.wait_procs(others(), timeout=0.5)
+    with pytest.raises(StageError, match="process 3 of 3 ended with status -9 before it began"):
+        work(crew)
+    assert work(crew) == SIZE
+
+
+def test_one_that_fails_before_it_begins_is_named_at_once(crew):
+    with pytest.raises(StageError, match="process 2 of 3: OSError: no place"):
+        work(crew, "before: 1: OSError('no place')")
+    assert work(crew) == SIZE
 
 
 def test_those_of_a_launcher_are_not_started_anew(crew, monkeypatch):

@@ -118,6 +118,19 @@ def test_a_file_of_more_precise_numbers_is_read_beside_the_others(tmp_path, monk
     assert found.tolist() == [0.5, 1e6, 0.5]
 
 
+@pytest.mark.parametrize("of", [1, 2])
+def test_one_large_number_makes_no_other_file_more_precise(tmp_path, of):
+    (tmp_path / "w").mkdir()
+    for which in range(of):
+        writer = ShardWriter(tmp_path / "w", 1024, 10, (which, of))
+        if which == 0:
+            writer.append({"a": torch.full((100,), 1e6)})
+        writer.append({"a": torch.full((writer.end - writer.next,), 0.5).half()})
+        writer.flush()
+    kinds = [load_file(f)["a"].dtype for f in sorted((tmp_path / "w").glob("*.safetensors"))]
+    assert kinds == [torch.float32] + 3 * [torch.float16]
+
+
 def test_a_file_holds_no_more_than_it_may(tmp_path):
     tmp_path.joinpath("w").mkdir()
     assert ShardWriter(tmp_path / "w", 10**9, 10**6).rows_per_shard == 67

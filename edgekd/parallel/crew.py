@@ -78,7 +78,7 @@ class Crew:
         self._await(store, stage, size)
         failure: Exception | None = None
         try:
-            with joined(store, stage, 0, size, request["device"]):
+            with joined(store, stage, 0, size, request["device"]), _ended_at_once():
                 yield
         except Exception as error:
             failure = error
@@ -246,6 +246,18 @@ def joined(store: Store, stage: int, rank: int, size: int, device: str) -> Itera
         yield
     finally:
         distributed.destroy_process_group()
+
+
+@contextmanager
+def _ended_at_once() -> Iterator[None]:
+    """End this process where it is asked to leave in the middle of a stage.
+
+    What waits for the others in C++ would hold it, and they would wait for it.
+    """
+    try:
+        yield
+    except (SystemExit, KeyboardInterrupt):
+        os._exit(RunInterruptedError.exit_code)
 
 
 def _is_consequence(error: str) -> bool:

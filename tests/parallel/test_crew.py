@@ -1,6 +1,8 @@
 """The others of a run: started, set to work, and what is said where some of them fail."""
 
+import subprocess
 import sys
+import time
 from datetime import timedelta
 
 import psutil
@@ -16,11 +18,14 @@ from edgekd.parallel.norms import norms_of_all
 
 PEER = """
 import os
+import signal
 from datetime import timedelta
 import torch
+from edgekd.core.lifetime import end_with_parent
 from edgekd.parallel import crew
 from edgekd.parallel.group import group
 
+end_with_parent(signal.SIGKILL)
 crew.ENOUGH = timedelta(seconds=1)
 peer = crew.Peer()
 while (request := peer.next()) is not None:
@@ -143,6 +148,32 @@ def test_an_interruption_waits_for_nobody(crew):
     assert not others()
 
 
+LEAVES = """
+import sys
+from edgekd.parallel.crew import Crew
+from edgekd.parallel.group import group
+import torch
+
+crew = Crew([sys.executable, "-c", {peer!r}])
+with crew.at_work({{"do": "import time; time.sleep(60)", "device": "cpu"}}, 2):
+    waits = torch.distributed.all_reduce(torch.ones(1), async_op=True)  # for who sleeps
+    raise SystemExit(0)
+"""
+
+
+def test_one_that_is_asked_to_leave_leaves_at_once_and_with_it_the_others():
+    first = subprocess.Popen([sys.executable, "-c", LEAVES.format(peer=PEER)])
+    try:
+        end = time.monotonic() + 60
+        while not (below := psutil.Process(first.pid).children()) and time.monotonic() < end:
+            time.sleep(0.05)
+        assert first.wait(60) == RunInterruptedError.exit_code
+        assert not psutil.wait_procs(below, timeout=10)[1]
+    finally:
+        first.kill()
+        first.wait()
+
+
 def test_one_that_does_not_come_is_not_waited_for(monkeypatch):
     monkeypatch.setenv("GLOO_SOCKET_IFNAME", crews.LOOPBACK)
     with pytest.raises(StageError) as caught:
@@ -154,7 +185,6 @@ def test_one_that_does_not_come_is_not_waited_for(monkeypatch):
 def test_one_that_ends_between_two_stages_is_named_at_once(crew):
     assert work(crew) == SIZE
     others()[1].kill()
-    psutil.wait_procs(others(), timeout=0.5)
     with pytest.raises(StageError, match="process 3 of 3 ended with status -9 before it began"):
         work(crew)
     assert work(crew) == SIZE

@@ -43,6 +43,8 @@ def cluster(short):
         patch.setenv("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
         patch.setenv("RAY_AUTH_MODE", "token")
         patch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))
+        patch.setenv("RAY_TMPDIR", str(short))  # where it notes which cluster is the newest
+        (short / "ray").mkdir()
         from ray.cluster_utils import Cluster
 
         head = NODE | {"include_dashboard": False, "temp_dir": str(short)}

@@ -39,8 +39,6 @@ TOO_MANY = (
     "Status -9 is often the system's out-of-memory killer: each process holds the data and the "
     "models. Take fewer processes, or lower train.batch_size."
 )
-
-
 AGAIN = "Start it again: what is done is kept."
 
 
@@ -132,19 +130,18 @@ class Crew:
 
     def _meet(self, size: int) -> Store:
         """Return the store of the run, where all others have come to."""
+        if self._store is None and launched() and not self._lost:
+            self._store, _, _ = meet()
+            # where another was the first before, the others are out of step with this one
+            self._lost = self._store.add("first", 1) > 1
         if self._lost:
             raise StageError("the other processes of this run are gone.", AGAIN)
-        if self._store is None and launched():
-            self._store, _, size = meet()
-        elif self._store is None:
+        if self._store is None:
             store = TCPStore(HERE, 0, None, True, EVER, wait_for_workers=False)
             self._store, self._stages = PrefixStore(PREFIX, store), 0
             os.environ.setdefault("GLOO_SOCKET_IFNAME", LOOPBACK)
             for rank in range(1, size):
                 self._started.append(self._start(rank, size, store.port))
-        if launched() and self._store.add("first", int(not self._stages)) > 1:
-            self._lost = True  # another process was the first before: the others are out of step
-            return self._meet(size)
         return self._store
 
     def _start(self, rank: int, size: int, port: int) -> "subprocess.Popen[bytes]":
@@ -173,12 +170,13 @@ class Crew:
     ) -> Word | None:
         """Return a process's word on how a stage ended for it; None where it gives none in time.
 
-        Where there is no hurry, one that still lives is waited for.
+        Where there is no hurry, one that still lives is waited for; a launcher ends all with it.
         """
         key = _word(stage, rank)
         while not store.check([key]):
-            alive = bool(self._started) and self._started[rank - 1].poll() is None
-            if time.monotonic() > until and (hurry or not alive):
+            gone = bool(self._started) and self._started[rank - 1].poll() is not None
+            late = hurry and time.monotonic() > until
+            if late or (gone and not store.check([key])):
                 return None
             time.sleep(SECONDS_BETWEEN_LOOKS)
         return Word(**json.loads(store.get(key)))

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from edgekd.core.errors import Problem, RequestError
-from edgekd.core.launcher import launched
+from edgekd.core.launcher import launched, processes, rank
 from edgekd.core.protocols import Origin
 from edgekd.core.trouble import named_trouble
 from edgekd.pipeline.cluster import check_address
@@ -61,7 +61,7 @@ def run_pipeline(
     with every finished stage kept, and of the unfinished one what it wrote down.
     `ray` is the address of a cluster whose nodes make what need not stay on this machine.
     """
-    _check_hands(jobs, ray)
+    _check_hands(request, jobs, ray)
     began, started_at = time.monotonic(), now()
     store, runs = Store(settings.store), RunFolders(settings.runs)
     with ExitStack() as trackers:
@@ -110,13 +110,19 @@ def _done(result: RunResult, seconds: float) -> RunDone:
     )
 
 
-def _check_hands(jobs: int, ray: str | None) -> None:
+def _check_hands(request: Request, jobs: int, ray: str | None) -> None:
     """Raise RequestError where what was asked for cannot work on the stages."""
     if ray is not None:
         check_address(ray)
-    asked = "--ray" if ray is not None else "--jobs"
-    if launched() and (jobs > 1 or ray is not None):
+    if not launched():
+        return
+    if rank() or request.processes != processes():
+        message = f"this is process {rank() + 1} of {processes()} that a launcher has started."
+        step = "Start the command `edgekd run` with the launcher: then they work together."
+        raise RequestError(Problem("", message, step))
+    if jobs > 1 or ray is not None:
         message = "the processes of a launcher work on one stage after the other."
+        asked = "--ray" if ray is not None else "--jobs"
         raise RequestError(Problem("", message, "Leave it out.", asked))
 
 

@@ -11,6 +11,10 @@ from pathlib import Path
 import psutil
 import pytest
 
+from edgekd.core.errors import RequestError
+from edgekd.pipeline.resolved import Request
+from edgekd.pipeline.run import Settings, run_pipeline
+
 from .runs import SMALL, artifacts, run, stages, start, write
 
 TRAINING = SMALL.partition("  smaller:")[0]
@@ -220,15 +224,33 @@ def test_killed_they_leave_nobody_behind(tmp_path):
     assert not psutil.wait_procs(others, timeout=20)[1]
 
 
-def launched_environment():
-    return {"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}
+def launched_environment(rank):
+    return {"RANK": rank, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}
 
 
-@pytest.mark.parametrize("option", ["--nproc", "--jobs"])
-def test_what_a_launcher_has_settled_is_not_asked_again(tmp_path, option):
+@pytest.mark.parametrize(
+    ("options", "named"), [(["--nproc", "2"], "--nproc"), (["--jobs", "2"], "--jobs")]
+)
+def test_what_a_launcher_has_settled_is_not_asked_again(tmp_path, options, named):
     file = write(tmp_path / "a.yaml", TRAINING)
-    words = (sys.executable, "-m", "edgekd", "run", str(file), option, "2")
-    status, text = run_bare(*words, "--store", str(tmp_path / "store"), **launched_environment())
+    words = (sys.executable, "-m", "edgekd", "run", str(file), *options)
+    where = ("--store", str(tmp_path / "store"))
+    status, text = run_bare(*words, *where, **launched_environment("0"))
     assert status == 2
-    assert option in text
+    assert named in text
     assert "Leave it out" in text
+
+
+@pytest.mark.parametrize(("rank", "processes"), [("1", 2), ("0", 1)])
+def test_a_run_that_the_launchers_processes_do_not_share_is_refused(
+    tmp_path, monkeypatch, rank, processes
+):
+    """As by `edgekd.run` in every process of a launcher, or by a replay."""
+    for name, value in launched_environment(rank).items():
+        monkeypatch.setenv(name, value)
+    request = Request(str(write(tmp_path / "a.yaml", TRAINING)), processes=processes)
+    with pytest.raises(RequestError) as caught:
+        run_pipeline(request, Settings(tmp_path / "store", tmp_path / "runs"), print)
+    assert f"process {int(rank) + 1} of 2 that a launcher has started" in str(caught.value)
+    assert "`edgekd run` with the launcher" in str(caught.value)
+    assert not (tmp_path / "store").exists()

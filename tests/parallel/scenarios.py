@@ -15,13 +15,14 @@ from torch import nn
 from torch.distributed import TCPStore
 
 from edgekd.core.errors import RunInterruptedError, StageError
+from edgekd.core.kinds import objective
 from edgekd.core.refs import UseObjective, UseTask
 from edgekd.parallel.crew import joined
 from edgekd.parallel.group import group
 from edgekd.parallel.norms import norms_of_all
 from edgekd.testing.runs import ExampleRun
+from edgekd.train import evaluate as scoring
 from edgekd.train.course import Lesson
-from edgekd.train.evaluate import evaluate
 from edgekd.train.loop import train
 from edgekd.train.optim import Train
 from edgekd.train.teaching import Online
@@ -45,10 +46,11 @@ class Network(nn.Module):
         torch.manual_seed(0)
         first, second = nn.BatchNorm2d(6), nn.BatchNorm2d(8, momentum=None)
         self.body = nn.Sequential(
-            nn.Conv2d(1, 6, 3, 2, 1), first if norms else nn.Identity(), nn.Tanh(),
-            nn.Conv2d(6, 8, 3, 2, 1), second if norms else nn.Identity(), nn.Tanh(),
-            nn.Flatten(), nn.Linear(32, 10),
-        )  # fmt: skip
+            nn.Sequential(nn.Conv2d(1, 6, 3, 2, 1), first if norms else nn.Identity(), nn.Tanh()),
+            nn.Sequential(nn.Conv2d(6, 8, 3, 2, 1), second if norms else nn.Identity(), nn.Tanh()),
+            nn.Flatten(),
+            nn.Linear(32, 10),
+        )
         self.apart = nn.Linear(3, 3)  # no output rests on it
         self.double()
 
@@ -66,13 +68,27 @@ class Spoilt(Network):
         return torch.where(seen[:, None], torch.nan, super().forward(x))
 
 
+@objective(name="projected")
+class Projected(nn.Module):
+    """A term that learns something of its own, behind a norm of its own."""
+
+    def __init__(self, config):
+        super().__init__()
+        torch.manual_seed(3)
+        self.own = nn.Sequential(nn.Linear(10, 6), nn.BatchNorm1d(6), nn.Tanh(), nn.Linear(6, 10))
+
+    def forward(self, *, student_logits, labels):
+        return nn.functional.cross_entropy(self.own(student_logits), labels, reduction="none")
+
+
 def lesson(folder, *, student=None, name="example", stops=lambda: False, **options):
+    term = options.pop("term", "cross_entropy")
     own = {"epochs": 2, "batch_size": BATCH, "optimizer": "sgd", "learning_rate": 0.02}
     return Lesson(
         run=ExampleRun(folder, TASK.build(), name=name, stops=stops),
         student=student or Network(),
         teachers={},
-        terms=Terms([UseObjective.model_validate("cross_entropy")]),
+        terms=Terms([UseObjective.model_validate(term)]),
         options=Train(**own | options),
         views=Views(0),
     )
@@ -135,14 +151,17 @@ def inputs(shape):
 def trainings(folder):
     numbers, tensors = {}, {}
     every = {"plain": {}, "clipped": {"clip_norm": 0.1, "ema": 0.9}, "in_parts": {"accumulate": 2}}
+    every["recomputed"] = {"activation_checkpointing": True}
+    every["projected"] = {"term": "projected"}
     for name, options in every.items():
         # a norm sees one part of a batch at a time, and several processes cut it in other parts
         student = Network(norms="accumulate" not in options)
         taught = lesson(folder / name, student=student, **options)
         numbers[name] = train(taught).history["epochs"]
-        tensors |= tensors_of(name, taught.student)
+        tensors |= tensors_of(name, taught.student) | tensors_of(f"{name}/term", taught.terms)
     tensors |= tensors_of("untrained", Network())
-    numbers["score"] = evaluate(taught.student, taught.run.task, "test", CPU).as_dict()
+    scoring.BATCH = 64  # the last of 449 examples is then a batch that all have
+    numbers["score"] = scoring.evaluate(taught.student, taught.run.task, "test", CPU).as_dict()
     return numbers, tensors
 
 

@@ -9,6 +9,7 @@ import psutil
 import pytest
 import torch
 from torch import nn
+from torch.distributed import TCPStore
 
 from edgekd.core.errors import RunInterruptedError, StageError
 from edgekd.parallel import crew as crews
@@ -194,6 +195,16 @@ def test_one_that_fails_before_it_begins_is_named_at_once(crew):
     with pytest.raises(StageError, match="process 2 of 3: OSError: no place"):
         work(crew, "before: 1: OSError('no place')")
     assert work(crew) == SIZE
+
+
+def test_a_second_first_process_of_a_launcher_is_told_so(monkeypatch):
+    """The others have gone on from where the one before it had brought them."""
+    store = TCPStore("127.0.0.1", 0, None, True, wait_for_workers=False)
+    monkeypatch.setattr(crews, "launched", lambda: True)
+    monkeypatch.setattr(crews, "meet", lambda: (store, 0, 2))
+    Crew([]).dismiss()
+    with pytest.raises(StageError, match="the other processes of this run are gone"):
+        Crew([]).dismiss()
 
 
 def test_those_of_a_launcher_are_not_started_anew(crew, monkeypatch):

@@ -3,8 +3,6 @@
 import pytest
 import torch
 
-SIZE = 3
-
 
 def test_they_tell_each_other_what_they_have(together):
     said = [found.numbers["telling"] for found in together]
@@ -32,14 +30,18 @@ def test_what_cancels_is_not_lost_in_bfloat16(alone, together):
     assert (ours - torchs).norm() < 0.005 * torchs.norm()  # bfloat16 has eight bits
 
 
-@pytest.mark.parametrize("trained", ["plain", "clipped", "in_parts", "resumed"])
+TRAINED = ("plain", "clipped", "in_parts", "recomputed", "projected", "resumed")
+
+
+@pytest.mark.parametrize("trained", TRAINED)
 def test_they_train_what_one_trains(alone, together, trained):
     names = [name for name in alone.tensors if name.startswith(f"{trained}/")]
     assert len(names) > 6
-    for name in names:  # the loss alone is computed in float32
-        torch.testing.assert_close(
-            together[0].tensors[name], alone.tensors[name], rtol=1e-6, atol=1e-7
-        )
+    # the loss is computed in float32, and so is all that a term learns
+    apart = 2e-6 if trained == "projected" else 1e-8
+    for name in names:
+        found, wanted = (one.tensors[name] for one in (together[0], alone))
+        torch.testing.assert_close(found, wanted, rtol=0, atol=apart)
 
 
 def test_all_have_the_same_bytes(together):
@@ -51,7 +53,7 @@ def test_all_have_the_same_bytes(together):
 def test_a_weight_that_nothing_rests_on_stays(together):
     apart = {n: t for n, t in together[0].tensors.items() if "apart" in n}
     fresh = {n: t for n, t in apart.items() if n.startswith("untrained/")}
-    assert len(apart) == 5 * len(fresh) == 10
+    assert len(apart) == 7 * len(fresh) == 14
     for name, tensor in apart.items():
         assert torch.equal(tensor, fresh[f"untrained/{name.partition('/')[2]}"]), name
 
@@ -67,7 +69,7 @@ def test_their_history_is_that_of_one(alone, together, trained):
 
 
 def test_every_example_is_scored_once(alone, together):
-    assert alone.numbers["score"]["n"] % SIZE, "else nothing is left over"
+    assert alone.numbers["score"]["n"] == 449 == 7 * 64 + 1, "else no batch is had by all"
     assert all(found.numbers["score"] == alone.numbers["score"] for found in together)
 
 

@@ -11,7 +11,9 @@ from torch import nn
 from edgekd.core.errors import RunInterruptedError, StageError
 from edgekd.core.quantity import Quantity
 from edgekd.core.refs import UseModel, UseObjective, UseTask
+from edgekd.parallel.group import Group
 from edgekd.testing.runs import ExampleRun
+from edgekd.train import course as courses
 from edgekd.train.clock import Clock
 from edgekd.train.course import Course, Lesson
 from edgekd.train.forward import Forward
@@ -229,6 +231,33 @@ def test_what_it_took_is_told_beside_the_history(lesson):
     assert set(facts["time_shares"]) == parts
     assert facts["samples_per_s"] > 0
     assert facts["peak_memory_mib"] > 50
+
+
+class Second(Group):
+    """What another process than the first sees, as far as going on goes."""
+
+    def as_first_says(self, value):
+        return self.name
+
+    def decided(self, *flags):
+        return flags
+
+
+def test_another_process_goes_on_from_what_the_first_took_or_says_that_it_cannot(
+    lesson, monkeypatch
+):
+    asked = iter([False] * 6 + [True])
+    first = lesson(stops=lambda: next(asked))
+    with pytest.raises(RunInterruptedError):
+        train(first)
+    (file,) = first.run.unfinished.glob("step-*")
+    monkeypatch.setattr(Second, "name", file.name, raising=False)
+    monkeypatch.setattr(courses, "group", lambda: Second(1, 2))
+    other = replace(lesson(), student=network(9))
+    with pytest.raises(StageError) as caught:
+        train(other)
+    assert f"cannot go on from {file.name}, as the first process does" in caught.value.message
+    assert "same software" in caught.value.next_step
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")  # inductor uses it

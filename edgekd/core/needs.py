@@ -14,14 +14,28 @@ EXPORTERS_BYTES = 240 * 2**20
 
 
 @dataclass(frozen=True)
+class Hands:
+    """Processes that work on a stage together."""
+
+    everywhere: int = 1
+    here: int = 1
+    """Those of them on this machine, which share its memory."""
+
+
+ALONE = Hands()
+
+
+@dataclass(frozen=True)
 class Needs:
     """An estimate, good to a factor of about two: it refuses what is hopeless and no more."""
 
     memory_bytes: int
-    """Most that the stage's process holds at once, its libraries and the data included."""
+    """Most that the stage's processes here hold at once, their libraries and the data included."""
     disk_bytes: int
     """What it writes: its result, and what it keeps meanwhile to survive an interruption."""
     device_bytes: int = 0
-    """The part of `memory_bytes` that lies in the memory of a GPU where one computes."""
+    """The part of each process that lies in the memory of a GPU where one computes."""
     lower: Sequence[str] = ()
     """Options that make it need less, the most effective first: `train.batch_size`."""
+    processes: int = 1
+    """How many hold `memory_bytes` together."""

@@ -10,8 +10,10 @@ runs, a `check(options, preview)` that yields problems with paths relative to th
 `estimate(options, preview)` that returns what it `Needs`, `remarks(options, preview)` that yields
 what a plan shall say of it, and `implies(options, preview)` that yields stages to stand between it
 and one that it reads (`core.refs.Implied`). One that is worth comparing registers
-`controls(options)`: what it must beat, options by name. One with `shared=True` is called in every
-process of the run (`edgekd run --nproc`); `parallel.group` says which one this is. An augmentation
+`controls(options)`: what it must beat, options by name. One that times programs registers
+`measures=True`, or a function of its options that tells: its result belongs to the machine. One
+with `shared=True` is called in every process of the run (`edgekd run --nproc`); `parallel.group`
+says which one this is. An augmentation
 may register a `check(options, task)`, and `each=True` where it changes every example on its own,
 whatever stands beside it in the batch: then what a teacher says of the examples can be kept. An
 objective for which that is not legal registers `kept=False`.
@@ -39,6 +41,7 @@ from edgekd.core.artifact import Manifest
 from edgekd.core.checkpoint import Checkpoint
 from edgekd.core.config import Config
 from edgekd.core.member import Member
+from edgekd.core.needs import Hands
 from edgekd.core.refs import Ref, UseModel, UseTransform
 from edgekd.core.signature import Signature
 
@@ -219,6 +222,10 @@ class Preview(Protocol):
     @property
     def targets(self) -> Mapping[str, Mapping[str, Any]]:
         """The target files that stages name, as read."""
+
+    @property
+    def hands(self) -> Hands:
+        """The processes that work together on a stage that is shared."""
 
     def model(self, ref: Ref) -> UseModel | None:
         """Return the definition of the model that a stage will make, where it is known."""

@@ -91,7 +91,7 @@ class Planner:
             return Step(stage, "", "", identity, "run", reasons, None)
         key, work = digest_json(identity), digest_json(_shaping(identity, stage))
         found = self.store.look(key)
-        again = self.remeasure and stage.makes == "measurements"
+        again = self.remeasure and stage.measures
         failed = found.manifest.facts.get("failures", ()) if found.manifest else ()
         if found.manifest and not again and not failed:
             return Step(stage, key, work, identity, "keep", (), found.manifest)
@@ -132,7 +132,7 @@ class Planner:
                 "sets": list(request.sets),
                 "targets": list(request.targets),
             }
-        if stage.makes == "measurements":
+        if stage.measures:
             identity["machine"] = {**this_machine(), "features": features()}
         return identity
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from edgekd.core.config import Config
 from edgekd.core.errors import EdgekdError, Problem
-from edgekd.core.needs import Needs
+from edgekd.core.needs import ALONE, Hands, Needs
 from edgekd.core.protocols import Task
 from edgekd.core.refs import (
     Ref,
@@ -31,6 +31,7 @@ class StagePreview:
     stages: Mapping[str, UseStage]
     task: Task
     targets: Mapping[str, Mapping[str, Any]]
+    hands: Hands = ALONE
 
     def model(self, ref: Ref) -> UseModel | None:
         """Return the definition of the model that a stage will make, where it is known."""

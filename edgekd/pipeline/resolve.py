@@ -15,6 +15,7 @@ from edgekd.core import kinds
 from edgekd.core.artifact import digest_file, digest_json
 from edgekd.core.errors import Problem, RequestError
 from edgekd.core.limits import allowed_processors
+from edgekd.core.needs import Hands
 from edgekd.core.protocols import Task
 from edgekd.core.refs import (
     UseStage,
@@ -69,7 +70,8 @@ def resolve(request: Request) -> Resolved:
     known = find_targets(path.parent)
     targets = _read_targets(list(family.stages.values()), known, document, problems)
     if task is not None and not edges:  # references that lead somewhere can be followed
-        preview = StagePreview(family.stages, task, targets)
+        hands = Hands(request.processes, request.processes_here)
+        preview = StagePreview(family.stages, task, targets, hands)
         problems += check_stages(preview, document)
     if problems or reading.pipeline is None or task is None:
         raise RequestError(dict.fromkeys(problems))  # several stages may have one origin
@@ -238,6 +240,12 @@ def _first_use(target: str, document: Document) -> tuple[str, ...]:
     return ("targets",)
 
 
+def _times(use: UseStage) -> bool:
+    """Tell whether a stage measures: by its kind, or by its options."""
+    measures = use.plugin.traits.get("measures", False)
+    return bool(measures(use.options) if callable(measures) else measures)
+
+
 def _target_names(use: UseStage) -> Sequence[str]:
     one = getattr(use.options, "target", None)
     return getattr(use.options, "targets", ((one,) if one else ()))
@@ -279,6 +287,7 @@ class _Stages:
     def resolved(self, node: Node, preview: StagePreview) -> ResolvedStage:
         """Return a stage with all that its result depends on."""
         use, needs = node.use, preview.needs(node.use)
+        times = _times(use)
         remarks = use.plugin.traits.get("remarks")
         reads_data = bool(use.plugin.traits.get("reads_data", True))
         plugins = [u.plugin for u in uses_of(use)]
@@ -286,7 +295,7 @@ class _Stages:
         if reads_data:
             plugins += [u.plugin for u in uses_of(self.pipeline.task)]
             plugins.append(kinds.measure.get(self.task.quality[0]))  # training selects by it
-        if node.makes == "measurements":  # every measure that can, takes part
+        if times:  # every measure that can, takes part
             plugins += list(kinds.measure)
         if node.makes == "outputs":  # what runs a teacher that is a program shapes what it says
             programs = [r for _, r in refs_of(use.options) if preview.makes(r) == "program"]
@@ -317,11 +326,12 @@ class _Stages:
             reads_data=reads_data,
             computes=bool(use.plugin.traits.get("computes", True)),
             named=bool(use.plugin.traits.get("named", True)),
+            measures=times,
             shared=bool(use.plugin.traits.get("shared", False)),
             stops=bool(use.plugin.traits.get("stops", False)),
             judges=use.plugin.traits.get("judges", ()),
             code=named(reached),
-            libraries=libraries | (_builds(targets) if node.makes == "measurements" else {}),
+            libraries=libraries | (_builds(targets) if times else {}),
             files=[*(self.data if reads_data else ()), *paths_of(use.options)],
             paths=[*paths_of(use.options), *paths_of(self.pipeline.task)],
             targets=targets,

@@ -43,6 +43,8 @@ class ResolvedStage:
     """Whether its last bits depend on device, precision, threads and processes."""
     named: bool
     """Whether its result bears its name; any other stage with the same identity shares it."""
+    measures: bool
+    """Whether it times programs: what it finds belongs to the machine it is found on."""
     shared: bool
     """Whether all processes of the run work on it together."""
     stops: bool

@@ -61,7 +61,7 @@ def judge(needs: Needs, room: Room, folder: Path) -> str:
     lower = [f"Lower {' or '.join(needs.lower)}"] if needs.lower else []
     host = needs.memory_bytes
     if room.device_bytes is not None and needs.device_bytes:
-        host -= needs.device_bytes
+        host -= needs.device_bytes * needs.processes
         there = room.device_bytes
         rows.append((needs.device_bytes, there, 0, "GPU memory", "free", [*lower, MORE_MEMORY]))
     about = (room.memory_bytes, room.swap_bytes, "memory", room.memory_source)

@@ -66,7 +66,7 @@ class Together:
     def _start(self) -> None:
         """Give every free worker a stage whose inputs are there."""
         for name, stage in [*self.waiting.items()] if self.fatal is None else ():
-            if any(job.stage.makes == "measurements" for job in self.busy.values()):
+            if any(job.stage.measures for job in self.busy.values()):
                 return
             workshop = self._free(stage) if self._is_ready(stage) else None
             if workshop is not None:
@@ -78,7 +78,7 @@ class Together:
 
     def _free(self, stage: ResolvedStage) -> Workshop | None:
         """Return a worker that may take a stage now."""
-        alone = stage.makes == "measurements"
+        alone = stage.measures
         if len(self.busy) >= (1 if alone else len(self.workshops)):
             return None
         able = [self.here] if self.here and stays_here(stage) else self.workshops
@@ -139,7 +139,7 @@ class Together:
 
 def stays_here(stage: ResolvedStage) -> bool:
     """Tell whether a stage is for the machine that the user is at: one that measures or reports."""
-    return bool(stage.targets) or stage.makes in ("measurements", "report")
+    return bool(stage.targets) or stage.measures or stage.makes == "report"
 
 
 def _interrupted(stages: list[str]) -> str:

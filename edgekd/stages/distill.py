@@ -184,8 +184,9 @@ def estimate(config: Distill, preview: Preview) -> Needs | None:
     teachers = [unbuilt(ref, preview) for ref in online]
     if None in teachers:
         return None
+    student = unbuilt(config.model, preview)
     return training_needs(
-        unbuilt(config.model, preview), [*filter(None, teachers)], preview.task, config.train
+        student, [*filter(None, teachers)], preview.task, config.train, preview.hands
     )
 
 

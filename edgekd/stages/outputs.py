@@ -84,7 +84,8 @@ def estimate(config: Outputs, preview: Preview) -> Needs | None:
     if needs is None:
         return None
     kept = rows * row_bytes(teacher, preview.task, config.taps, top=config.top)
-    return Needs(needs.memory_bytes, needs.disk_bytes + 2 * kept, needs.device_bytes, lower)
+    memory, disk = preview.hands.here * needs.memory_bytes, needs.disk_bytes + 2 * kept
+    return Needs(memory, disk, needs.device_bytes, lower, preview.hands.here)
 
 
 @stage(

@@ -102,7 +102,8 @@ def _has_weights(use: UseModel) -> bool:
 
 def estimate(config: Teacher, preview: Preview) -> Needs | None:
     """Return what training takes; what an objective of its own learns is not counted."""
-    return training_needs(unbuilt(config.model, preview), [], preview.task, config.train)
+    model = unbuilt(config.model, preview)
+    return training_needs(model, [], preview.task, config.train, preview.hands)
 
 
 @stage(

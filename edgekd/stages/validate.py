@@ -105,6 +105,7 @@ def estimate(config: Validate, preview: Preview) -> Needs | None:
     estimate=estimate,
     code=CODE,
     computes=False,
+    measures=True,
     judges=JUDGES,
 )
 def validate(config: Validate, run: Run) -> Facts:

@@ -12,7 +12,7 @@ from typing import Literal
 
 from torch import nn
 
-from edgekd.core.needs import EXPORTERS_BYTES, LIBRARIES_BYTES, Needs
+from edgekd.core.needs import ALONE, EXPORTERS_BYTES, LIBRARIES_BYTES, Hands, Needs
 from edgekd.core.protocols import Preview, Split, Task
 from edgekd.core.refs import Ref, UseModel
 from edgekd.core.signature import Signature
@@ -44,25 +44,32 @@ def unbuilt(source: UseModel | Ref | None, preview: Preview) -> nn.Module | None
 
 
 def training_needs(
-    student: nn.Module | None, teachers: Sequence[nn.Module], task: Task, options: Train | None
+    student: nn.Module | None,
+    teachers: Sequence[nn.Module],
+    task: Task,
+    options: Train | None,
+    hands: Hands = ALONE,
 ) -> Needs | None:
     """Return what a training takes: its step and its checkpoints on top of data and libraries.
 
-    Without options nothing is trained: the model is scored and written.
+    Each of several processes takes its part of a batch, and all the rest for itself. Without
+    options nothing is trained: the model is scored and written.
     """
     if options is None:
         lower = ("the width of the model",)
         return compression_needs(student, task, copies=2, examples=0, lower=lower)
     most = count(task, "train") or options.batch_size  # a batch is never larger than the split
-    options = options.model_copy(update={"batch_size": min(options.batch_size, most)})
+    own = -(-min(options.batch_size, most) // hands.everywhere)
+    options = options.model_copy(update={"batch_size": own})
     step = training_bytes(student, teachers, task.signature(), options) if student else None
     if student is None or step is None:
         return None
     return Needs(
-        memory_bytes=LIBRARIES_BYTES + data_bytes(task) + step,
+        memory_bytes=hands.here * (LIBRARIES_BYTES + data_bytes(task) + step),
         disk_bytes=state_bytes(student) + checkpoint_bytes(student, options) + DESCRIPTION_BYTES,
         device_bytes=step,
         lower=("train.batch_size", "the width of the model"),
+        processes=hands.here,
     )
 
 

@@ -59,7 +59,8 @@ def stage(options, inputs):
     return ResolvedStage(
         name="s", kind="k", makes="model", options=options, inputs=inputs, seed=0, implied_by="",
         instead=BETWEEN, remarks=(),
-        reads_data=True, computes=True, named=True, stops=False, shared=False, judges=(), code={},
+        reads_data=True, computes=True, named=True, stops=False, shared=False,
+        measures=False, judges=(), code={},
         libraries={}, files=(), paths=(), targets={},
     )  # fmt: skip
 

@@ -54,6 +54,14 @@ def test_a_disk_that_is_too_small_is_refused_with_its_folder():
     assert "Free some space, or give --store on another disk." in text
 
 
+def test_what_lies_on_a_gpu_each_is_not_asked_of_this_machines_memory():
+    each = {"device_bytes": 10 * GIB, "lower": ()}
+    fits = Needs(22 * GIB, GIB, **each, processes=2)
+    assert judge(fits, room(device=20 * GIB), STORE) == ""
+    with pytest.raises(UnreachableError, match=r"about 12\.0 GiB"):
+        judge(Needs(22 * GIB, GIB, **each), room(memory=7 * GIB, device=20 * GIB), STORE)
+
+
 def test_both_are_told_together():
     with pytest.raises(UnreachableError, match=r"(?s)of disk.*of memory"):
         judge(Needs(13 * GIB, GIB), room(disk=0), STORE)

@@ -10,6 +10,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from edgekd.core.errors import StageError
+from edgekd.core.needs import ALONE, Hands
 from edgekd.core.refs import Ref
 from edgekd.devices.bench import program_files
 from edgekd.runtimes.folder import load_program
@@ -21,6 +22,7 @@ from edgekd.stages.given import Given, check, given
 class FakePreview:
     task: Any
     targets: dict[str, Any] = field(default_factory=dict)
+    hands: Hands = ALONE
 
     def model(self, ref: Ref) -> None:
         return None

@@ -6,6 +6,7 @@ from safetensors.torch import load_file, save_file
 
 from edgekd.core import kinds
 from edgekd.core.errors import StageError
+from edgekd.core.needs import ALONE
 from edgekd.core.refs import UseModel
 from edgekd.core.signature import Port, Signature
 from edgekd.models.folder import load_model
@@ -26,7 +27,7 @@ class Preview:
     """A pipeline with the digits."""
 
     def __init__(self, task):
-        self.task, self.targets = task, {}
+        self.task, self.targets, self.hands = task, {}, ALONE
 
     def model(self, ref):
         return None

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from edgekd.core.checkpoint import Checkpoint
 from edgekd.core.errors import StageError
+from edgekd.core.needs import ALONE, Hands
 from edgekd.core.refs import Ref
 from edgekd.core.results import Measurements
 from edgekd.core.signature import Port, Signature
@@ -220,6 +221,7 @@ class FakePreview:
     targets: Mapping[str, Any] = field(
         default_factory=lambda: {"pi": CPU | {"runtimes": ("executorch",)}}
     )
+    hands: Hands = ALONE
 
     def model(self, ref: Ref) -> None:
         return None

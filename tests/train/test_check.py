@@ -6,6 +6,7 @@ import pytest
 
 from edgekd.core import kinds
 from edgekd.core.config import Config
+from edgekd.core.needs import ALONE, Hands
 from edgekd.core.refs import Ref, UseModel, UseObjective, UseTask, UseTransform
 from edgekd.stages import distill, prune, quantize
 from edgekd.train.check import check_model, check_paths, check_terms, check_transform
@@ -45,6 +46,7 @@ class Preview:
     definition: UseModel | None = GOOD
     task: object = TASK
     targets: dict = field(default_factory=dict)
+    hands: Hands = ALONE
 
     def model(self, ref):
         return self.definition

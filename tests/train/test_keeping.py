@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from edgekd.core.kinds import augment, objective
+from edgekd.core.needs import ALONE
 from edgekd.core.refs import Ref, UseModel, UseObjective, UseTask
 from edgekd.train.keeping import Cache, class_count, fitting, keep_outputs, row_bytes
 from edgekd.train.needs import unbuilt
@@ -18,7 +19,7 @@ TEACHER = Ref("big", ("outputs", "model"))
 class Preview:
     """A pipeline in which every reference leads to one model."""
 
-    task, targets = TASK, {}
+    task, targets, hands = TASK, {}, ALONE
 
     def model(self, ref):
         return MODEL

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from edgekd.core import kinds
-from edgekd.core.needs import EXPORTERS_BYTES, LIBRARIES_BYTES
+from edgekd.core.needs import ALONE, EXPORTERS_BYTES, LIBRARIES_BYTES, Hands
 from edgekd.core.refs import Ref, UseModel, UseTask, UseTransform, as_read
 from edgekd.train.needs import (
     compression_needs,
@@ -34,8 +34,8 @@ class Preview:
 
     task, targets = TASK, {}
 
-    def __init__(self, model=SMALL, transform=None):
-        self.use, self.using = model, transform
+    def __init__(self, model=SMALL, transform=None, hands=ALONE):
+        self.use, self.using, self.hands = model, transform, hands
 
     def model(self, ref):
         return self.use
@@ -90,6 +90,25 @@ def test_a_training_needs_more_with_each_thing_that_it_says_can_be_lowered():
     assert few.device_bytes == few.memory_bytes - BASE
     assert few.disk_bytes == more.disk_bytes < wide.disk_bytes
     assert few.lower[0] == "train.batch_size"
+
+
+def test_each_of_several_processes_takes_its_part_of_the_batch_and_all_the_rest():
+    model = unbuilt(SMALL, Preview())
+    alone = training_needs(model, [], TASK, Train(batch_size=600))
+    half = training_needs(model, [], TASK, Train(batch_size=300))
+    two = training_needs(model, [], TASK, Train(batch_size=600), Hands(everywhere=2, here=2))
+    far = training_needs(model, [], TASK, Train(batch_size=600), Hands(everywhere=2, here=1))
+    assert two.memory_bytes == 2 * half.memory_bytes > alone.memory_bytes
+    assert two.device_bytes == half.device_bytes < alone.device_bytes
+    assert far.memory_bytes == half.memory_bytes
+    assert two.disk_bytes == alone.disk_bytes
+
+
+def test_each_process_that_keeps_outputs_needs_memory():
+    one = estimate("outputs", Preview(), model="$a")
+    three = estimate("outputs", Preview(hands=Hands(3, 3)), model="$a")
+    assert three.memory_bytes == 3 * one.memory_bytes
+    assert three.disk_bytes == one.disk_bytes
 
 
 def test_no_batch_is_larger_than_the_split():

@@ -65,8 +65,13 @@ def installed(distribution: str) -> str:
 
 
 def files_of(room: str) -> list[Path]:
-    """Return all files of a room, `measures`, or of a shipped folder, `targets/runners`."""
+    """Return all files of a room, `measures`, one of them, or those of a shipped folder.
+
+    As `stages/export.py`, or `targets/runners`.
+    """
     own = PACKAGE / room
+    if own.is_file():
+        return [own]
     top, _, inner = room.partition("/")
     folder = own if own.is_dir() else shipped(top) / inner
     return sorted(p for p in folder.rglob("*") if p.is_file() and "__pycache__" not in p.parts)

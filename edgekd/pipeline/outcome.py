@@ -13,7 +13,8 @@ from edgekd.pipeline.kept import replacing
 from edgekd.pipeline.records import Record, RunFolders
 from edgekd.pipeline.resolved import Resolved
 
-PROGRAM_DESCRIPTION = "program.json"
+NOT_HANDED_OUT = ("program.json", "candidates.json")
+"""What describes a program to edgekd, and how it was measured when it was chosen."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ def leave(execution: Execution, runs: RunFolders) -> RunResult:
         left += [
             _copy(store.folder(manifest.key) / file, folder / inner / file, about["sha256"])
             for file, about in manifest.files.items()
-            if file != PROGRAM_DESCRIPTION
+            if file not in NOT_HANDED_OUT
         ]
     artifacts = [path for path in left if path.suffix in (".onnx", ".pte")]
     report = next((path for path in left if path.name == "report.html"), None)

@@ -49,7 +49,9 @@ class StagePreview:
         if ref.stage not in self.stages:
             return None
         use = self._option(ref, "runtime")
-        return use.kind if isinstance(use, UseRuntime) else IMPLIED_RUNTIME
+        if isinstance(use, UseRuntime):
+            return use.kind
+        return None if self.makes(ref) == "program" else IMPLIED_RUNTIME
 
     def makes(self, ref: Ref) -> str | None:
         """Return the kind of result that a reference leads to, where its stage is known."""

@@ -299,7 +299,7 @@ class _Stages:
             plugins += list(kinds.measure)
         if node.makes == "outputs":  # what runs a teacher that is a program shapes what it says
             programs = [r for _, r in refs_of(use.options) if preview.makes(r) == "program"]
-            plugins += [kinds.runtime.get(preview.runtime(r) or "") for r in programs]
+            plugins += [kinds.runtime.get(n) for n in map(preview.runtime, programs) if n]
         for target in targets.values():
             plugins.append(UseTransport.model_validate(target["transport"]).plugin)
         sources = {plugin.source for plugin in plugins}

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from edgekd.core.artifact import Manifest
 from edgekd.core.results import MeasuredProgram, MeasuredTarget, Measurement
 from edgekd.report.changes import Change, changes
+from edgekd.report.choices import choices
 from edgekd.report.comparison import comparisons
 from edgekd.report.evidence import Evidence, History, Validation
 from edgekd.report.lineage import Lineage, lineage
@@ -39,6 +40,7 @@ def build_report(evidence: Evidence) -> Report:
         checks=checks,
         failed=[FailedStage(stage=n, why=why) for n, why in evidence.origin.failed.items()],
         comparisons=comparisons(evidence.stages, members, evidence.origin.failed),
+        choices=list(choices(evidence)),
         training=[
             _training(name, history, evidence.stages[name])
             for name, history in evidence.histories.items()

@@ -1,6 +1,7 @@
 """The report in order, before any format."""
 
 from edgekd.report.schema import Report
+from edgekd.report.sections.choice import choice
 from edgekd.report.sections.comparison import comparison
 from edgekd.report.sections.latency import latency
 from edgekd.report.sections.parts import Section
@@ -18,6 +19,7 @@ def content(report: Report) -> list[Section]:
         latency(report),
         quality(report),
         trade_off(report),
+        choice(report),
         comparison(report),
         training(report),
         provenance(report),

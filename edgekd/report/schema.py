@@ -304,6 +304,33 @@ class Comparison(Document):
     """The first is what the others are compared with."""
 
 
+class Tried(Document):
+    """A candidate that a stage measured to choose among several."""
+
+    name: str
+    became: str
+    """`chosen`, or why it was not."""
+    quantities: dict[str, Quantity]
+    """On the validation split, by gate name; what it was not measured by is absent."""
+    restarts: int
+    """Fresh processes in which it was timed."""
+
+
+class Choice(Document):
+    """What a stage chose by measurement, and among what."""
+
+    stage: str
+    targets: list[str]
+    says: str
+    quality_name: str
+    max_drop: float
+    """Most that the quality may fall, in its own unit."""
+    tried: list[Tried]
+    """The fastest first; those that were not timed last."""
+    marks: list[str]
+    """Why its latencies need care: `kept from an earlier run`."""
+
+
 class Provenance(Document):
     """Where it all comes from and how to do it again."""
 
@@ -329,5 +356,6 @@ class Report(Document):
     failed: list[FailedStage]
     """What the report has to do without."""
     comparisons: list[Comparison]
+    choices: list[Choice] = []
     training: list[Training]
     provenance: Provenance

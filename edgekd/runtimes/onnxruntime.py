@@ -37,7 +37,12 @@ class OnnxRuntime(Config):
     convolutions on x86; transformers can be faster with less: measure. Written into the program."""
 
 
-@runtime(config=OnnxRuntime, distributions=("torch", "onnx", "onnxscript", "onnxruntime"))
+@runtime(
+    config=OnnxRuntime,
+    distributions=("torch", "onnx", "onnxscript", "onnxruntime"),
+    activations=("uint8", "int8"),
+    graph_levels=tuple(LEVELS),
+)
 class OnnxRuntimeRuntime:
     """Exports by the dynamo exporter and runs on the CPU with one thread."""
 

@@ -77,14 +77,14 @@ class OnTarget:
             progress(number, len(self.entries), f"scoring on {self.name}")
             answer = self.session.score(entry.name, self.inputs.examples, self.settings)
             answers = {} if isinstance(answer, Failure) else answer.outputs
-            failure = answer if isinstance(answer, Failure) else _undefined(answers)
+            failure = answer if isinstance(answer, Failure) else undefined(answers)
             evidence: dict[str, Any] = {"size_bytes": entry.size_bytes}
             if failure is None:
-                evidence |= {**self.inputs.columns, **_signals("student", answers)}
+                evidence |= {**self.inputs.columns, **signals("student", answers)}
             if entry is not self.entries[0]:
                 evidence |= expected
             elif failure is None:
-                expected |= _signals("teacher", answers)
+                expected |= signals("teacher", answers)
             found = Found(entry, evidence, quantities=measure_all(evidence), failure=failure)
             self.found[entry.name] = found
 
@@ -221,9 +221,9 @@ class OnTarget:
                 yield break_down(name, self.name, logits, truth, names)
 
 
-def _undefined(outputs: Mapping[str, Any]) -> Failure | None:
+def undefined(outputs: Mapping[str, Any]) -> Failure | None:
     """Return a failure where answers that are measured hold values that no class can have."""
-    for name, signal in _signals("student", outputs).items():
+    for name, signal in signals("student", outputs).items():
         undefined = signal.isnan() | (signal == float("inf"))
         rows = int(undefined.reshape(len(signal), -1).any(1).sum())
         if rows:
@@ -242,7 +242,7 @@ def _check_runtimes(name: str, target: Target, entries: Sequence[Entry]) -> None
             )
 
 
-def _signals(whose: str, outputs: Mapping[str, Any]) -> dict[str, Tensor]:
+def signals(whose: str, outputs: Mapping[str, Any]) -> dict[str, Tensor]:
     """Return a program's outputs that measures can ask for, as `student_logits`."""
     named = {f"{whose}_{name}": torch.from_numpy(array) for name, array in outputs.items()}
     return {name: tensor for name, tensor in named.items() if name in SIGNALS}

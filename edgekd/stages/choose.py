@@ -1,0 +1,285 @@
+"""Choose a program by measurement: the forms that a model can take, timed on the target in turns.
+
+Which runtime, which kind of quantization, which type of activations and which graph level is the
+fastest differs from model to model and from device to device, and so does what each loses.
+"""
+
+import json
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from edgekd.core.config import Config, NonNegative
+from edgekd.core.errors import EdgekdError, Problem
+from edgekd.core.kinds import stage
+from edgekd.core.needs import Needs
+from edgekd.core.protocols import Facts, Preview, Run
+from edgekd.core.refs import ModelRef, UseRuntime, UseTransform
+from edgekd.devices.kept import Journal
+from edgekd.devices.settings import settle
+from edgekd.devices.target import Bench, Target
+from edgekd.runtimes.folder import file_stem, load_program
+from edgekd.runtimes.parity import Parity
+from edgekd.train.check import check_full_precision, check_paths, check_transform
+from edgekd.train.needs import compression_needs, unbuilt
+from edgekd.trial.entry import Entry
+from edgekd.trial.forms import FACTS, Form, call, forms, levels, quantized
+from edgekd.trial.inputs import write_inputs
+from edgekd.trial.race import Budget, Race, Racer
+
+SAMPLES = "candidates.json"
+"""Every raw latency in ms, by candidate and restart."""
+CODE = (
+    "measures",
+    "devices",
+    "trial",
+    "targets/runners",
+    "stages/export.py",
+    "stages/quantize.py",
+)
+"""What makes candidates and numbers without being imported here, or is called by name."""
+
+
+class Choose(Config):
+    """What is to run where, and among which forms the program is chosen."""
+
+    model: ModelRef
+    """The model in fp32, as `$student`."""
+    target: str = "cpu"
+    """The device that the program is chosen for, and timed on."""
+    max_drop: NonNegative = 0.01
+    """Most that the task's first measure may fall on the validation split against the model in
+    fp32, in the measure's own unit."""
+    runtimes: tuple[UseRuntime, ...] = ()
+    """What may run it; all runtimes of the target where nothing is said."""
+    transforms: tuple[UseTransform, ...] = Field(
+        default=({"kind": "int8_static"},), validate_default=True
+    )
+    """Ways to quantize it, each tried beside fp32."""
+    activations: tuple[Literal["uint8", "int8"], ...] = ("uint8", "int8")
+    """Types of int8 activations to try where a transform leaves them open."""
+    graph_levels: tuple[Literal["all", "extended", "basic", "off"], ...] = Field(
+        default=("all", "extended", "off"), min_length=1
+    )
+    """How far ONNX Runtime may rewrite the graph: each is timed, unless the target says which."""
+    bench: Bench = Bench()
+    """How much is measured; `restarts` of those that stay in the race."""
+    parity: Parity = Parity()
+    """How far a candidate may depart from the PyTorch model."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A program with the level that its graph is loaded at."""
+
+    form: Form
+    level: str
+    """Empty where the runtime has none."""
+    folder: Path
+    """Where the program lies; what level is written there is only a default."""
+
+    @property
+    def name(self) -> str:
+        """What people call it, as `onnxruntime int8_static uint8 all`."""
+        return f"{self.form.name} {self.level}".strip()
+
+    def entry(self) -> Entry:
+        """Return the program as it is timed."""
+        program = load_program(self.folder)
+        told = dict(program.facts.get("program", {}))
+        if self.level:
+            told["graph_level"] = self.level
+        program = replace(program, facts={**program.facts, "program": told})
+        return Entry(self.name, "candidate", self.folder / program.file, program)
+
+
+def check(config: Choose, preview: Preview) -> Iterator[Problem]:
+    """Yield what cannot be tried, and targets on which a latency means nothing."""
+    yield from check_full_precision(config.model, preview, "model")
+    model = preview.model(config.model)
+    for index, transform in enumerate(config.transforms):
+        place = f"transforms[{index}]"
+        yield from check_transform(transform, "quantize", place)
+        exclude = getattr(transform.options, "exclude", ())
+        yield from check_paths(exclude, model, preview.task, f"{place}.exclude")
+    target = preview.targets.get(config.target)
+    if target is None:
+        return  # reported elsewhere
+    if target["emulated"]:
+        yield Problem(
+            "target",
+            f"target '{config.target}' is emulated: its latency means nothing.",
+            "Choose on a real device.",
+        )
+    for index, use in enumerate(config.runtimes):
+        if use.kind not in target["runtimes"]:
+            has = ", ".join(target["runtimes"])
+            yield Problem(
+                f"runtimes[{index}]",
+                f"target '{config.target}' lacks {use.kind}; it has {has}.",
+                "Install it there and list it under runtimes, or leave it out.",
+            )
+
+
+def estimate(config: Choose, preview: Preview) -> Needs | None:
+    """Return what exporting the largest form takes; the disk has all of them at once."""
+    target = preview.targets.get(config.target)
+    needs = compression_needs(
+        unbuilt(config.model, preview),
+        preview.task,
+        copies=5,
+        examples=max([config.parity.samples, *map(_examples, config.transforms)]),
+        keeps="everything",
+        lower=("examples of the transforms", "parity.samples", "the width of the model"),
+    )
+    if needs is None or target is None:
+        return None
+    return replace(needs, disk_bytes=needs.disk_bytes * len(_forms(config, target)))
+
+
+def remarks(config: Choose, preview: Preview) -> Iterator[str]:
+    """Yield how many programs are made and timed."""
+    target = preview.targets.get(config.target)
+    if target is not None:
+        found = _forms(config, target)
+        timed = sum(len(_levels(config, target, form)) for form in found)
+        yield f"makes {len(found)} programs and times them in {timed} ways on {config.target}"
+
+
+@stage(
+    config=Choose,
+    makes="program",
+    check=check,
+    estimate=estimate,
+    remarks=remarks,
+    code=CODE,
+    measures=True,
+)
+def choose(config: Choose, run: Run) -> Facts:
+    """Return the facts of the program's export, and what became of every candidate."""
+    written = run.targets[config.target]
+    target = Target.model_validate(written)
+    folders, lost = _make(config, _forms(config, written), run)
+    candidates = [
+        Candidate(form, level, folders[form.name])
+        for form in _forms(config, written)
+        if form.name in folders
+        for level in _levels(config, written, form)
+    ]
+    entries = [candidate.entry() for candidate in candidates]
+    settings = settle(target.bench, config.bench)
+    with Journal(run.unfinished / "inputs").workshop() as folder:
+        race = Race(
+            target,
+            entries,
+            baselines=[c.name for c in candidates if c.form.name == candidates[0].form.name],
+            inputs=write_inputs(
+                run.task, "validation", settings.samples, [entries[0].program.signature], folder
+            ),
+            settings=settings,
+            budget=Budget(run.task.quality[0], config.max_drop),
+            journal=Journal(run.unfinished / "measured"),
+        )
+        best = race.run(run.progress)
+    chosen = next(one for one in candidates if one.name == best.entry.name)
+    facts = _take(config, chosen, run)
+    raw = {r.entry.name: [t.latencies_ms.round(6).tolist() for t in r.timings] for r in race.racers}
+    (run.out / SAMPLES).write_text(json.dumps(raw), "utf-8")
+    return facts | _found(config, race, best, lost)
+
+
+def _forms(config: Choose, target: Mapping[str, Any]) -> list[Form]:
+    runtimes = config.runtimes or tuple(map(UseRuntime.model_validate, target["runtimes"]))
+    return list(forms(runtimes, config.transforms, config.activations))
+
+
+def _levels(config: Choose, target: Mapping[str, Any], form: Form) -> list[str]:
+    """Return the levels to time a form at; a target that says which has the word."""
+    fixed = target.get("graph_level")
+    return levels(form.runtime, [fixed] if fixed else config.graph_levels) or [""]
+
+
+def _examples(transform: UseTransform) -> int:
+    return int(getattr(transform.options, "examples", 0))
+
+
+def _make(
+    config: Choose, wanted: Sequence[Form], run: Run
+) -> tuple[dict[str, Path], dict[str, str]]:
+    """Return the folder of each form by name, and why others could not be made.
+
+    The first is the model in fp32, which all are compared with: its error is the stage's.
+    """
+    made: dict[str, Path] = {}
+    lost: dict[str, str] = {}
+    for number, form in enumerate(wanted):
+        run.progress(number, len(wanted), f"making {form.name}")
+        out = run.unfinished / "made" / file_stem(form.name)
+        try:
+            _export(config, form, form.runtime, run, out)
+        except Exception as error:  # a candidate is an experiment; a library may raise anything
+            if not made:
+                raise
+            lost[form.name] = _reason(error)
+        else:
+            made[form.name] = out
+    return made, lost
+
+
+def _export(config: Choose, form: Form, runtime: UseRuntime, run: Run, out: Path) -> None:
+    """Leave the program of a form in `out`."""
+    folder = run.input(config.model)
+    if form.transform is not None:
+        folder = quantized(form.transform, config.model, folder, run, run.unfinished / "made")
+    options = {"runtime": runtime, "target": config.target, "parity": config.parity}
+    call("export", options | {"model": str(config.model)}, run, out, {config.model.stage: folder})
+
+
+def _reason(error: Exception) -> str:
+    words = str(error).strip().partition("\n")[0]
+    return words if isinstance(error, EdgekdError) else f"{type(error).__name__}: {words}"
+
+
+def _take(config: Choose, chosen: Candidate, run: Run) -> dict[str, Any]:
+    """Leave the program of a candidate as the stage's own; return the facts of its export."""
+    folder, runtime = chosen.folder, chosen.form.runtime
+    if chosen.level and chosen.level != getattr(runtime.options, "graph_level", ""):
+        options = runtime.options.model_copy(update={"graph_level": chosen.level})
+        runtime = runtime.model_copy(update={"options": options})
+        folder = run.unfinished / "made" / file_stem(chosen.name)
+        _export(config, chosen.form, runtime, run, folder)
+    shutil.copytree(folder, run.out, dirs_exist_ok=True)
+    (run.out / FACTS).unlink()
+    facts: dict[str, Any] = json.loads((folder / FACTS).read_text("utf-8"))
+    return facts
+
+
+def _found(config: Choose, race: Race, best: Racer, lost: Mapping[str, str]) -> dict[str, Any]:
+    """Return what became of every candidate, the fastest first, and of those never made."""
+    order = sorted(race.racers, key=lambda r: r.median_ms if r.timings else float("inf"))
+    rows = [
+        {
+            "name": racer.entry.name,
+            "became": "chosen" if racer is best else racer.out or racer.behind or "in to the end",
+            "quantities": {name: q.as_dict() for name, q in racer.quantities.items()},
+            "restarts": len(racer.timings),
+        }
+        for racer in order
+    ]
+    rows += [
+        {"name": name, "became": f"was not made: {why}", "quantities": {}, "restarts": 0}
+        for name, why in lost.items()
+    ]
+    faster = best.quantities.get("speedup")
+    gain = f", {faster} as fast as fp32" if faster and best is not race.baseline() else ""
+    return {
+        "says": f"{best.entry.name}, the best of {len(rows)}{gain}",
+        "result": best.quantities["latency_p50_ms"],
+        "targets": [config.target],
+        "budget": {"quality": race.budget.quality, "most": race.budget.most},
+        "candidates": rows,
+    }

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
     BaseModel,
@@ -196,6 +196,10 @@ class UseStage(Use):
     seeds: Annotated[PositiveCount, Field(le=MOST_SEEDS)] = 1
     """How many times it is made: with its seed and the ones after it. Other stages rest on the
     first; a report compares them all."""
+    keep: Literal["pays"] | dict[str, Any] | None = None
+    """`pays`: what it makes is kept only where it is faster or smaller on the targets and loses no
+    more than is allowed; else what it was made from is passed on. A mapping has the options of a
+    stage `keep`."""
     controls: bool = False
     """Whether it is made also as what it must be better than, at equal cost: see the stage."""
 

@@ -19,6 +19,7 @@ from edgekd.core.refs import (
 )
 from edgekd.pipeline.document import Document, spell, steps_of
 from edgekd.pipeline.graph import IMPLIED_RUNTIME
+from edgekd.pipeline.keeping import JUDGE
 
 
 @dataclass(frozen=True)
@@ -60,11 +61,12 @@ class StagePreview:
 
     def kind(self, ref: Ref) -> str | None:
         """Return the kind of the stage that a reference leads to, where it is known."""
+        ref = self._kept(ref)
         return self.stages[ref.stage].kind if ref.stage in self.stages else None
 
     def transform(self, ref: Ref) -> UseTransform | None:
         """Return the transform of the stage that a reference leads to, where it has one."""
-        use = self._option(ref, "transform")
+        use = self._option(self._kept(ref), "transform")
         return use if isinstance(use, UseTransform) else None
 
     def needs(self, use: UseStage) -> Needs | None:
@@ -77,6 +79,12 @@ class StagePreview:
         except Exception:  # an estimate stops nothing; what is wrong is told where it matters
             return None
         return found
+
+    def _kept(self, ref: Ref) -> Ref:
+        """Return the stage whose result is kept where it pays: what it makes may be had."""
+        while (stage := self.stages.get(ref.stage)) and stage.kind == JUDGE:
+            ref = stage.options.model  # type: ignore[attr-defined]
+        return ref
 
     def _option(self, ref: Ref, name: str) -> object:
         stage = self.stages.get(ref.stage)

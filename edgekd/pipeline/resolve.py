@@ -30,6 +30,7 @@ from edgekd.core.registry import load_user_module
 from edgekd.pipeline.code import closure, files_of, installed, is_own, named
 from edgekd.pipeline.document import Document, override, parse_document, read_text
 from edgekd.pipeline.graph import Node, check_edges, make_nodes
+from edgekd.pipeline.keeping import with_keeping
 from edgekd.pipeline.members import with_members
 from edgekd.pipeline.preview import StagePreview, check_stages
 from edgekd.pipeline.repeats import with_repeats
@@ -61,7 +62,9 @@ def resolve(request: Request) -> Resolved:
     problems += _trackers(reading.pipeline, document)
     task = _build_task(reading.task, document, problems)
     seed = reading.pipeline.seed if reading.pipeline else 0
-    repeated, unlike = with_repeats(reading.stages, trials, MAX_STAGES, document)
+    judged, document, unfit = with_keeping(reading.stages, document)
+    problems += unfit
+    repeated, unlike = with_repeats(judged, trials, MAX_STAGES, document)
     document = document.with_origins(repeated.origins)
     family, wrong = with_members(repeated, seed, document)
     document = document.with_origins(family.origins)
@@ -233,10 +236,12 @@ def _read_targets(
 def _first_use(target: str, document: Document) -> tuple[str, ...]:
     """Return where a file first names a target."""
     for stage, options in document.value["stages"].items():
-        for key in ("targets", "target"):
-            named = options.get(key) if isinstance(options, dict) else None
+        for way in (("targets",), ("target",), ("keep", "targets")):
+            named = options
+            for key in way:
+                named = named.get(key) if isinstance(named, dict) else None
             if named == target or (isinstance(named, tuple) and target in named):
-                return ("stages", stage, key)
+                return ("stages", stage, *way)
     return ("targets",)
 
 

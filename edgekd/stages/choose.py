@@ -27,7 +27,7 @@ from edgekd.runtimes.parity import Parity
 from edgekd.train.check import check_full_precision, check_paths, check_transform
 from edgekd.train.needs import compression_needs, unbuilt
 from edgekd.trial.entry import Entry
-from edgekd.trial.forms import FACTS, Form, call, forms, levels, quantized
+from edgekd.trial.forms import FACTS, Form, call, check_runtimes, forms, levels, quantized
 from edgekd.trial.inputs import write_inputs
 from edgekd.trial.race import Budget, Race, Racer
 
@@ -115,14 +115,7 @@ def check(config: Choose, preview: Preview) -> Iterator[Problem]:
             f"target '{config.target}' is emulated: its latency means nothing.",
             "Choose on a real device.",
         )
-    for index, use in enumerate(config.runtimes):
-        if use.kind not in target["runtimes"]:
-            has = ", ".join(target["runtimes"])
-            yield Problem(
-                f"runtimes[{index}]",
-                f"target '{config.target}' lacks {use.kind}; it has {has}.",
-                "Install it there and list it under runtimes, or leave it out.",
-            )
+    yield from check_runtimes(config.runtimes, config.target, target)
 
 
 def estimate(config: Choose, preview: Preview) -> Needs | None:

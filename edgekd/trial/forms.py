@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from edgekd.core import kinds
+from edgekd.core.errors import Problem
 from edgekd.core.protocols import Facts, Run
 from edgekd.core.refs import Ref, UseRuntime, UseTransform, as_written
 from edgekd.runtimes.folder import file_stem
@@ -52,6 +53,20 @@ def forms(
                 yield Form(runtime, transform.model_copy(update={"options": options}))
             if not types:
                 yield Form(runtime, transform)
+
+
+def check_runtimes(
+    runtimes: Sequence[UseRuntime], name: str, target: Mapping[str, Any]
+) -> Iterator[Problem]:
+    """Yield the runtimes that a target, as its file says, does not have."""
+    has = target["runtimes"]
+    for index, use in enumerate(runtimes):
+        if use.kind not in has:
+            yield Problem(
+                f"runtimes[{index}]",
+                f"target '{name}' lacks {use.kind}; it has {', '.join(has)}.",
+                "Install it there and list it under runtimes, or leave it out.",
+            )
 
 
 def levels(runtime: UseRuntime, wanted: Sequence[str]) -> list[str]:

@@ -66,7 +66,8 @@ class Race:
     """Scores, times and ranks; the first entry is what others may not fall short of.
 
     Entries with the same file answer alike, so that one of them is scored. The fastest of those
-    named in `baselines` is timed to the end, whatever it takes: others are compared with it.
+    named in `baselines` is timed to the end, whatever it takes: others are compared with it. Any
+    other is timed no further while it takes more than `far_behind` times as long as the fastest.
     """
 
     def __init__(
@@ -79,7 +80,9 @@ class Race:
         settings: Settings,
         budget: Budget,
         journal: Journal,
+        far_behind: float = FAR_BEHIND,
     ):
+        self.far_behind = far_behind
         self.inputs, self.settings, self.budget = inputs, settings, budget
         self.baselines = baselines
         self.racers = [Racer(entry) for entry in entries]
@@ -166,7 +169,7 @@ class Race:
             times, count = racer.median_ms / best, len(racer.timings)
             after = f"{count} restart{'s' if count > 1 else ''}"
             far = f"{times:.2g} times as slow as the fastest after {after}"
-            racer.behind = far if times > FAR_BEHIND else ""
+            racer.behind = far if times > self.far_behind else ""
 
     def _compare(self) -> None:
         """Measure latencies, and the gain over the baseline by the restarts that both have."""

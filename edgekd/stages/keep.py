@@ -100,12 +100,8 @@ def estimate(config: Keep, preview: Preview) -> Needs | None:
 )
 def keep(config: Keep, run: Run) -> Facts:
     """Return what speaks for the model and what against it; the one that is kept is the result."""
-    rows: list[dict[str, Any]] = []
-    outcomes = []
-    for name in config.targets:
-        race = _race(config, name, run)
-        outcomes.append(_outcome(config, name, race))
-        rows += [_row(racer, name if len(config.targets) > 1 else "") for racer in race.racers]
+    races = {name: _race(config, name, run) for name in config.targets}
+    outcomes = [_outcome(config, name, race) for name, race in races.items()]
     objections = [f"{o.objection} on {o.target}" for o in outcomes if o.objection]
     gains = [f"{' and '.join(o.gains)} on {o.target}" for o in outcomes if o.gains]
     pays = bool(gains) and not objections
@@ -120,7 +116,11 @@ def keep(config: Keep, run: Run) -> Facts:
         "pays": pays,
         "targets": list(config.targets),
         "budget": {"quality": run.task.quality[0], "most": config.max_drop},
-        "candidates": rows,
+        "candidates": [
+            _row(racer, ref, name if len(races) > 1 else "")
+            for name, race in races.items()
+            for racer in race.racers
+        ],
     }
 
 
@@ -193,11 +193,12 @@ def _ratio(old: Racer, new: Racer) -> Quantity:
     return Quantity(old.median_ms / new.median_ms, "x", low, high, both)
 
 
-def _row(racer: Racer, target: str) -> dict[str, Any]:
+def _row(racer: Racer, taken: Ref, target: str) -> dict[str, Any]:
     """Return a program as the report lists it."""
+    kept = racer.entry.program.model == taken.stage
     return {
         "name": f"{racer.entry.name} {target}".strip(),
-        "became": racer.out or "measured",
+        "became": racer.out or ("kept" if kept else "not kept"),
         "quantities": {name: q.as_dict() for name, q in racer.quantities.items()},
         "restarts": len(racer.timings),
     }

@@ -47,6 +47,7 @@ def test_what_gains_nothing_is_passed_over_for_what_it_was_made_from(measured, s
     assert (same.left_only, same.right_only, same.diff_files) == ([], [], [])
     rows = [Tried.model_validate(row) for row in facts["candidates"]]
     assert [row.name for row in rows] == ["student onnxruntime", "pruned onnxruntime"]
+    assert [row.became for row in rows] == ["kept", "not kept"]
     assert all(row.restarts == 2 and "latency_p50_ms" in row.quantities for row in rows)
 
 

@@ -12,7 +12,8 @@ SIZE = "size_mib"
 def choice(report: Report) -> Section | None:
     """Return a table per stage that chose; None where none did."""
     parts = [
-        Part(one.stage, lines=[f"{one.says}."], tables=[tried_table(one)]) for one in report.choices
+        Part(one.stage, lines=[_sentence(one.says)], tables=[tried_table(one)])
+        for one in report.choices
     ]
     return Section("choice", "Tried and chosen", parts) if parts else None
 
@@ -36,12 +37,15 @@ def tried_table(one: Choice) -> Table:
     head = ("Candidate", "Latency p50", label(one.quality_name), "Size", "Restarts")
     where = ", ".join(one.targets)
     return Table(
-        f"What was tried on {where}; {label(one.quality_name).lower()} on the validation split, "
-        f"of which at most {allowed} may be lost",
+        f"Tried on {where}, scored on validation; at most {allowed} may be lost",
         (*head, "Became"),
         rows,
         (0, 5),
     )
+
+
+def _sentence(words: str) -> str:
+    return f"{words[:1].upper()}{words[1:]}."
 
 
 def _latency(tried: Tried, marks: str) -> Cell:

@@ -41,7 +41,8 @@ def check(config: Prune, preview: Preview) -> Iterator[Problem]:
 
 def estimate(config: Prune, preview: Preview) -> Needs | None:
     """Return what pruning takes: the model, what is cut, a copy that is tried, and gradients."""
-    by_gradient = getattr(config.transform.options, "importance", "") == "taylor"
+    importance = getattr(config.transform.options, "importance", "")
+    by_gradient = importance in ("taylor", "activation")
     return compression_needs(
         unbuilt(config.model, preview),
         preview.task,

@@ -1,11 +1,12 @@
 """Cutting channels together with all that depends on them, by torch-pruning's graph."""
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from edgekd.transforms.importance import Scorer
 from edgekd.transforms.widths import Amount, goes
 
 
@@ -13,26 +14,19 @@ def cut(
     model: nn.Module,
     example: tuple[Tensor, ...],
     fixed: Sequence[nn.Module],
-    importance: Literal["norm", "taylor"],
+    scorer: Scorer,
     amount: Amount,
-) -> None:
+) -> list[str]:
     """Remove channels in place, wherever no layer of `fixed` would change its output width.
 
-    `taylor` reads the gradients that lie at the parameters.
+    Return the layers whose channels have no score, and which therefore stay as wide as they are.
     """
     import torch_pruning as tp
 
-    scorer = {
-        "norm": tp.importance.GroupMagnitudeImportance,
-        "taylor": tp.importance.GroupTaylorImportance,
-    }[importance]()
     graph = tp.DependencyGraph().build_dependency(model, example_inputs=example)
     kept_whole = [layer for module in fixed for layer in module.modules()]
-    scored = [
-        (group, score)
-        for group in graph.get_all_groups(ignored_layers=kept_whole)
-        if (score := scorer(group)) is not None
-    ]
+    groups = [(g, scorer(g)) for g in graph.get_all_groups(ignored_layers=kept_whole)]
+    scored = [(group, score) for group, score in groups if score is not None]
     blocks = [_blocks(group) for group, _ in scored]
     scores = [
         score.detach().float().view(block, -1).mean(0)
@@ -45,6 +39,9 @@ def cut(
             everywhere = torch.cat([gone + index * len(score) for index in range(block)])
             root = group[0].dep
             graph.get_pruning_group(root.target.module, root.handler, everywhere.tolist()).prune()
+    names = {module: name for name, module in model.named_modules()}
+    roots = [group[0].dep.target.module for group, score in groups if score is None]
+    return [names[module] for module in roots if module in names]
 
 
 def _blocks(group: Any) -> int:

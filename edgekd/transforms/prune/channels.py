@@ -6,12 +6,12 @@ runtime runs faster. Training the accuracy back is a later `distill` stage's wor
 """
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
 from pydantic import model_validator
-from torch import Tensor, nn
+from torch import nn
 
 from edgekd.core.config import Config, PositiveCount, Share
 from edgekd.core.errors import Problem, RequestError, StageError, nearest
@@ -24,10 +24,13 @@ from edgekd.ops.cost import cost
 from edgekd.ops.named import call_by_name
 from edgekd.transforms.budget import Budget, within
 from edgekd.transforms.dependencies import cut
+from edgekd.transforms.importance import Evidence, Kind, evidence, scorer
 from edgekd.transforms.outputs import output_layers
 from edgekd.transforms.widths import Amount
 
 PAPER = Paper("DepGraph: Towards Any Structural Pruning", "2301.12900", "its group importance")
+"""`activation` is of "Importance Estimation for Neural Network Pruning" (arXiv 1906.10771), its
+gates; `batch_norm` of "Network Slimming" (arXiv 1708.06519)."""
 
 
 class Channels(Config):
@@ -39,9 +42,11 @@ class Channels(Config):
     """Budget: at most this many parameters stay."""
     macs: PositiveCount | None = None
     """Budget: at most this many multiply-accumulate operations per example stay."""
-    importance: Literal["norm", "taylor"] = "norm"
-    """Order of channels: by the norm of their weights, or by the first-order change of the
-    cross-entropy when they go, taken on calibration examples with labels."""
+    importance: Kind = "norm"
+    """Order of channels: by the `norm` of their weights; by the first-order change of the
+    cross-entropy when their weights go (`taylor`), or when the layers that read them see zeros
+    instead (`activation`, times its gradient), both taken on examples with labels; or by the scale
+    of their batch norms (`batch_norm`), which is for models trained with few of them large."""
     scope: Literal["layer", "global"] = "layer"
     """The same ratio in each layer, or one ranking over all layers."""
     round_to: PositiveCount = 8
@@ -79,11 +84,10 @@ def channels(
     for parameter in dense.parameters():  # a frozen model is pruned like any other
         parameter.requires_grad_(True)
     one = {port.name: batches[0][port.name][:2] for port in signature.inputs}
-    taylor = config.importance == "taylor"
-    gradients = _gradients(dense, signature, batches) if taylor else {}
+    found = evidence(config.importance, dense, signature, batches)
 
     def remove(ratio: float) -> nn.Module:
-        return _remove(config, dense, ratio, gradients, signature, one)
+        return _remove(config, dense, ratio, found, signature, one)
 
     if config.ratio is not None:
         return remove(min(config.ratio, config.max_ratio))
@@ -111,43 +115,29 @@ def _check_paths(config: Channels, model: nn.Module) -> None:
         )
 
 
-def _gradients(
-    model: nn.Module, signature: Signature, batches: Sequence[Batch]
-) -> Mapping[str, Tensor]:
-    """Return the gradient of the cross-entropy, by parameter, summed over the batches."""
-    if "logits" not in [port.name for port in signature.outputs] or "labels" not in batches[0]:
-        raise StageError(
-            "importance: taylor needs an output 'logits' and examples with 'labels'.",
-            "Use importance: norm.",
-        )
-    model.zero_grad()
-    for batch in batches:
-        logits = call_by_name(model, signature, batch)["logits"]
-        loss = nn.functional.cross_entropy(logits, batch["labels"], reduction="sum")
-        torch.autograd.backward(loss)
-    gradients = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
-    model.zero_grad()
-    return gradients
-
-
 def _remove(
     config: Channels,
     dense: nn.Module,
     ratio: float,
-    gradients: Mapping[str, Tensor],
+    found: Evidence,
     signature: Signature,
     batch: Batch,
 ) -> nn.Module:
     """Return a copy of the model without `ratio` of its channels."""
     model = copy.deepcopy(dense)
-    for name, parameter in model.named_parameters():
-        parameter.grad = gradients.get(name)
     fixed = output_layers(model, signature, batch)
     fixed += [model.get_submodule(path) for path in config.exclude]
     amount = Amount(ratio, config.scope == "global", config.round_to, config.max_ratio)
     example = tuple(batch[port.name] for port in signature.inputs)
     with quiet():
-        cut(model, example, fixed, config.importance, amount)
+        scores = scorer(config.importance, model, found)
+        unscored = cut(model, example, fixed, scores, amount)
+    if unscored and config.importance == "batch_norm":
+        raise StageError(
+            f"importance: batch_norm has nothing to go by for '{unscored[0]}': no batch norm with "
+            "a scale comes after it.",
+            "List it under exclude, or use importance: norm.",
+        )
     model.zero_grad()
     _check_outputs(model, dense, signature, batch)
     return model

@@ -12,6 +12,7 @@ from edgekd.models.folder import StoredModel, load_model, save_model
 from edgekd.ops.cost import cost
 from edgekd.ops.named import call_by_name
 from edgekd.testing.tiny import CASES
+from edgekd.transforms.importance import products
 from edgekd.transforms.prune.channels import Channels
 
 
@@ -25,7 +26,7 @@ def price(case, model):
     return cost(model, case.signature, case.samples(1))
 
 
-@pytest.mark.parametrize("importance", ["norm", "taylor"])
+@pytest.mark.parametrize("importance", ["norm", "taylor", "activation"])
 @pytest.mark.parametrize("scope", ["layer", "global"])
 @pytest.mark.parametrize("name", CASES)
 def test_a_pruned_model_is_smaller_and_gives_outputs_of_the_same_shape(name, scope, importance):
@@ -60,7 +61,7 @@ def test_both_sides_of_a_sum_lose_the_same_channels():
     assert sparse.shortcut.out_channels == sparse.second[0].out_channels == 16
 
 
-@pytest.mark.parametrize("importance", ["norm", "taylor"])
+@pytest.mark.parametrize("importance", ["norm", "taylor", "activation", "batch_norm"])
 def test_channels_without_weight_go_first_and_then_nothing_changes(importance):
     case = CASES["plain"]
     dense = case.model()
@@ -75,6 +76,34 @@ def test_channels_without_weight_go_first_and_then_nothing_changes(importance):
     sparse = prune(case, dense, ratio=0.5, importance=importance, exclude=("body.1.0",))
     batch = case.samples(9, seed=3)
     torch.testing.assert_close(sparse(batch["image"]), dense(batch["image"]))
+
+
+def test_by_activation_both_readers_of_a_sum_count_together():
+    case = CASES["residual"]
+    dense = case.model()
+    batches = [case.samples(16, seed) for seed in (0, 1)]
+    stem = ("first.0.0", "second.0", "shortcut")
+    total = sum(products(dense, case.signature, batches)[name] for name in stem)
+    score = total.square().mean(0)
+    sparse = prune(case, dense, ratio=0.5, importance="activation", exclude=("second.0",))
+    stays = score.argsort(stable=True)[8:].sort().values
+    torch.testing.assert_close(sparse.stem[0].weight, dense.stem[0].weight[stays])
+
+
+def test_by_batch_norm_the_channels_of_the_smallest_scales_go():
+    case = CASES["plain"]
+    dense = case.model()
+    with torch.no_grad():
+        dense.body[0][1].weight.copy_(torch.linspace(1, -2, 16))
+    sparse = prune(case, dense, ratio=0.5, importance="batch_norm", round_to=1)
+    stays = torch.linspace(1, -2, 16).abs().argsort(stable=True)[8:].sort().values
+    torch.testing.assert_close(sparse.body[0][0].weight, dense.body[0][0].weight[stays])
+
+
+def test_by_batch_norm_a_layer_without_one_is_named():
+    with pytest.raises(StageError, match="nothing to go by for 'hidden': no batch norm") as caught:
+        prune(CASES["pair"], ratio=0.5, importance="batch_norm", exclude=("tokens", "segment"))
+    assert "under exclude" in str(caught.value)
 
 
 def test_the_given_model_is_left_as_it_was():
@@ -131,12 +160,15 @@ def test_an_excluded_path_that_is_no_module_is_named():
         prune(CASES["plain"], ratio=0.5, exclude=("boddy",))
 
 
-def test_taylor_without_logits_or_labels_says_what_it_needs():
+@pytest.mark.parametrize("kind", ["taylor", "activation"])
+def test_importance_by_gradient_without_logits_or_labels_says_what_it_needs(kind):
     case = CASES["plain"]
-    use = UseTransform.model_validate({"kind": "channels", "ratio": 0.5, "importance": "taylor"})
+    use = UseTransform.model_validate({"kind": "channels", "ratio": 0.5, "importance": kind})
     batch = case.samples(4)
     del batch["labels"]
-    with pytest.raises(StageError, match="needs an output 'logits' and examples with 'labels'"):
+    with pytest.raises(
+        StageError, match=f"{kind} needs an output 'logits' and"
+    ):
         use.build()(case.model(), signature=case.signature, batches=[batch])
 
 

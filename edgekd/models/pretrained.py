@@ -17,6 +17,7 @@ from edgekd.core.errors import Problem, StageError, nearest
 from edgekd.core.kinds import model
 from edgekd.core.protocols import Task
 from edgekd.core.signature import Port, Signature
+from edgekd.models.cut_encoder import cut_of, from_configuration
 from edgekd.models.pretrained_folder import check_folder, check_weights, configuration
 from edgekd.ops.shapes import Logits
 
@@ -52,10 +53,16 @@ class Pretrained(Config):
 
 
 def settle(config: Pretrained, module: nn.Module) -> Pretrained:
-    """Return the same without the folder: the whole configuration that it held."""
-    if config.folder is None:
-        return config
-    return Pretrained(config=configuration(cast(Classifier, module).network.config))
+    """Return the same without the folder: the whole configuration that it held, and what was cut.
+
+    Options that say all of it already stay as they were written.
+    """
+    shape = cast(Classifier, module).network.config
+    if config.folder is not None:
+        return Pretrained(config=configuration(shape))
+    kind, options = _kind_and_options(config.config or {})
+    cut = cut_of(shape, kind(**options))
+    return Pretrained(config={**(config.config or {}), **cut}) if cut else config
 
 
 def has_weights(config: Pretrained) -> bool:
@@ -95,7 +102,7 @@ def pretrained(config: Pretrained, signature: Signature) -> nn.Module:
     if torch.get_default_device().type == "meta":  # the caller wants no weights
         return Classifier(outline)
     if config.folder is None:
-        return Classifier(AutoModelForImageClassification.from_config(shape))
+        return Classifier(from_configuration(AutoModelForImageClassification, shape))
     return _with_weights(config.folder, shape)
 
 
@@ -150,7 +157,7 @@ def _outline(shape: Any, image: Port) -> nn.Module:
     from transformers import AutoModelForImageClassification
 
     with torch.device("meta"):
-        network: nn.Module = AutoModelForImageClassification.from_config(shape).eval()
+        network: nn.Module = from_configuration(AutoModelForImageClassification, shape).eval()
         try:
             network(pixel_values=torch.empty(image.concrete(batch=2)))
         except (ValueError, RuntimeError) as error:
@@ -175,10 +182,18 @@ def _from_folder(folder: str) -> Any:
 
 
 def _from_options(given: Mapping[str, Any] | None, image: Port) -> Any:
-    """Return a configuration for such images; transformers itself would let a typo pass."""
+    """Return a configuration for such images."""
+    kind, options = _kind_and_options(given or {})
+    known = {*kind().to_dict(), *kind.attribute_map}
+    fitting = {"num_channels": image.shape[1], "image_size": image.shape[2]}
+    return kind(**{name: value for name, value in fitting.items() if name in known} | options)
+
+
+def _kind_and_options(given: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """Return a configuration's class with its options; transformers would let a typo pass."""
     from transformers import CONFIG_MAPPING
 
-    options = _lists(dict(given or {}))
+    options = _lists(dict(given))
     known_as = options.pop("model_type", "")
     if known_as not in CONFIG_MAPPING:
         raise ValueError(f"no model_type is '{known_as}'. {nearest(known_as, CONFIG_MAPPING)}")
@@ -187,8 +202,7 @@ def _from_options(given: Mapping[str, Any] | None, image: Port) -> Any:
     for name in options:
         if name not in known:
             raise ValueError(f"'{name}' is no option of {known_as}. {nearest(name, known)}")
-    fitting = {"num_channels": image.shape[1], "image_size": image.shape[2]}
-    return kind(**{name: value for name, value in fitting.items() if name in known} | options)
+    return kind, options
 
 
 def _lists(value: Any) -> Any:

@@ -1,14 +1,68 @@
-"""The least that must go so that a budget is kept."""
+"""How much of a model goes: a share, or the least so that a budget is kept."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
-from torch import nn
+from pydantic import model_validator
+from torch import Tensor, nn
 
+from edgekd.core.config import Config, Positive, PositiveCount, Share
 from edgekd.core.errors import StageError
+from edgekd.core.quantity import significant
+from edgekd.core.refs import UseRuntime
+from edgekd.core.signature import Signature
+from edgekd.ops.cost import cost
 
 STEPS = 12
 """Halvings of the ratio: finer than any width can follow."""
+MIB = 2**20
+AMOUNTS = ("ratio", "parameters", "macs", "size_mib", "latency")
+
+
+class Latency(Config):
+    """A budget in time, kept by measuring real exports on the target."""
+
+    p50_ms: Positive
+    """Median of one call in milliseconds that the pruned model may take."""
+    runtime: UseRuntime
+    """What it is exported for and runs on: onnxruntime or executorch."""
+    target: str = "cpu"
+    """The device, by the name of its file in `targets/`."""
+    mode: Literal["quick", "standard", "thorough"] | None = None
+    """How much is measured of each candidate; as the target's file says where nothing is said."""
+
+
+class HowMuch(Config):
+    """How much goes. Exactly one of `ratio`, `parameters`, `macs`, `size_mib` and `latency`."""
+
+    ratio: Share | None = None
+    """Share that goes, of each layer or of all together."""
+    parameters: PositiveCount | None = None
+    """Budget: at most this many parameters stay."""
+    macs: PositiveCount | None = None
+    """Budget: at most this many multiply-accumulate operations per example stay."""
+    size_mib: Positive | None = None
+    """Budget: what stays takes at most this many MiB, four bytes for each parameter and each
+    number that batch norms keep. The graph of an exported program comes on top: some KiB."""
+    latency: Latency | None = None
+    """Budget in time: the least that must go is found by measuring exports on the target."""
+    max_ratio: Share = 0.9
+    """Largest share that may go from any one layer."""
+
+    @model_validator(mode="after")
+    def _one_amount(self) -> "HowMuch":
+        given = [name for name in AMOUNTS if getattr(self, name) is not None]
+        if len(given) != 1:
+            found = " and ".join(given) or "none of them"
+            wanted = f"{', '.join(AMOUNTS[:-1])} and {AMOUNTS[-1]}"
+            raise ValueError(f"give exactly one of {wanted}; found {found}")
+        if self.ratio is not None and self.ratio > self.max_ratio:
+            raise ValueError(
+                f"ratio {self.ratio:g} is above max_ratio {self.max_ratio:g}, the most that any "
+                "one layer may lose; raise max_ratio too"
+            )
+        return self
 
 
 @dataclass(frozen=True)
@@ -16,9 +70,31 @@ class Budget:
     """What may stay."""
 
     limit: int
-    what: str
-    """Unit of the limit, for people."""
     price: Callable[[nn.Module], int]
+    say: Callable[[int], str]
+    """A price in words."""
+
+
+def so_much(
+    config: HowMuch,
+    dense: nn.Module,
+    remove: Callable[[float], nn.Module],
+    *,
+    signature: Signature,
+    batch: Mapping[str, Tensor],
+) -> nn.Module:
+    """Return what `remove` leaves where it takes the ratio, or the least that keeps the budget.
+
+    StageError where a budget cannot be reached, or where it is one that only a stage can measure.
+    """
+    if config.ratio is not None:
+        return remove(config.ratio)
+    if config.latency is not None:
+        raise StageError(
+            "a budget in latency is found by measuring, which the transform itself cannot.",
+            "Give it to a prune stage, or give ratio.",
+        )
+    return within(_budget(config, signature, batch), dense, remove, config.max_ratio)
 
 
 def within(
@@ -33,9 +109,9 @@ def within(
     best = remove(most)
     if budget.price(best) > budget.limit:
         raise StageError(
-            f"pruning cannot reach {budget.limit:,} {budget.what}: the dense model has "
-            f"{budget.price(dense):,}, and the least that these options leave is "
-            f"{budget.price(best):,}.",
+            f"pruning cannot reach {budget.say(budget.limit)}: the dense model has "
+            f"{budget.say(budget.price(dense))}, and the least that these options leave is "
+            f"{budget.say(budget.price(best))}.",
             "Raise the budget, lower round_to, raise max_ratio, or begin with a smaller model.",
         )
     low, high = 0.0, most
@@ -47,3 +123,24 @@ def within(
         else:
             low = middle
     return best
+
+
+def size_bytes(model: nn.Module) -> int:
+    """Return what a model's parameters and buffers take, one that is shared once."""
+    tensors = {id(t): t for t in [*model.parameters(), *model.buffers()]}
+    return sum(tensor.nbytes for tensor in tensors.values())
+
+
+def _budget(config: HowMuch, signature: Signature, batch: Mapping[str, Tensor]) -> Budget:
+    if config.size_mib is not None:
+        return Budget(
+            int(config.size_mib * MIB), size_bytes, lambda n: f"{significant(n / MIB)} MiB"
+        )
+    if config.parameters is not None:
+        return Budget(
+            config.parameters,
+            lambda m: cost(m, signature, batch).parameters,
+            lambda n: f"{n:,} parameters",
+        )
+    assert config.macs is not None
+    return Budget(config.macs, lambda m: cost(m, signature, batch).macs, lambda n: f"{n:,} MACs")

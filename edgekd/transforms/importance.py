@@ -56,7 +56,7 @@ def gradients(model: nn.Module, signature: Signature, batches: Sequence[Batch]) 
     """Return the gradient of the cross-entropy, by parameter, summed over the batches."""
     model.zero_grad()
     for batch in batches:
-        _backward("taylor", model, signature, batch)
+        backward("taylor", model, signature, batch)
     found = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
     model.zero_grad()
     return found
@@ -72,14 +72,14 @@ def products(model: nn.Module, signature: Signature, batches: Sequence[Batch]) -
     parts: dict[str, list[Tensor]] = defaultdict(list)
     for batch in batches:
         with _watched(model) as seen:
-            _backward("activation", model, signature, batch)
+            backward("activation", model, signature, batch)
         for name, calls in seen.items():
             parts[name].append(torch.stack(calls).sum(0))
     model.zero_grad()
     return {name: torch.cat(columns) for name, columns in parts.items()}
 
 
-def _backward(kind: Kind, model: nn.Module, signature: Signature, batch: Batch) -> None:
+def backward(kind: str, model: nn.Module, signature: Signature, batch: Batch) -> None:
     """Add the gradient of a batch's summed cross-entropy to the parameters'."""
     if "logits" not in [port.name for port in signature.outputs] or "labels" not in batch:
         raise StageError(
@@ -100,7 +100,11 @@ def _watched(model: nn.Module) -> Iterator[dict[str, list[Tensor]]]:
         given = inputs[0]
         if given.requires_grad:
             kept = given.detach()
-            given.register_hook(lambda grad: seen[name].append(_by_channel(layer, kept * grad)))
+
+            def hear(grad: Tensor) -> None:
+                seen[name].append(_by_channel(layer, kept * grad))
+
+            given.register_hook(hear)  # type: ignore[no-untyped-call]
 
     hooks = [
         layer.register_forward_pre_hook(partial(watch, name))

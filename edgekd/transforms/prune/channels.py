@@ -10,19 +10,17 @@ from collections.abc import Sequence
 from typing import Literal
 
 import torch
-from pydantic import model_validator
 from torch import nn
 
-from edgekd.core.config import Config, PositiveCount, Share
+from edgekd.core.config import PositiveCount
 from edgekd.core.errors import Problem, RequestError, StageError, nearest
 from edgekd.core.kinds import transform
 from edgekd.core.protocols import Batch
 from edgekd.core.quiet import quiet
 from edgekd.core.registry import Paper
 from edgekd.core.signature import Signature
-from edgekd.ops.cost import cost
 from edgekd.ops.named import call_by_name
-from edgekd.transforms.budget import Budget, within
+from edgekd.transforms.budget import HowMuch, so_much
 from edgekd.transforms.dependencies import cut
 from edgekd.transforms.importance import Evidence, Kind, evidence, scorer
 from edgekd.transforms.outputs import output_layers
@@ -33,15 +31,9 @@ PAPER = Paper("DepGraph: Towards Any Structural Pruning", "2301.12900", "its gro
 gates; `batch_norm` of "Network Slimming" (arXiv 1708.06519)."""
 
 
-class Channels(Config):
-    """How much goes, and by what order. Give exactly one of `ratio`, `parameters`, `macs`."""
+class Channels(HowMuch):
+    """How much goes, and by what order."""
 
-    ratio: Share | None = None
-    """Share of channels that goes, of each layer or of all together."""
-    parameters: PositiveCount | None = None
-    """Budget: at most this many parameters stay."""
-    macs: PositiveCount | None = None
-    """Budget: at most this many multiply-accumulate operations per example stay."""
     importance: Kind = "norm"
     """Order of channels: by the `norm` of their weights; by the first-order change of the
     cross-entropy when their weights go (`taylor`), or when the layers that read them see zeros
@@ -51,23 +43,8 @@ class Channels(Config):
     """The same ratio in each layer, or one ranking over all layers."""
     round_to: PositiveCount = 8
     """Widths stay multiples of this number, in whose blocks kernels compute."""
-    max_ratio: Share = 0.9
-    """Largest share that may go from any one layer."""
     exclude: tuple[str, ...] = ()
     """Module paths whose outputs keep their width, as `named_modules()` spells them."""
-
-    @model_validator(mode="after")
-    def _one_amount(self) -> "Channels":
-        given = [n for n in ("ratio", "parameters", "macs") if getattr(self, n) is not None]
-        if len(given) != 1:
-            found = " and ".join(given) or "none of them"
-            raise ValueError(f"give exactly one of ratio, parameters and macs; found {found}")
-        if self.ratio is not None and self.ratio > self.max_ratio:
-            raise ValueError(
-                f"ratio {self.ratio:g} is above max_ratio {self.max_ratio:g}, the most that any "
-                "one layer may lose; raise max_ratio too"
-            )
-        return self
 
 
 @transform(config=Channels, paper=PAPER, purpose="prune", distributions=("torch-pruning",))
@@ -89,18 +66,7 @@ def channels(
     def remove(ratio: float) -> nn.Module:
         return _remove(config, dense, ratio, found, signature, one)
 
-    if config.ratio is not None:
-        return remove(min(config.ratio, config.max_ratio))
-    return within(_budget(config, signature, one), dense, remove, config.max_ratio)
-
-
-def _budget(config: Channels, signature: Signature, batch: Batch) -> Budget:
-    if config.parameters is not None:
-        return Budget(
-            config.parameters, "parameters", lambda m: cost(m, signature, batch).parameters
-        )
-    assert config.macs is not None
-    return Budget(config.macs, "MACs", lambda m: cost(m, signature, batch).macs)
+    return so_much(config, dense, remove, signature=signature, batch=one)
 
 
 def _check_paths(config: Channels, model: nn.Module) -> None:

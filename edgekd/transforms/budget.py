@@ -134,7 +134,7 @@ def size_bytes(model: nn.Module) -> int:
 def _budget(config: HowMuch, signature: Signature, batch: Mapping[str, Tensor]) -> Budget:
     if config.size_mib is not None:
         return Budget(
-            int(config.size_mib * MIB), size_bytes, lambda n: f"{significant(n / MIB)} MiB"
+            round(config.size_mib * MIB), size_bytes, lambda n: f"{significant(n / MIB)} MiB"
         )
     if config.parameters is not None:
         return Budget(

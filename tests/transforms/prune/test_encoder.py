@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from edgekd.core.errors import StageError
-from edgekd.core.refs import UseModel, UseTransform
+from edgekd.core.refs import UseModel, UseRuntime, UseTransform
 from edgekd.core.signature import Port, Signature
 from edgekd.models.folder import StoredModel, load_model, save_model
 from edgekd.ops.cost import cost
@@ -231,3 +231,26 @@ def test_what_was_not_cut_is_written_as_it_was_given(vit, tmp_path):
     sparse = prune(vit, ratio=0.5, parts=("ffn",))
     save_model(tmp_path, StoredModel(sparse, use("vit"), PICTURES, {}))
     assert load_model(tmp_path).use == use("vit")
+
+
+@pytest.mark.parametrize(("family", "runtime"), [("vit", "executorch"), ("bert", "onnxruntime")])
+def test_a_pruned_encoder_computes_the_same_once_exported(family, runtime, tmp_path):
+    case = made(family)
+    sparse = prune(case, ratio=0.5, parts=("heads", "ffn", "layers"), scope="global")
+    program = UseRuntime.model_validate(runtime).build()
+    out = tmp_path / f"model{program.suffix}"
+    program.export(
+        sparse,
+        signature=case.signature,
+        samples=case.batches[0],
+        metadata={},
+        quantization=None,
+        calibration=(),
+        activation="int8",
+        out=out,
+    )
+    names = [port.name for port in case.signature.inputs]
+    given = program.open(out)({name: case.batches[1][name].numpy() for name in names})
+    with torch.no_grad():
+        wanted = sparse(*(case.batches[1][name] for name in names))
+    torch.testing.assert_close(torch.from_numpy(given["logits"]), wanted, rtol=1e-4, atol=1e-5)

@@ -13,6 +13,7 @@ from typing import Any
 
 from edgekd.core import kinds
 from edgekd.core.artifact import digest_file, digest_json
+from edgekd.core.config import Config
 from edgekd.core.errors import Problem, RequestError
 from edgekd.core.limits import allowed_processors
 from edgekd.core.needs import Hands
@@ -23,6 +24,7 @@ from edgekd.core.refs import (
     UseTransport,
     as_written,
     paths_of,
+    placed,
     refs_of,
     uses_of,
 )
@@ -233,15 +235,13 @@ def _read_targets(
     return targets
 
 
-def _first_use(target: str, document: Document) -> tuple[str, ...]:
+def _first_use(target: str, document: Document) -> tuple[str | int, ...]:
     """Return where a file first names a target."""
-    for stage, options in document.value["stages"].items():
-        for way in (("targets",), ("target",), ("keep", "targets")):
-            named = options
-            for key in way:
-                named = named.get(key) if isinstance(named, dict) else None
-            if named == target or (isinstance(named, tuple) and target in named):
-                return ("stages", stage, *way)
+    for path, value in placed(document.value["stages"], ("stages",)):
+        if path[-1] == "target" and value == target:
+            return path
+        if path[-1] == "targets" and isinstance(value, tuple) and target in value:
+            return path
     return ("targets",)
 
 
@@ -252,8 +252,13 @@ def _times(use: UseStage) -> bool:
 
 
 def _target_names(use: UseStage) -> Sequence[str]:
-    one = getattr(use.options, "target", None)
-    return getattr(use.options, "targets", ((one,) if one else ()))
+    """Return the targets that a stage's options name, at whatever depth."""
+    found: dict[str, None] = {}
+    for _, value in placed(use.options):
+        one = getattr(value, "target", None) if isinstance(value, Config) else None
+        several = getattr(value, "targets", ()) if isinstance(value, Config) else ()
+        found |= dict.fromkeys([*several, *([one] if one else [])])
+    return [*found]
 
 
 def _device(wanted: str, processes: int, document: Document) -> str:

@@ -30,8 +30,7 @@ def write_inputs(
 ) -> Inputs:
     """Write what the programs read: a whole split to score, samples of validation to time."""
     given = list(signatures)
-    fed_back = {into for signature in given for _, into in signature.state}
-    names = {port.name for signature in given for port in signature.inputs} - fed_back
+    names = _read(given)
     kept: dict[str, list[Tensor]] = {}
 
     def scored() -> Iterator[dict[str, Array]]:
@@ -40,13 +39,29 @@ def write_inputs(
                 kept.setdefault(name, []).append(batch[name])
             yield {name: batch[name].numpy() for name in names}
 
+    examples, samples = folder / "examples", folder / "samples"
+    examples.mkdir()
+    write_samples(task, num_samples, given, samples)
+    write_columns(examples, scored(), task.size(split))
+    return Inputs(examples, samples, {name: torch.cat(parts) for name, parts in kept.items()})
+
+
+def write_samples(
+    task: Task, num_samples: int, signatures: Iterable[Signature], folder: Path
+) -> None:
+    """Write the samples of validation that programs of these signatures are timed on."""
+    names = _read(signatures)
+
     def timed() -> Iterator[dict[str, Array]]:
         for batch in task.batches("validation", num_samples, device=torch.device("cpu")):
             yield {name: batch[name].numpy() for name in names}
 
-    examples, samples = folder / "examples", folder / "samples"
-    examples.mkdir()
-    samples.mkdir()
-    write_columns(samples, timed(), min(num_samples, task.size("validation")))
-    write_columns(examples, scored(), task.size(split))
-    return Inputs(examples, samples, {name: torch.cat(parts) for name, parts in kept.items()})
+    folder.mkdir()
+    write_columns(folder, timed(), min(num_samples, task.size("validation")))
+
+
+def _read(signatures: Iterable[Signature]) -> set[str]:
+    """Return the names of all inputs but the state that is fed back."""
+    given = list(signatures)
+    fed_back = {into for signature in given for _, into in signature.state}
+    return {port.name for signature in given for port in signature.inputs} - fed_back

@@ -170,7 +170,7 @@ def _by_latency(config: Prune, stored: StoredModel, batches: Sequence[Batch], ru
     if found.ratio and not close(found, wanted):
         run.notice(
             f"{found.p50} is the nearest below {wanted.p50_ms:g} ms that widths in such steps "
-            "give; a lower round_to gives finer ones."
+            "give; scope: global and a lower round_to give finer ones."
         )
     return found
 
@@ -182,6 +182,7 @@ def _timed(config: Prune, found: Found, says: str) -> Facts:
     where = f"{wanted.runtime.kind} on {wanted.target}"
     return {
         "says": f"{says}; {found.p50.value:.3g} of {found.dense.value:.3g} ms with {where}",
+        "budget_ms": wanted.p50_ms,
         "latency_p50_ms": found.p50,
         "latency_p50_ms_before": found.dense,
         "ratio": found.ratio,

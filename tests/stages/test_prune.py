@@ -1,8 +1,17 @@
+import json
+import re
+
+import pytest
 import torch
 
 from edgekd.core import kinds
-from edgekd.models.folder import load_model
+from edgekd.core.errors import StageError
+from edgekd.core.kinds import model as model_kind
+from edgekd.core.refs import Ref, UseModel
+from edgekd.devices.bench import Session
+from edgekd.models.folder import StoredModel, load_model, save_model
 from edgekd.stages.prune import prune
+from edgekd.testing.tiny import Plain
 
 
 def options(**transform):
@@ -43,6 +52,76 @@ def test_a_pruned_model_can_be_pruned_again(bench):
 
 
 def _ref(stage):
-    from edgekd.core.refs import Ref
-
     return Ref(stage, ("model",))
+
+
+CPU = {
+    "description": "here",
+    "transport": {"kind": "local"},
+    "runtimes": ("onnxruntime",),
+    "bench": {"mode": "quick", "restarts": 2, "max_restarts": 2, "warmup_s": 0.02, "min_s": 0.02},
+}
+
+
+def by_latency(p50_ms):
+    latency = {"p50_ms": p50_ms, "runtime": "onnxruntime"}
+    wide = {"model": _ref("wide")}  # so wide that what goes shows, whatever else the machine does
+    return options(latency=latency, scope="global", round_to=2).model_copy(update=wide)
+
+
+model_kind(name="plain_and_wide")(lambda options, signature: Plain(width=128))
+
+
+@pytest.fixture(scope="module")
+def searched(make_bench, tmp_path_factory):
+    """Return a bench with a student that was pruned to a latency, the facts, what was said."""
+    bench = make_bench(tmp_path_factory.mktemp("searched"))
+    bench.targets = {"cpu": CPU}
+    use = UseModel.model_validate("plain_and_wide")
+    signature = bench.task.signature()
+    stored = StoredModel(use.build()(signature).eval(), use, signature, bench.task.facts())
+    (bench.folder / "wide").mkdir()
+    save_model(bench.folder / "wide", stored)
+    with pytest.raises(
+        StageError, match=r"dense model takes ([\d.]+) ms.*leave ([\d.]+)"
+    ) as caught:
+        prune(by_latency(1e-4), bench.run("hopeless"))
+    dense, least = map(float, re.findall(r"(?:takes|leave) ([\d.]+) ms", str(caught.value)))
+    said = []
+    run = bench.run("fast", notice=said.append)
+    return bench, run, prune(by_latency((dense + least) / 2), run), said
+
+
+def test_a_student_is_pruned_to_a_latency_and_the_facts_tell_every_candidate(searched):
+    bench, run, facts, _ = searched
+    dense, sparse = load_model(bench.folder / "wide"), load_model(run.out)
+    parameters = sum(p.numel() for p in sparse.module.parameters())
+    assert parameters == facts["parameters"] < sum(p.numel() for p in dense.module.parameters())
+    assert facts["latency_p50_ms"].value < facts["latency_p50_ms_before"].value
+    assert f"{facts['latency_p50_ms'].value:.3g} of" in facts["says"]
+    assert "ms with onnxruntime on cpu" in facts["says"]
+    assert parameters in [candidate["parameters"] for candidate in facts["candidates"]]
+    ratios = [candidate["ratio"] for candidate in facts["candidates"]]
+    assert ratios == sorted(ratios)
+    assert facts["ratio"] > 0
+    json.dumps(facts["candidates"])
+
+
+def test_an_interrupted_search_times_nothing_twice(searched, monkeypatch):
+    bench, run, facts, _ = searched
+    done = []
+    do = Session._run
+    monkeypatch.setattr(
+        Session, "_run", lambda self, what, *a: done.append(what) or do(self, what, *a)
+    )
+    budget = float(facts["budget_ms"])
+    again = prune(by_latency(budget), bench.run("again", unfinished=run.unfinished))
+    assert set(done) == {"identify"}
+    assert again["candidates"] == facts["candidates"]
+    assert again["ratio"] == facts["ratio"]
+
+
+def test_a_stage_that_searches_a_latency_belongs_to_the_machine_and_others_do_not():
+    measures = kinds.stage.get("prune").traits["measures"]
+    assert measures(by_latency(1.0))
+    assert not measures(options(ratio=0.5))

@@ -109,8 +109,9 @@ def test_a_transform_for_something_else_is_refused_with_those_that_fit(stage, ki
     (problem,) = problems(stage, Preview(), model="$it", transform=other)
     assert problem.path == "transform"
     assert kind in problem.message
-    fitting = {"prune": "channels", "quantize": "int8_static"}[stage]
-    assert f"Transforms for {stage}: {fitting}." in problem.next_step
+    fitting = {"prune": "channels, encoder", "quantize": "int8_static"}[stage]
+    assert f"Transforms for {stage}: " in problem.next_step
+    assert fitting in problem.next_step
 
 
 def test_a_transform_that_does_not_say_what_it_is_for_is_refused():
@@ -147,3 +148,23 @@ def test_a_model_with_far_too_many_modules_is_a_problem_and_not_a_wait(monkeypat
     deep = UseModel.model_validate({"kind": "resnet", "depth": 200})
     (problem,) = check_model(deep, task, "model")
     assert "more than 100 modules" in problem.message
+
+
+@pytest.mark.parametrize(
+    ("target", "path", "message"),
+    [
+        ({"runtimes": ("executorch",)}, "runtime", "target 'cpu' lacks onnxruntime; it has exec"),
+        ({"emulated": True}, "target", "is emulated: its latency means nothing"),
+    ],
+)
+def test_a_target_that_cannot_tell_a_latency_is_refused(target, path, message):
+    here = {"runtimes": ("onnxruntime",), "emulated": False}
+    latency = {"p50_ms": 1.0, "runtime": "onnxruntime"}
+    (problem,) = problems(
+        "prune",
+        Preview(targets={"cpu": here | target}),
+        model="$it",
+        transform={"kind": "channels", "latency": latency},
+    )
+    assert problem.path == f"transform.latency.{path}"
+    assert message in problem.message

@@ -1,0 +1,153 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from edgekd.core.config import Config
+from edgekd.core.errors import StageError
+from edgekd.core.kinds import runtime
+from edgekd.core.results import Restart
+from edgekd.core.signature import Port, Signature
+from edgekd.devices.answers import Failure, Timing
+from edgekd.devices.target import Target
+from edgekd.transforms.budget import Latency
+from edgekd.trial import to_latency
+from edgekd.trial.to_latency import Search, close
+
+SIGNATURE = Signature((Port("x", "float32", ("batch", 4)),), (Port("y", "float32", ("batch", 4)),))
+EXPORTED = []
+
+
+@runtime(config=Config, name="timeless")
+class Timeless:
+    """Writes a model's width; what it takes is made up of it."""
+
+    suffix, runner = ".width", "bench_onnxruntime.py"
+
+    def __init__(self, config):
+        pass
+
+    def export(self, model, *, out, **others):
+        EXPORTED.append(model.out_features)
+        out.write_text(str(model.out_features))
+        return {}
+
+
+class MadeUp:
+    """A session on a machine whose speed changes from turn to turn."""
+
+    broken = False
+
+    def __init__(self, target, jobs, journal):
+        self.jobs, self.journal = {job.name: job for job in jobs}, journal
+
+    def time(self, names, samples, settings, number):
+        if self.broken:
+            return dict.fromkeys(names, Failure("was killed by SIGSEGV while loading"))
+        about = "".join(job.file.read_text() for job in self.jobs.values())
+        pace = np.random.default_rng(number).uniform(1, 1.5)
+        rng = np.random.default_rng([number, int(about)])
+        return {name: self.timed(name, pace, rng) for name in names}
+
+    def timed(self, name, pace, rng):
+        width = int(self.jobs[name].file.read_text())
+        latencies = pace * (0.2 + 0.8 * width / 1000) * rng.normal(1, 0.03, 200)
+        restart = Restart(
+            load_ms=1, first_ms=1, warmup_runs=1, runs=200, wall_s=1, cpu_s=1, peak_rss_mib=1,
+            load_average=0, settled=True, drift=0,
+        )  # fmt: skip
+        return Timing(restart, latencies, False, "1", ())
+
+
+TARGET = Target.model_validate(
+    {"description": "made up", "transport": "local", "runtimes": ("onnxruntime",)}
+)
+
+
+@pytest.fixture(autouse=True)
+def made_up(monkeypatch):
+    monkeypatch.setattr(to_latency, "Session", MadeUp)
+    EXPORTED.clear()
+
+
+def layer(width):
+    return nn.Linear(4, width)
+
+
+def search(folder: Path, p50_ms, *, step=1, most=0.9):
+    (folder / "samples").mkdir(exist_ok=True)
+    return Search(
+        Latency.model_validate({"p50_ms": p50_ms, "runtime": "timeless"}),
+        TARGET,
+        remove=lambda ratio: layer(round(1000 * (1 - ratio) / step) * step),
+        most=most,
+        signature=SIGNATURE,
+        samples={"x": torch.zeros(2, 4)},
+        inputs=folder / "samples",
+        work=folder,
+        tell=lambda done, total, what: None,
+        warn=lambda message: None,
+    )
+
+
+def test_a_budget_is_met_closely_whatever_the_machines_pace(tmp_path):
+    for share in (0.3, 0.5, 0.8):
+        folder = tmp_path / f"{share}"
+        folder.mkdir()
+        dense = search(folder, 1e-3)  # asks for the pace that all turns come to
+        with pytest.raises(StageError):
+            dense.search()
+        budget = share * to_latency._median(dense._turns)
+        made = search(folder, budget)
+        found = made.search()
+        truth = 0.2 + 0.8 * found.model.out_features / 1000
+        assert 0.93 * share <= truth <= 1.02 * share
+        assert close(found, made.wanted)
+        assert found.p50.low <= found.p50.value <= found.p50.high
+        assert found.p50.value <= budget
+        assert len(found.candidates) <= 8
+
+
+def test_the_chosen_candidate_is_timed_once_more_than_the_others(tmp_path):
+    found = search(tmp_path, 0.7).search()
+    counts = {one["ratio"]: one["restarts"] for one in found.candidates}
+    assert counts[found.ratio] == 10
+    assert min(counts.values()) == 5
+
+
+def test_widths_in_coarse_steps_are_each_measured_once_and_the_nearest_below_is_taken(tmp_path):
+    found = search(tmp_path, 0.8, step=250, most=0.75).search()
+    assert len(EXPORTED) == len(set(EXPORTED))
+    assert found.model.out_features == 500
+
+
+def test_a_dense_model_that_is_fast_enough_stays(tmp_path):
+    found = search(tmp_path, 5.0).search()
+    assert found.ratio == 0
+    assert found.model.out_features == 1000
+
+
+def test_a_budget_that_cannot_be_reached_says_how_low_it_could_go(tmp_path):
+    with pytest.raises(StageError) as caught:
+        search(tmp_path, 0.1).search()
+    message = str(caught.value)
+    assert "cannot reach a p50 of 0.1 ms with timeless on cpu: the dense model takes 1." in message
+    assert "the least that these options leave 0.3" in message
+    assert "raise max_ratio" in message
+
+
+def test_what_an_interrupted_search_exported_is_not_exported_again(tmp_path):
+    first = search(tmp_path, 0.7).search()
+    done = len(EXPORTED)
+    again = search(tmp_path, 0.7).search()
+    assert len(EXPORTED) == done
+    assert json.dumps(again.candidates) == json.dumps(first.candidates)
+
+
+def test_a_candidate_that_cannot_be_timed_is_an_error_with_its_reason(tmp_path, monkeypatch):
+    monkeypatch.setattr(MadeUp, "broken", True)
+    with pytest.raises(StageError, match="could not be timed: it was killed by SIGSEGV"):
+        search(tmp_path, 0.7).search()

@@ -34,6 +34,8 @@ class StoredModel:
     """How an export shall quantize it."""
     calibration: Sequence[Batch] = field(default=())
     """The samples that the ranges are taken from, in batches."""
+    sparse: Sequence[str] = ()
+    """Parameters whose zeros stay zeros in any training to come: the zeros are the mask."""
 
 
 def save_model(folder: Path, model: StoredModel) -> None:
@@ -43,7 +45,7 @@ def save_model(folder: Path, model: StoredModel) -> None:
         "model": as_written(_settled(model)),
         "signature": model.signature.as_dict(),
         "facts": dict(model.facts),
-    }
+    } | ({"sparse": list(model.sparse)} if model.sparse else {})
     (folder / DESCRIPTION).write_text(json.dumps(description, indent=1) + "\n", "utf-8")
     if model.quantization:
         text = json.dumps(as_written(model.quantization), indent=1)
@@ -74,7 +76,9 @@ def load_model(folder: Path) -> StoredModel:
             as_read(json.loads((folder / QUANTIZATION).read_text("utf-8")))
         )
         calibration = _read_calibration(folder / CALIBRATION)
-    return StoredModel(module, use, signature, description["facts"], quantization, calibration)
+    sparse = description.get("sparse", ())
+    facts = description["facts"]
+    return StoredModel(module, use, signature, facts, quantization, calibration, sparse)
 
 
 def weights_digest(folder: Path) -> str:

@@ -1,6 +1,6 @@
 """Train a student from a teacher, from labels, or from both."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from torch import nn
@@ -221,13 +221,14 @@ def distill(config: Distill, run: Run) -> Facts:
     """Return how good the student is on the validation split, and on the test split for reports."""
     device = torch.device(run.device)
     torch.manual_seed(sub_seed(run.seed, "weights"))
-    module, use = _student(config.model, run)
+    module, use, sparse = _student(config.model, run)
     teachers = {name: _teaching(config, name, run) for name in heard(config)}
     terms, views = Terms(config.objective), _views(config, teachers, run)
-    trained = train(Lesson(run, module, teachers, terms, config.train, views))
+    trained = train(Lesson(run, module, teachers, terms, config.train, views, sparse))
     write_history(run.out, trained.history)
     score = evaluate(module, run.task, "validation", device)
-    save_model(run.out, StoredModel(module, use, run.task.signature(), run.task.facts()))
+    signature, about = run.task.signature(), run.task.facts()
+    save_model(run.out, StoredModel(module, use, signature, about, sparse=sparse))
     parameters = sum(p.numel() for p in module.parameters())
     loss = " + ".join(term.kind for term in config.objective)
     return {
@@ -266,9 +267,9 @@ def _views(config: Distill, teachers: Mapping[str, Teaching], run: Run) -> Views
     return views.pop() if views else Views(sub_seed(run.seed, "augment"), config.cache.views)
 
 
-def _student(model: UseModel | Ref, run: Run) -> tuple[nn.Module, UseModel]:
-    """Return a new student, or that of another stage, with its definition."""
+def _student(model: UseModel | Ref, run: Run) -> tuple[nn.Module, UseModel, Sequence[str]]:
+    """Return a new student, or that of another stage, its definition, and what is sparse in it."""
     if isinstance(model, UseModel):
-        return model.build()(run.task.signature()), model
+        return model.build()(run.task.signature()), model, ()
     stored = load_model(run.input(model))
-    return stored.module, stored.use
+    return stored.module, stored.use, stored.sparse

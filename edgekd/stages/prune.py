@@ -1,6 +1,5 @@
 """Remove weights physically; training the accuracy back is a later stage's work."""
 
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -14,18 +13,16 @@ from edgekd.core.needs import Needs
 from edgekd.core.protocols import Batch, Facts, Preview, Run
 from edgekd.core.refs import ModelRef, UseTransform
 from edgekd.core.seeds import sub_seed
-from edgekd.devices.settings import settle
-from edgekd.devices.target import Bench, Target
 from edgekd.models.folder import StoredModel, load_model, save_model
 from edgekd.ops.cost import cost
-from edgekd.ops.named import at_rest
 from edgekd.train.check import check_full_precision, check_paths, check_transform
 from edgekd.train.evaluate import evaluate
 from edgekd.train.needs import compression_needs, unbuilt
 from edgekd.train.samples import take
-from edgekd.transforms.budget import Latency
-from edgekd.trial.inputs import write_samples
-from edgekd.trial.to_latency import Found, Search, close
+from edgekd.transforms.budget import MIB, Latency
+from edgekd.transforms.masks import compressed_bytes, masked, with_zeros, zeros
+from edgekd.trial.latency_budget import told, within_latency
+from edgekd.trial.to_latency import Found
 
 SAMPLES = 32
 """What a candidate is exported with."""
@@ -97,31 +94,25 @@ def estimate(config: Prune, preview: Preview) -> Needs | None:
 def prune(config: Prune, run: Run) -> Facts:
     """Return the size and the work before and after, and how good the model still is.
 
-    Where the budget is one in latency, also what was measured of each candidate.
+    Of masks, what they are worth when it is compressed; of a budget in latency, all candidates.
     """
     stored = load_model(run.input(config.model))
     rng = torch.Generator().manual_seed(sub_seed(run.seed, "calibration"))
     batches = take(run.task, "train", config.examples, rng=rng)
-    found = _by_latency(config, stored, batches, run) if _latency(config) else None
-    sparse = found.model if found else _pruned(config, stored, batches)
-    before = cost(stored.module, stored.signature, batches[0])
-    after = cost(sparse, stored.signature, batches[0])
+    wanted, found = _latency(config), None
+    if wanted is None:
+        sparse = _pruned(config, stored, batches)
+    else:
+        found = _by_latency(config, wanted, stored, batches, run)
+        sparse = found.model
     score = evaluate(sparse, run.task, "validation", torch.device("cpu"))
-    save_model(run.out, StoredModel(sparse, stored.use, stored.signature, stored.facts))
-    says = (
-        f"{after.parameters:,} of {before.parameters:,} parameters stay, "
-        f"{after.macs:,} of {before.macs:,} MACs"
-    )
-    facts = {
-        "says": says,
-        "result": score,
-        "measure": run.task.quality[0],
-        "parameters": after.parameters,
-        "parameters_before": before.parameters,
-        "macs": after.macs,
-        "macs_before": before.macs,
-    }
-    return {**facts, **_timed(config, found, says)} if found else facts
+    about, held = (stored.use, stored.signature, stored.facts), _held(config, stored, sparse)
+    save_model(run.out, StoredModel(sparse, *about, sparse=held))
+    facts: dict[str, Any] = {"result": score, "measure": run.task.quality[0]}
+    if config.transform.plugin.traits.get("masks", False):
+        return facts | _size_only(stored.module, sparse)
+    facts |= _smaller(stored, sparse, batches[0])
+    return {**facts, **told(wanted, found, facts["says"])} if wanted and found else facts
 
 
 def _latency(config: Prune) -> Latency | None:
@@ -137,54 +128,52 @@ def _pruned(config: Prune, stored: StoredModel, batches: Sequence[Batch], **amou
     return sparse.eval()
 
 
-def _by_latency(config: Prune, stored: StoredModel, batches: Sequence[Batch], run: Run) -> Found:
+def _by_latency(
+    config: Prune, wanted: Latency, stored: StoredModel, batches: Sequence[Batch], run: Run
+) -> Found:
     """Return the model that is as fast as wanted, found on the target itself."""
-    wanted = _latency(config)
-    assert wanted is not None
-    target = Target.model_validate(run.targets[wanted.target])
 
     def remove(ratio: float) -> Module:
         if ratio == 0:
             return stored.module
         return _pruned(config, stored, batches, ratio=ratio, latency=None)
 
-    count = settle(target.bench, Bench(mode=wanted.mode)).samples
-    drawn = take(run.task, "validation", SAMPLES)
-    columns = {name: torch.cat([batch[name] for batch in drawn]) for name in drawn[0]}
-    inputs = run.unfinished / "samples"
-    shutil.rmtree(inputs, ignore_errors=True)
-    write_samples(run.task, count, [stored.signature], inputs)
-    search = Search(
-        wanted,
-        target,
-        remove=remove,
-        most=config.transform.options.max_ratio,  # type: ignore[attr-defined]
-        signature=stored.signature,
-        samples=at_rest(stored.signature, columns),
-        inputs=inputs,
-        work=run.unfinished,
-        tell=run.progress,
-        warn=run.notice,
-    )
-    found = search.search()
-    if found.ratio and not close(found, wanted):
-        run.notice(
-            f"{found.p50} is the nearest below {wanted.p50_ms:g} ms that widths in such steps "
-            "give; scope: global and a lower round_to give finer ones."
-        )
-    return found
+    most: float = getattr(config.transform.options, "max_ratio")  # noqa: B009
+    samples = take(run.task, "validation", SAMPLES)
+    return within_latency(wanted, run, stored.signature, samples, remove=remove, most=most)
 
 
-def _timed(config: Prune, found: Found, says: str) -> Facts:
-    """Return what the search came to."""
-    wanted = _latency(config)
-    assert wanted is not None
-    where = f"{wanted.runtime.kind} on {wanted.target}"
+def _held(config: Prune, stored: StoredModel, sparse: Module) -> list[str]:
+    """Return the weights whose zeros must stay: those that became zero now, or were before.
+
+    Layers may have gone since, and others have their names now: what holds zeros is asked for.
+    """
+    if config.transform.plugin.traits.get("masks", False):
+        return sorted({*stored.sparse, *masked(sparse, stored.module)})
+    return with_zeros(sparse) if stored.sparse else []
+
+
+def _size_only(dense: Module, sparse: Module) -> dict[str, Any]:
+    """Return what masks are worth, and what they are not."""
+    before, after = compressed_bytes(dense), compressed_bytes(sparse)
     return {
-        "says": f"{says}; {found.p50.value:.3g} of {found.dense.value:.3g} ms with {where}",
-        "budget_ms": wanted.p50_ms,
-        "latency_p50_ms": found.p50,
-        "latency_p50_ms_before": found.dense,
-        "ratio": found.ratio,
-        "candidates": found.candidates,
+        "says": f"{zeros(sparse):.1%} of the weights are zero: {after / MIB:.3g} of "
+        f"{before / MIB:.3g} MiB when compressed, no smaller as they are, and no faster",
+        "zeros": zeros(sparse),
+        "compressed_bytes": after,
+        "compressed_bytes_before": before,
+    }
+
+
+def _smaller(stored: StoredModel, sparse: Module, batch: Batch) -> dict[str, Any]:
+    """Return parameters and work before and after."""
+    before = cost(stored.module, stored.signature, batch)
+    after = cost(sparse, stored.signature, batch)
+    return {
+        "says": f"{after.parameters:,} of {before.parameters:,} parameters stay, "
+        f"{after.macs:,} of {before.macs:,} MACs",
+        "parameters": after.parameters,
+        "parameters_before": before.parameters,
+        "macs": after.macs,
+        "macs_before": before.macs,
     }

@@ -1,7 +1,7 @@
 """A lesson, and its course: everything that a training's next step depends on."""
 
 import copy
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Protocol, runtime_checkable
@@ -35,6 +35,8 @@ class Lesson:
     options: Train
     views: Views
     """How the examples are changed before anybody looks at them."""
+    sparse: Sequence[str] = ()
+    """Parameters of the student whose zeros stay zeros."""
 
     @property
     def steps_per_epoch(self) -> int:
@@ -90,6 +92,8 @@ class Course:
             if isinstance(augment, nn.Module):
                 augment.to(self.device)
         self.average = copy.deepcopy(lesson.student) if options.ema is not None else None
+        self._sparse: list[Tensor] = [lesson.student.get_parameter(n) for n in lesson.sparse]
+        self._zeros = [weight.detach() == 0 for weight in self._sparse]
         self.order = torch.Generator().manual_seed(sub_seed(seed, "order"))
         self.standing = Standing()
         self._order = self.order.get_state()
@@ -167,6 +171,12 @@ class Course:
             seed = sub_seed(self.lesson.run.seed, f"process {self.group.rank}, step {self.step}")
             torch.manual_seed(seed)
             seed_process(seed)
+
+    def hold(self) -> None:
+        """Set back to zero what a step has moved of the zeros that stay."""
+        with torch.no_grad():
+            for weight, zeros in zip(self._sparse, self._zeros, strict=True):
+                weight.masked_fill_(zeros, 0)
 
     def follow(self) -> None:
         """Let the average of the weights follow the student by a step."""

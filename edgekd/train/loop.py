@@ -116,6 +116,7 @@ def _step(course: Course, given: Batch, learner: Replica, clock: Clock, watch: W
     if lesson.options.clip_norm is not None:
         nn.utils.clip_grad_norm_(lesson.student.parameters(), lesson.options.clip_norm)
     course.optimizer.step()
+    course.hold()
     course.schedule.step()
     course.follow()
     now.taken += 1

@@ -125,3 +125,26 @@ def test_a_stage_that_searches_a_latency_belongs_to_the_machine_and_others_do_no
     measures = kinds.stage.get("prune").traits["measures"]
     assert measures(by_latency(1.0))
     assert not measures(options(ratio=0.5))
+
+
+def test_masks_are_told_as_size_only_and_kept_with_the_model(bench):
+    masks = options(kind="magnitude", ratio=0.9)
+    facts = prune(masks, bench.run("masked"))
+    assert "90.0% of the weights are zero" in facts["says"]
+    assert facts["says"].endswith("no smaller as they are, and no faster")
+    assert facts["compressed_bytes"] < 0.5 * facts["compressed_bytes_before"]
+    assert "latency_p50_ms" not in facts
+    stored = load_model(bench.folder / "masked")
+    assert stored.sparse
+    weights = dict(stored.module.named_parameters())
+    assert all((weights[name] == 0).any() for name in stored.sparse)
+
+
+def test_what_is_cut_out_of_a_masked_model_keeps_its_zeros(bench):
+    prune(options(kind="magnitude", ratio=0.5, scope="layer"), bench.run("masked"))
+    cut = options(ratio=0.5).model_copy(update={"model": _ref("masked")})
+    prune(cut, bench.run("narrow"))
+    stored = load_model(bench.folder / "narrow")
+    weights = dict(stored.module.named_parameters())
+    assert stored.sparse == [n for n, w in sorted(weights.items()) if w.ndim > 1 and (w == 0).any()]
+    assert stored.sparse

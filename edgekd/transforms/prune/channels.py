@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from edgekd.core.config import PositiveCount
-from edgekd.core.errors import Problem, RequestError, StageError, nearest
+from edgekd.core.errors import StageError
 from edgekd.core.kinds import transform
 from edgekd.core.protocols import Batch
 from edgekd.core.quiet import quiet
@@ -24,6 +24,7 @@ from edgekd.transforms.budget import HowMuch, so_much
 from edgekd.transforms.dependencies import cut
 from edgekd.transforms.importance import Evidence, Kind, evidence, scorer
 from edgekd.transforms.outputs import output_layers
+from edgekd.transforms.paths import check_paths
 from edgekd.transforms.widths import Amount
 
 PAPER = Paper("DepGraph: Towards Any Structural Pruning", "2301.12900", "its group importance")
@@ -56,7 +57,7 @@ def channels(
     StageError where a budget cannot be reached or the model cannot follow, RequestError where
     `exclude` names no module.
     """
-    _check_paths(config, model)
+    check_paths(config.exclude, model)
     dense = copy.deepcopy(model).eval()
     for parameter in dense.parameters():  # a frozen model is pruned like any other
         parameter.requires_grad_(True)
@@ -67,18 +68,6 @@ def channels(
         return _remove(config, dense, ratio, found, signature, one)
 
     return so_much(config, dense, remove, signature=signature, batch=one)
-
-
-def _check_paths(config: Channels, model: nn.Module) -> None:
-    known = [name for name, _ in model.named_modules() if name]
-    missing = [path for path in config.exclude if path not in known]
-    if missing:
-        raise RequestError(
-            [
-                Problem("exclude", f"the model has no module '{path}'.", nearest(path, known))
-                for path in missing
-            ]
-        )
 
 
 def _remove(

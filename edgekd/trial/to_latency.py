@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,8 @@ from edgekd.trial.narrowing import CLOSE, standing
 
 MOST = 12
 """Candidates that are measured at most."""
+RESTLESS = 1.25
+"""How many times longer one turn may take than another on a machine that is quiet enough."""
 DENSE, PRUNED = "dense", "pruned"
 
 
@@ -53,6 +56,11 @@ class Candidate:
     def share(self) -> float:
         """Its median over the dense model's."""
         return _median(self.own) / _median(self.dense)
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Where that share lies; restarts are paired."""
+        return ratio_interval(self.own, self.dense) or (0.0, inf)
 
 
 @dataclass(frozen=True)
@@ -125,7 +133,7 @@ class Search:
             last = self._by_ratio[self.most if now.best is None else now.best]
             if now.following is not None and len(self._by_shapes) < MOST:
                 self._try(now.following)
-            elif len(last.own) <= self.settings.restarts:
+            elif len(last.own) <= self.settings.restarts or self._is_open(last):
                 self._time(last)  # what was chosen for its time is timed once more
             elif now.best is None:
                 raise self._out_of_reach(last)
@@ -152,7 +160,15 @@ class Search:
             candidate = Candidate(ratio, parameters, self._program(model, ratio))
             self._by_shapes[shapes] = candidate
             self._time(candidate)
+            while self._is_open(candidate):
+                self._time(candidate)
         self._by_ratio[ratio] = self._by_shapes[shapes]
+
+    def _is_open(self, candidate: Candidate) -> bool:
+        """Tell whether more restarts are due: its interval is wide, and the limit lies in it."""
+        low, high = candidate.interval
+        wide = high - low > 2 * CLOSE * candidate.share and low <= self._limit <= high
+        return wide and len(candidate.own) < self.settings.max_restarts
 
     def _program(self, model: nn.Module, ratio: float) -> Path:
         """Return the exported model; one that an interrupted run left is taken."""
@@ -195,6 +211,12 @@ class Search:
         )
 
     def _found(self, ratio: float, candidate: Candidate | None) -> Found:
+        medians = [_median([turn]) for turn in self._turns]
+        if max(medians) > RESTLESS * min(medians):
+            self.warn(
+                f"the dense model took from {min(medians):.3g} to {max(medians):.3g} ms in different "
+                "turns: other work on the machine shapes these latencies. Measure on a quiet one."
+            )
         tried = sorted(self._by_shapes.values(), key=lambda one: one.ratio)
         return Found(
             self.remove(ratio),
@@ -217,9 +239,8 @@ class Search:
     def _ms(self, candidate: Candidate) -> Quantity:
         """Return a candidate's median; its interval is that of its share."""
         dense, n = _median(self._turns), sum(map(len, candidate.own))
-        low, high = ratio_interval(candidate.own, candidate.dense) or (None, None)
-        within = [None if bound is None else bound * dense for bound in (low, high)]
-        return Quantity(candidate.share * dense, "ms", within[0], within[1], n)
+        low, high = (bound * dense for bound in candidate.interval)
+        return Quantity(candidate.share * dense, "ms", low, high if high < inf else None, n)
 
     def _dense_ms(self) -> Quantity:
         return Quantity(_median(self._turns), "ms", n=sum(map(len, self._turns)))

@@ -77,7 +77,7 @@ def layer(width):
     return nn.Linear(4, width)
 
 
-def search(folder: Path, p50_ms, *, step=1, most=0.9):
+def search(folder: Path, p50_ms, *, step=1, most=0.9, warn=lambda message: None):
     (folder / "samples").mkdir(exist_ok=True)
     return Search(
         Latency.model_validate({"p50_ms": p50_ms, "runtime": "timeless"}),
@@ -89,7 +89,7 @@ def search(folder: Path, p50_ms, *, step=1, most=0.9):
         inputs=folder / "samples",
         work=folder,
         tell=lambda done, total, what: None,
-        warn=lambda message: None,
+        warn=warn,
     )
 
 
@@ -151,3 +151,11 @@ def test_a_candidate_that_cannot_be_timed_is_an_error_with_its_reason(tmp_path, 
     monkeypatch.setattr(MadeUp, "broken", True)
     with pytest.raises(StageError, match="could not be timed: it was killed by SIGSEGV"):
         search(tmp_path, 0.7).search()
+
+
+def test_a_machine_whose_pace_changes_much_is_told(tmp_path):
+    said = []
+    search(tmp_path, 0.7, warn=said.append).search()
+    (notice,) = said  # the pace of this made-up machine changes by up to a half
+    assert "the dense model took from 1.0" in notice
+    assert "Measure on a quiet one" in notice

@@ -214,8 +214,9 @@ class Search:
         medians = [_median([turn]) for turn in self._turns]
         if max(medians) > RESTLESS * min(medians):
             self.warn(
-                f"the dense model took from {min(medians):.3g} to {max(medians):.3g} ms in different "
-                "turns: other work on the machine shapes these latencies. Measure on a quiet one."
+                f"the dense model took from {min(medians):.3g} to {max(medians):.3g} ms in "
+                "different turns: other work on the machine shapes these latencies. Measure on a "
+                "quiet one."
             )
         tried = sorted(self._by_shapes.values(), key=lambda one: one.ratio)
         return Found(

@@ -132,15 +132,20 @@ def _by_latency(
     config: Prune, wanted: Latency, stored: StoredModel, batches: Sequence[Batch], run: Run
 ) -> Found:
     """Return the model that is as fast as wanted, found on the target itself."""
+    options = config.transform.options
+    holds = "ratios" in type(options).model_fields
 
-    def remove(ratio: float) -> Module:
-        if ratio == 0:
+    def remove(ratio: float, held: Mapping[str, float]) -> Module:
+        if ratio == 0 and not held:
             return stored.module
-        return _pruned(config, stored, batches, ratio=ratio, latency=None)
+        own = {"ratios": {**getattr(options, "ratios", {}), **held}} if holds else {}
+        return _pruned(config, stored, batches, ratio=ratio, latency=None, **own)
 
-    most: float = getattr(config.transform.options, "max_ratio")  # noqa: B009
+    most: float = getattr(options, "max_ratio")  # noqa: B009
     samples = take(run.task, "validation", SAMPLES)
-    return within_latency(wanted, run, stored.signature, samples, remove=remove, most=most)
+    return within_latency(
+        wanted, run, stored.signature, samples, remove=remove, holds=holds, most=most
+    )
 
 
 def _held(config: Prune, stored: StoredModel, sparse: Module) -> list[str]:

@@ -1,6 +1,6 @@
 """Cutting channels together with all that depends on them, by torch-pruning's graph."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -16,10 +16,12 @@ def cut(
     fixed: Sequence[nn.Module],
     scorer: Scorer,
     amount: Amount,
+    own: Mapping[nn.Module, float],
 ) -> list[str]:
     """Remove channels in place, wherever no layer of `fixed` would change its output width.
 
-    Return the layers whose channels have no score, and which therefore stay as wide as they are.
+    `own` gives ratios to some layers, and to all that must stay as wide as they are. Return the
+    layers whose channels have no score, and which therefore stay as wide as they are.
     """
     import torch_pruning as tp
 
@@ -32,8 +34,9 @@ def cut(
         score.detach().float().view(block, -1).mean(0)
         for (_, score), block in zip(scored, blocks, strict=True)
     ]
+    ratios = [_own(group, own) for group, _ in scored]
     for (group, _), block, score, gone in zip(
-        scored, blocks, scores, goes(scores, blocks, amount), strict=True
+        scored, blocks, scores, goes(scores, blocks, amount, ratios), strict=True
     ):
         if len(gone):
             everywhere = torch.cat([gone + index * len(score) for index in range(block)])
@@ -42,6 +45,12 @@ def cut(
     names = {module: name for name, module in model.named_modules()}
     roots = [group[0].dep.target.module for group, score in groups if score is None]
     return [names[module] for module in roots if module in names]
+
+
+def _own(group: Any, own: Mapping[nn.Module, float]) -> float | None:
+    """Return the ratio of the group's own; the largest where its layers have several."""
+    writers = [d.target.module for d, _ in group if d.handler.__name__ == "prune_out_channels"]
+    return max((own[module] for module in writers if module in own), default=None)
 
 
 def _blocks(group: Any) -> int:

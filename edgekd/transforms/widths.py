@@ -22,17 +22,25 @@ class Amount:
     """Largest share that may go from one group."""
 
 
-def goes(scores: Sequence[Tensor], blocks: Sequence[int], amount: Amount) -> list[Tensor]:
+def goes(
+    scores: Sequence[Tensor],
+    blocks: Sequence[int],
+    amount: Amount,
+    own: Sequence[float | None] = (),
+) -> list[Tensor]:
     """Return the channels that go from each group: its least important ones, in order.
 
     A group of `blocks[i]` blocks (as in a grouped convolution) loses the same channels of every
-    block; its scores are those of one block.
+    block; its scores are those of one block. `own` gives ratios of their own to some groups.
     """
+    wanted = _wanted(scores, amount)
+    for index, ratio in enumerate(own):
+        wanted[index] = wanted[index] if ratio is None else len(scores[index]) * (1 - ratio)
     return [
-        score.argsort(stable=True)[: len(score) - _rounded(len(score), wanted, block, amount)]
+        score.argsort(stable=True)[: len(score) - _rounded(len(score), kept, block, amount)]
         .sort()
         .values
-        for score, block, wanted in zip(scores, blocks, _wanted(scores, amount), strict=True)
+        for score, block, kept in zip(scores, blocks, wanted, strict=True)
     ]
 
 

@@ -1,11 +1,10 @@
 """A budget in latency, kept: what the search needs of a run, and what it tells."""
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import nn
 
 from edgekd.core.protocols import Batch, Facts, Run
 from edgekd.core.signature import Signature
@@ -14,7 +13,7 @@ from edgekd.devices.target import Bench, Target
 from edgekd.ops.named import at_rest
 from edgekd.transforms.budget import Latency
 from edgekd.trial.inputs import write_samples
-from edgekd.trial.to_latency import Found, Search, close
+from edgekd.trial.to_latency import Found, Remove, Search, close
 
 
 def within_latency(
@@ -23,7 +22,8 @@ def within_latency(
     signature: Signature,
     samples: Sequence[Batch],
     *,
-    remove: Callable[[float], nn.Module],
+    remove: Remove,
+    holds: bool,
     most: float,
 ) -> Found:
     """Return what `remove` leaves at the smallest share that keeps the budget on its target.
@@ -42,6 +42,7 @@ def within_latency(
         wanted,
         target,
         remove=remove,
+        holds=holds,
         most=most,
         signature=signature,
         samples=at_rest(signature, columns),
@@ -67,6 +68,7 @@ def told(wanted: Latency, found: Found, says: str) -> Facts:
         "latency_p50_ms": found.p50,
         "latency_p50_ms_before": found.dense,
         "ratio": found.ratio,
+        "ratios": dict(found.ratios),
         "candidates": found.candidates,
     }
     return facts

@@ -24,7 +24,7 @@ class Standing:
 def standing(times: Mapping[float, float], limit: float) -> Standing:
     """Return how measurements of some shares stand against a limit of time.
 
-    `times` gives the time by the share that went; one of 0 must be there, and be above the limit.
+    `times` gives the time by the share that went; the smallest share is as small as it can be.
     """
     shares = sorted(times)
     fitted = dict(zip(shares, falling([times[share] for share in shares]), strict=True))
@@ -32,6 +32,8 @@ def standing(times: Mapping[float, float], limit: float) -> Standing:
     if not keeping:
         return Standing(None, None)
     high = keeping[0]
+    if high == shares[0]:
+        return Standing(high, None)
     low = max(share for share in shares if share < high)
     if fitted[high] >= (1 - CLOSE) * limit or high - low <= FINEST:
         return Standing(high, None)

@@ -28,13 +28,17 @@ from edgekd.devices.kept import Journal
 from edgekd.devices.settings import settle
 from edgekd.devices.target import Bench, Target
 from edgekd.devices.validity import objection
-from edgekd.models.weights import shapes_of
+from edgekd.models.weights import Shapes, shapes_of
 from edgekd.ops.statistics import Floats, quantile, ratio_interval
 from edgekd.transforms.budget import Latency
 from edgekd.trial.narrowing import CLOSE, standing
 
-MOST = 12
+MOST = 18
 """Candidates that are measured at most."""
+HOLDS = 3
+"""How often layers that are too coarse are held while others get channels back."""
+Remove = Callable[[float, Mapping[str, float]], nn.Module]
+"""Takes a ratio, and ratios of their own for some layers by module path."""
 RESTLESS = 1.25
 """How many times longer one turn may take than another on a machine that is quiet enough."""
 DENSE, PRUNED = "dense", "pruned"
@@ -45,6 +49,9 @@ class Candidate:
     """A pruned model that was timed."""
 
     ratio: float
+    held: Mapping[str, float]
+    """Ratios of their own, by module path."""
+    shapes: Shapes
     parameters: int
     file: Path
     own: list[Floats] = field(default_factory=list)
@@ -69,6 +76,8 @@ class Found:
 
     model: nn.Module
     ratio: float
+    ratios: Mapping[str, float]
+    """Those of layers that were held, by module path."""
     p50: Quantity
     dense: Quantity
     candidates: Sequence[Mapping[str, Any]]
@@ -82,6 +91,7 @@ class Search:
         wanted: the budget.
         target: the device.
         remove: gives the model without a share of it.
+        holds: whether `remove` follows ratios of single layers.
         most: the largest share that may go.
         signature: of the model.
         samples: inputs to export with.
@@ -97,7 +107,8 @@ class Search:
         wanted: Latency,
         target: Target,
         *,
-        remove: Callable[[float], nn.Module],
+        remove: Remove,
+        holds: bool,
         most: float,
         signature: Signature,
         samples: Batch,
@@ -106,7 +117,8 @@ class Search:
         tell: Callable[[int, int, str], None],
         warn: Callable[[str], None],
     ):
-        self.wanted, self.target, self.remove, self.most = wanted, target, remove, most
+        self.wanted, self.target, self.remove = wanted, target, remove
+        self.most, self.holds = most, HOLDS if holds else 0
         self.signature, self.inputs, self.work = signature, inputs, work
         self.tell, self.warn = tell, warn
         self.settings = settle(target.bench, Bench(mode=wanted.mode))
@@ -120,17 +132,32 @@ class Search:
             calibration=(),
             activation="int8",
         )
-        self._dense = self._program(remove(0.0), 0.0)
+        dense = remove(0.0, {})
+        self._whole = shapes_of(dense.state_dict())
+        self._held: dict[str, float] = {}
+        self._dense = self._program(dense, 0.0)
         self._by_ratio: dict[float, Candidate] = {}
         self._by_shapes: dict[str, Candidate] = {}
 
     def search(self) -> Found:
         """Return what was found; StageError where nothing is fast enough, or a program fails."""
         self._try(self.most)
+        best = self._narrow()
+        for _ in range(self.holds):
+            if best is None or self._is_close(best) or not self._hold(best):
+                break
+            best = max(best, self._narrow() or best, key=lambda one: one.share)
+        return self._found(best)
+
+    def _narrow(self) -> Candidate | None:
+        """Return the slowest that keeps the budget; None where the dense model does.
+
+        StageError where none does.
+        """
         while self._limit < 1:
             shares = {ratio: candidate.share for ratio, candidate in self._by_ratio.items()}
-            now = standing({0.0: 1.0, **shares}, self._limit)
-            last = self._by_ratio[self.most if now.best is None else now.best]
+            now = standing(shares if self._held else {0.0: 1.0, **shares}, self._limit)
+            last = self._by_ratio[max(shares) if now.best is None else now.best]
             if now.following is not None and len(self._by_shapes) < MOST:
                 self._try(now.following)
             elif len(last.own) <= self.settings.restarts or self._is_open(last):
@@ -138,8 +165,37 @@ class Search:
             elif now.best is None:
                 raise self._out_of_reach(last)
             else:
-                return self._found(now.best, last)
-        return self._found(0.0, None)
+                return last
+        return None
+
+    def _hold(self, best: Candidate) -> bool:
+        """Hold the layers whose next width would be too slow; tell whether there are some.
+
+        A width may belong to many layers, so that time falls by much at once. What falls too far
+        is given back by all others.
+        """
+        ratio = max(ratio for ratio, one in self._by_ratio.items() if one is best)
+        slower = max((r for r in self._by_ratio if r < ratio), default=None)
+        before = self._whole if slower is None else self._by_ratio[slower].shapes
+        fell = {
+            name: before[name][0] - shape[0]
+            for name, shape in best.shapes.items()
+            if len(shape) > 1 and shape[0] != before[name][0]
+        }
+        if not fell or ratio == 0:
+            return False
+        falling = {
+            name.rpartition(".")[0]: 1 - best.shapes[name][0] / self._whole[name][0]
+            for name, channels in fell.items()
+            if channels >= max(fell.values()) / 2  # others are fine enough to give back
+        }
+        self._held |= falling
+        self._by_ratio = {ratio: best}
+        self._try(0.0)
+        return True
+
+    def _is_close(self, candidate: Candidate) -> bool:
+        return candidate.share >= (1 - CLOSE) * self._limit
 
     @property
     def _limit(self) -> float:
@@ -153,16 +209,18 @@ class Search:
 
     def _try(self, ratio: float) -> None:
         """Measure a ratio, unless one that leaves the same widths was measured."""
-        model = self.remove(ratio)
-        shapes = digest_json([[n, list(s)] for n, s in shapes_of(model.state_dict()).items()])
-        if shapes not in self._by_shapes:
-            parameters = sum(p.numel() for p in model.parameters())
-            candidate = Candidate(ratio, parameters, self._program(model, ratio))
-            self._by_shapes[shapes] = candidate
+        model = self.remove(ratio, self._held)
+        shapes = shapes_of(model.state_dict())
+        key = digest_json([[name, *shape] for name, shape in shapes.items()])
+        if key not in self._by_shapes:
+            parameters = sum(parameter.numel() for parameter in model.parameters())
+            file = self._program(model, ratio)
+            candidate = Candidate(ratio, dict(self._held), shapes, parameters, file)
+            self._by_shapes[key] = candidate
             self._time(candidate)
             while self._is_open(candidate):
                 self._time(candidate)
-        self._by_ratio[ratio] = self._by_shapes[shapes]
+        self._by_ratio[ratio] = self._by_shapes[key]
 
     def _is_open(self, candidate: Candidate) -> bool:
         """Tell whether more restarts are due: its interval is wide, and the limit lies in it."""
@@ -172,7 +230,8 @@ class Search:
 
     def _program(self, model: nn.Module, ratio: float) -> Path:
         """Return the exported model; one that an interrupted run left is taken."""
-        folder = self.work / f"without-{ratio:.9f}"
+        held = f"-{digest_json(self._held)[:12]}" if self._held else ""
+        folder = self.work / f"without-{ratio:.9f}{held}"
         file = folder / f"program{self.runtime.suffix}"
         if not folder.exists():
             half = folder.with_name(f"{folder.name}.half")
@@ -210,7 +269,7 @@ class Search:
             "Raise the budget, lower round_to, raise max_ratio, or begin with a smaller model.",
         )
 
-    def _found(self, ratio: float, candidate: Candidate | None) -> Found:
+    def _found(self, best: Candidate | None) -> Found:
         medians = [_median([turn]) for turn in self._turns]
         if max(medians) > RESTLESS * min(medians):
             self.warn(
@@ -219,10 +278,12 @@ class Search:
                 "quiet one."
             )
         tried = sorted(self._by_shapes.values(), key=lambda one: one.ratio)
+        ratio, held = (best.ratio, best.held) if best else (0.0, {})
         return Found(
-            self.remove(ratio),
+            self.remove(ratio, held),
             ratio,
-            self._ms(candidate) if candidate else self._dense_ms(),
+            held,
+            self._ms(best) if best else self._dense_ms(),
             self._dense_ms(),
             [self._described(one) for one in tried],
         )
@@ -231,6 +292,7 @@ class Search:
         p50 = self._ms(candidate)
         return {
             "ratio": candidate.ratio,
+            "ratios": dict(candidate.held),
             "parameters": candidate.parameters,
             "p50_ms": [p50.value, p50.low, p50.high],
             "share_of_dense": candidate.share,

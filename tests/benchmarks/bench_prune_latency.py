@@ -53,7 +53,7 @@ PRUNED = """\
       kind: channels
       scope: global
       round_to: 4
-      latency: {{p50_ms: {budget:.6g}, runtime: {runtime}, mode: standard}}
+      latency: {{p50_ms: {budget:.6g}, runtime: {runtime}, mode: quick}}
   small_{index}: {{kind: export, model: $cut_{index}, runtime: {runtime}}}
 """
 

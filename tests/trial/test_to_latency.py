@@ -77,12 +77,13 @@ def layer(width):
     return nn.Linear(4, width)
 
 
-def search(folder: Path, p50_ms, *, step=1, most=0.9, warn=lambda message: None):
+def search(folder: Path, p50_ms, *, step=1, most=0.9, warn=lambda message: None, remove=None):
     (folder / "samples").mkdir(exist_ok=True)
     return Search(
         Latency.model_validate({"p50_ms": p50_ms, "runtime": "timeless"}),
         TARGET,
-        remove=lambda ratio: layer(round(1000 * (1 - ratio) / step) * step),
+        remove=remove or (lambda ratio, held: layer(round(1000 * (1 - ratio) / step) * step)),
+        holds=remove is not None,
         most=most,
         signature=SIGNATURE,
         samples={"x": torch.zeros(2, 4)},
@@ -122,6 +123,32 @@ def test_widths_in_coarse_steps_are_each_measured_once_and_the_nearest_below_is_
     found = search(tmp_path, 0.8, step=250, most=0.75).search()
     assert len(EXPORTED) == len(set(EXPORTED))
     assert found.model.out_features == 500
+
+
+class TwoLayers(nn.Module):
+    """A layer that loses half of its channels or none, and one that loses any number."""
+
+    def __init__(self, ratio, held):
+        super().__init__()
+        own = held.get("coarse", ratio)
+        self.coarse = layer(1000 if own < 0.3 else 500)
+        self.fine = layer(round(1000 * (1 - held.get("fine", ratio))))
+
+    @property
+    def out_features(self):
+        return (self.coarse.out_features + self.fine.out_features) // 2
+
+
+def test_where_one_layer_falls_too_far_another_gives_back(tmp_path):
+    asking = search(tmp_path, 1e-3, remove=TwoLayers)
+    with pytest.raises(StageError):
+        asking.search()
+    budget = 0.8 * to_latency._median(asking._turns)
+    found = search(tmp_path, budget, remove=TwoLayers).search()
+    assert found.ratios == {"coarse": 0.5}
+    assert found.model.coarse.out_features == 500
+    assert found.model.fine.out_features > 750
+    assert 0.95 <= found.p50.value / budget <= 1
 
 
 def test_a_dense_model_that_is_fast_enough_stays(tmp_path):

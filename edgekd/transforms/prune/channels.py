@@ -6,13 +6,14 @@ runtime runs faster. Training the accuracy back is a later `distill` stage's wor
 """
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import torch
+from pydantic import Field
 from torch import nn
 
-from edgekd.core.config import PositiveCount
+from edgekd.core.config import PositiveCount, Share
 from edgekd.core.errors import StageError
 from edgekd.core.kinds import transform
 from edgekd.core.protocols import Batch
@@ -44,6 +45,9 @@ class Channels(HowMuch):
     """The same ratio in each layer, or one ranking over all layers."""
     round_to: PositiveCount = 8
     """Widths stay multiples of this number, in whose blocks kernels compute."""
+    ratios: Mapping[str, Share] = Field(default_factory=dict)
+    """Ratios of their own for some layers, by module path, whatever goes elsewhere; what must stay
+    as wide as such a layer goes with it."""
     exclude: tuple[str, ...] = ()
     """Module paths whose outputs keep their width, as `named_modules()` spells them."""
 
@@ -58,6 +62,7 @@ def channels(
     `exclude` names no module.
     """
     check_paths(config.exclude, model)
+    check_paths(config.ratios, model, "ratios")
     dense = copy.deepcopy(model).eval()
     for parameter in dense.parameters():  # a frozen model is pruned like any other
         parameter.requires_grad_(True)
@@ -86,7 +91,8 @@ def _remove(
     example = tuple(batch[port.name] for port in signature.inputs)
     with quiet():
         scores = scorer(config.importance, model, found)
-        unscored = cut(model, example, fixed, scores, amount)
+        own = {model.get_submodule(path): ratio for path, ratio in config.ratios.items()}
+        unscored = cut(model, example, fixed, scores, amount, own)
     if unscored and config.importance == "batch_norm":
         raise StageError(
             f"importance: batch_norm has nothing to go by for '{unscored[0]}': no batch norm with "

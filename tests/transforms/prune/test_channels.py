@@ -106,6 +106,16 @@ def test_by_batch_norm_a_layer_without_one_is_named():
     assert "under exclude" in str(caught.value)
 
 
+@pytest.mark.parametrize("scope", ["layer", "global"])
+def test_a_layer_with_a_ratio_of_its_own_takes_along_all_that_must_stay_as_wide(scope):
+    own = {"first.1": 0.75}
+    sparse = prune(CASES["residual"], ratio=0.0, round_to=1, ratios=own, scope=scope)
+    assert sparse.stem[0].out_channels == sparse.first[1].out_channels == 4
+    assert sparse.first[0][0].out_channels == 16
+    assert sparse.second[0].in_channels == 4
+    assert sparse.second[0].out_channels == 32
+
+
 def test_the_given_model_is_left_as_it_was():
     case = CASES["residual"]
     dense = case.model()

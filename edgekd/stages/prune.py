@@ -46,6 +46,8 @@ def check(config: Prune, preview: Preview) -> Iterator[Problem]:
     exclude = getattr(config.transform.options, "exclude", ())
     model = preview.model(config.model)
     yield from check_paths(exclude, model, preview.task, "transform.exclude")
+    own = [*getattr(config.transform.options, "ratios", ())]
+    yield from check_paths(own, model, preview.task, "transform.ratios")
     latency = _latency(config)
     if latency is not None and latency.target in preview.targets:  # else reported elsewhere
         yield from _check_target(latency, preview.targets[latency.target])

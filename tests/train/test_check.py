@@ -168,3 +168,12 @@ def test_a_target_that_cannot_tell_a_latency_is_refused(target, path, message):
     )
     assert problem.path == f"transform.latency.{path}"
     assert message in problem.message
+
+
+@pytest.mark.parametrize("field", [{"exclude": ("hed",)}, {"ratios": {"hed": 0.5}}])
+def test_a_layer_that_is_not_there_is_told_before_anything_is_pruned(field):
+    (problem,) = problems(
+        "prune", Preview(), model="$it", transform={"kind": "channels", "ratio": 0.5, **field}
+    )
+    assert problem.path == f"transform.{next(iter(field))}[0]"
+    assert "Did you mean 'head'" in problem.next_step

@@ -11,7 +11,7 @@ from edgekd.report.schema import Choice, Tried
 def choices(evidence: Evidence) -> Iterator[Choice]:
     """Yield each stage that measured candidates, in the order of the pipeline."""
     for name, manifest in evidence.stages.items():
-        if "candidates" in manifest.facts:
+        if "budget" in manifest.facts:
             yield Choice(
                 stage=name,
                 targets=list(manifest.facts["targets"]),

@@ -1,6 +1,7 @@
 """Remove weights physically; training the accuracy back is a later stage's work."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import torch
 
@@ -11,7 +12,7 @@ from edgekd.core.needs import Needs
 from edgekd.core.protocols import Facts, Preview, Run
 from edgekd.core.refs import ModelRef, UseTransform
 from edgekd.core.seeds import sub_seed
-from edgekd.models.folder import StoredModel, load_model, save_model
+from edgekd.models.folder import load_model, save_model
 from edgekd.ops.cost import cost
 from edgekd.train.check import check_full_precision, check_paths, check_transform
 from edgekd.train.evaluate import evaluate
@@ -64,7 +65,7 @@ def prune(config: Prune, run: Run) -> Facts:
     before = cost(stored.module, stored.signature, batches[0])
     after = cost(sparse, stored.signature, batches[0])
     score = evaluate(sparse, run.task, "validation", torch.device("cpu"))
-    save_model(run.out, StoredModel(sparse, stored.use, stored.signature, stored.facts))
+    save_model(run.out, replace(stored, module=sparse))
     return {
         "says": f"{after.parameters:,} of {before.parameters:,} parameters stay, "
         f"{after.macs:,} of {before.macs:,} MACs",

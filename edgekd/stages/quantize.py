@@ -81,6 +81,7 @@ def quantize(config: Quantize, run: Run) -> Facts:
             stored.facts,
             config.transform,
             calibration,
+            stored.companions,
         ),
     )
     return {

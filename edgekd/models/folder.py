@@ -10,15 +10,17 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from edgekd.core.artifact import digest_file
+from edgekd.core.artifact import MANIFEST, digest_file
 from edgekd.core.errors import StageError
-from edgekd.core.protocols import Batch
+from edgekd.core.protocols import Batch, Task
 from edgekd.core.refs import UseModel, UseTransform, as_read, as_written
 from edgekd.core.signature import Signature
 from edgekd.models.weights import load_resized
 
 WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
 QUANTIZATION, CALIBRATION = "quantization.json", "calibration.safetensors"
+OWN = {WEIGHTS, DESCRIPTION, QUANTIZATION, CALIBRATION, MANIFEST, "program.json"}
+"""Names of files that lie in the folders of models and programs."""
 
 
 @dataclass(frozen=True)
@@ -34,8 +36,16 @@ class StoredModel:
     """How an export shall quantize it."""
     calibration: Sequence[Batch] = field(default=())
     """The samples that the ranges are taken from, in batches."""
+    companions: Mapping[str, bytes] = field(default_factory=dict)
+    """Files that an app needs beside it, as a tokenizer, by name."""
     sparse: Sequence[str] = ()
     """Parameters whose zeros stay zeros in any training to come: the zeros are the mask."""
+
+
+def stored_for(task: Task, module: nn.Module, use: UseModel) -> StoredModel:
+    """Return a model with all that its task says must travel with it."""
+    companions: Mapping[str, bytes] = getattr(task, "companions", dict)()
+    return StoredModel(module, use, task.signature(), task.facts(), companions=companions)
 
 
 def save_model(folder: Path, model: StoredModel) -> None:
@@ -45,7 +55,10 @@ def save_model(folder: Path, model: StoredModel) -> None:
         "model": as_written(_settled(model)),
         "signature": model.signature.as_dict(),
         "facts": dict(model.facts),
-    } | ({"sparse": list(model.sparse)} if model.sparse else {})
+    }
+    description |= {"companions": sorted(model.companions)} if model.companions else {}
+    description |= {"sparse": list(model.sparse)} if model.sparse else {}
+    write_companions(folder, model.companions)
     (folder / DESCRIPTION).write_text(json.dumps(description, indent=1) + "\n", "utf-8")
     if model.quantization:
         text = json.dumps(as_written(model.quantization), indent=1)
@@ -76,9 +89,26 @@ def load_model(folder: Path) -> StoredModel:
             as_read(json.loads((folder / QUANTIZATION).read_text("utf-8")))
         )
         calibration = _read_calibration(folder / CALIBRATION)
-    sparse = description.get("sparse", ())
-    facts = description["facts"]
-    return StoredModel(module, use, signature, facts, quantization, calibration, sparse)
+    names = [plain_name(name) for name in description.get("companions", ())]
+    companions = {name: (folder / name).read_bytes() for name in names}
+    about = (description["facts"], quantization, calibration, companions)
+    return StoredModel(module, use, signature, *about, description.get("sparse", ()))
+
+
+def write_companions(folder: Path, companions: Mapping[str, bytes]) -> None:
+    """Write the files that must lie beside a model or a program; StageError: see `plain_name`."""
+    for name, content in companions.items():
+        (folder / plain_name(name)).write_bytes(content)
+
+
+def plain_name(name: str) -> str:
+    """Return a file's name; StageError where it leads elsewhere, or edgekd needs it itself."""
+    if name != Path(name).name or name in {"", "..", *OWN}:
+        raise StageError(
+            f"no companion of a model can be called '{name}'.",
+            f"Let the task's companions() give plain names, none of {', '.join(sorted(OWN))}.",
+        )
+    return name
 
 
 def weights_digest(folder: Path) -> str:

@@ -1,6 +1,7 @@
 """Train a student from a teacher, from labels, or from both."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import torch
 from torch import nn
@@ -22,7 +23,7 @@ from edgekd.core.refs import (
 )
 from edgekd.core.seeds import sub_seed
 from edgekd.core.signals import TEACHER as WORD
-from edgekd.models.folder import StoredModel, load_model, save_model
+from edgekd.models.folder import load_model, save_model, stored_for
 from edgekd.train.check import (
     check_frozen,
     check_full_precision,
@@ -227,8 +228,7 @@ def distill(config: Distill, run: Run) -> Facts:
     trained = train(Lesson(run, module, teachers, terms, config.train, views, sparse))
     write_history(run.out, trained.history)
     score = evaluate(module, run.task, "validation", device)
-    signature, about = run.task.signature(), run.task.facts()
-    save_model(run.out, StoredModel(module, use, signature, about, sparse=sparse))
+    save_model(run.out, replace(stored_for(run.task, module, use), sparse=sparse))
     parameters = sum(p.numel() for p in module.parameters())
     loss = " + ".join(term.kind for term in config.objective)
     return {

@@ -1,6 +1,7 @@
 """Prepare a model for 8 bits: fix what is quantized and on which samples, and say what it costs."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import torch
 
@@ -13,7 +14,7 @@ from edgekd.core.quantity import Quantity
 from edgekd.core.quantization import Int8Static
 from edgekd.core.refs import ModelRef, UseTransform
 from edgekd.core.seeds import sub_seed
-from edgekd.models.folder import StoredModel, load_model, save_model
+from edgekd.models.folder import load_model, save_model
 from edgekd.ops.named import at_rest
 from edgekd.train.check import check_full_precision, check_paths, check_transform
 from edgekd.train.evaluate import evaluate
@@ -72,18 +73,7 @@ def quantize(config: Quantize, run: Run) -> Facts:
     cpu = torch.device("cpu")
     before = evaluate(stored.module, run.task, "validation", cpu)
     after = evaluate(simulated, run.task, "validation", cpu)
-    save_model(
-        run.out,
-        StoredModel(
-            stored.module,
-            stored.use,
-            stored.signature,
-            stored.facts,
-            config.transform,
-            calibration,
-            stored.sparse,
-        ),
-    )
+    save_model(run.out, replace(stored, quantization=config.transform, calibration=calibration))
     return {
         "says": f"{config.transform.kind}, {_change(before, after)} against fp32, simulated",
         "result": after,

@@ -67,6 +67,19 @@ EDITS = {
         "onnx_runtime",
         "Did you mean 'onnxruntime'",
     ),
+    "misspelt target of a budget": (
+        "transform: {kind: channels, ratio: 0.3}",
+        "transform: {kind: channels, latency: {p50_ms: 1.0, runtime: onnxruntime,\n"
+        "      target: cpus}}",
+        "target: cpus",
+        "Did you mean 'cpu'",
+    ),
+    "misspelt runtime of a budget": (
+        "transform: {kind: channels, ratio: 0.3}",
+        "transform: {kind: channels, latency: {p50_ms: 1.0, runtime: onnx}}",
+        "runtime: onnx}",
+        "no runtime is named 'onnx'",
+    ),
     "misspelt target": ("targets: [cpu]", "targets: [cpus]", "cpus", "Did you mean 'cpu'"),
     "misspelt gate": ("accuracy_drop:", "acuracy_drop:", "acuracy", "accuracy_drop"),
     "text for a number": ("epochs: 1}\n  st", "epochs: ten}\n  st", "ten", "found 'ten'"),

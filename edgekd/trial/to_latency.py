@@ -72,7 +72,12 @@ class Search:
         for _ in range(self.holds):
             if best is None or self._is_close(best) or not self._hold(best):
                 break
-            best = max(best, self._narrow() or best, key=lambda one: one.share)
+            later = self._narrow()
+            keeping = [one for one in (best, later) if one and one.share <= self._limit]
+            best = max(keeping, key=lambda one: one.share, default=best)
+        if best is not None and best.share > self._limit:  # later turns say otherwise
+            self._let_go()
+            best = self._narrow()
         return self._found(best)
 
     def _narrow(self) -> Candidate | None:
@@ -120,6 +125,12 @@ class Search:
         self._by_ratio = {ratio: best}
         self._try(0.0)
         return True
+
+    def _let_go(self) -> None:
+        """Hold no layer; all that was measured so counts again."""
+        self._held = {}
+        free = [one for one in self._by_shapes.values() if not one.held]
+        self._by_ratio = {one.ratio: one for one in free}
 
     def _is_close(self, candidate: Candidate) -> bool:
         return candidate.share >= (1 - CLOSE) * self._limit

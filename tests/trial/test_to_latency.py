@@ -41,6 +41,9 @@ class MadeUp:
     """A session on a machine whose speed changes from turn to turn."""
 
     broken = False
+    slower = 0.0
+    """By how much each turn is slower than the one before, as other work on the machine grows."""
+    turns = 0
 
     def __init__(self, target, jobs, journal):
         self.jobs, self.journal = {job.name: job for job in jobs}, journal
@@ -50,6 +53,8 @@ class MadeUp:
             return dict.fromkeys(names, Failure("was killed by SIGSEGV while loading"))
         about = "".join(job.file.read_text() for job in self.jobs.values())
         pace = np.random.default_rng(number).uniform(1, 1.5)
+        MadeUp.turns += 1
+        pace *= 1 + self.slower * MadeUp.turns
         rng = np.random.default_rng([number, int(about)])
         return {name: self.timed(name, pace, rng) for name in names}
 
@@ -71,6 +76,7 @@ TARGET = Target.model_validate(
 @pytest.fixture(autouse=True)
 def made_up(monkeypatch):
     monkeypatch.setattr(in_turns, "Session", MadeUp)
+    monkeypatch.setattr(MadeUp, "turns", 0)
     EXPORTED.clear()
 
 
@@ -189,3 +195,13 @@ def test_a_machine_whose_pace_changes_much_is_told(tmp_path):
     (notice,) = said  # the pace of this made-up machine changes by up to a half
     assert "the dense model took from 1.0" in notice
     assert "Measure on a quiet one" in notice
+
+
+@pytest.mark.parametrize("slower", [0.003, 0.01])
+def test_a_budget_is_kept_also_where_the_machine_becomes_slower_meanwhile(
+    tmp_path, monkeypatch, slower
+):
+    monkeypatch.setattr(MadeUp, "slower", slower)
+    for budget in (0.9, 1.0, 1.1):
+        found = search(tmp_path, budget, remove=TwoLayers).search()
+        assert found.p50.value <= budget

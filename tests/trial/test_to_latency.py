@@ -203,5 +203,7 @@ def test_a_budget_is_kept_also_where_the_machine_becomes_slower_meanwhile(
 ):
     monkeypatch.setattr(MadeUp, "slower", slower)
     for budget in (0.9, 1.0, 1.1):
-        found = search(tmp_path, budget, remove=TwoLayers).search()
+        monkeypatch.setattr(MadeUp, "turns", 0)
+        (tmp_path / f"{budget}").mkdir()
+        found = search(tmp_path / f"{budget}", budget, remove=TwoLayers).search()
         assert found.p50.value <= budget

@@ -1,6 +1,7 @@
 """Whether a program that somebody else made takes and gives what a task says."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from edgekd.core.signature import Port, Signature
@@ -30,6 +31,7 @@ def fit(signature: Signature, described: Mapping[str, Any]) -> Signature:
         tuple(_with_batch(port, batch) for port, _ in inputs),
         tuple(_with_batch(port, batch) for port, _ in outputs),
         signature.state,
+        signature.most,
     )
 
 
@@ -75,7 +77,7 @@ def _leading(port: Port, found: Found) -> int | str | None:
 def _with_batch(port: Port, batch: int | None) -> Port:
     if batch is None or not port.shape or not isinstance(port.shape[0], str):
         return port
-    return Port(port.name, port.dtype, (batch, *port.shape[1:]))
+    return replace(port, shape=(batch, *port.shape[1:]))
 
 
 def _shown(found: Found) -> str:

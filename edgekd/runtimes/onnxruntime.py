@@ -103,7 +103,7 @@ class OnnxRuntimeRuntime:
                     example_inputs(signature, samples, batch=2),
                     dynamo=True,
                     opset_version=self.config.opset,
-                    dynamic_shapes=varying(signature, dict.fromkeys(named_dimensions(signature))),
+                    dynamic_shapes=varying(signature, named_dimensions(signature)),
                     external_data=False,
                     verbose=False,
                 )

@@ -41,6 +41,7 @@ def varying(
     )
 
 
-def named_dimensions(signature: Signature) -> list[str]:
-    """Return the names of all dimensions of the inputs that have one, sorted."""
-    return sorted({d for port in signature.inputs for d in port.shape if isinstance(d, str)})
+def named_dimensions(signature: Signature) -> dict[str, int | None]:
+    """Return the largest size of every named dimension of the inputs, None where it has none."""
+    names = {d for port in signature.inputs for d in port.shape if isinstance(d, str)}
+    return {name: dict(signature.most).get(name) for name in sorted(names)}

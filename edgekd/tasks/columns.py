@@ -83,6 +83,20 @@ def problem(message: str, next_step: str) -> Problem:
     return Problem("task.data", message, next_step)
 
 
+def check_every_class(label: Column, labels: Sequence[str], what: str) -> None:
+    """Raise RequestError where a class has no example to learn from; `what` is one, `picture`."""
+    counts = np.bincount(label, minlength=len(labels)).tolist()
+    absent = [name for name, count in zip(labels, counts, strict=True) if count == 0]
+    if absent:
+        raise RequestError(
+            problem(
+                f"no training {what} shows {', '.join(absent)}; all {len(label):,} "
+                "show other classes.",
+                "Add some, remove the class, or raise train_examples.",
+            )
+        )
+
+
 def _faults(columns: Seen, split: Split, labels: Sequence[str], channels: int) -> Iterator[Problem]:
     missing = {"image", "label"} - {*columns.names}
     if columns.image is None or columns.label is None:
@@ -98,7 +112,7 @@ def _faults(columns: Seen, split: Split, labels: Sequence[str], channels: int) -
         yield problem(f"{split} is empty.", "Give it examples, or a larger share of the data.")
         return
     yield from _faults_of_images(*columns.image, columns, split, channels)
-    yield from _faults_of_labels(columns.label, split, labels)
+    yield from faults_of_labels(columns.label, split, labels, "pictures")
 
 
 def _faults_of_images(
@@ -123,7 +137,10 @@ def _faults_of_images(
         )
 
 
-def _faults_of_labels(label: Column, split: Split, labels: Sequence[str]) -> Iterator[Problem]:
+def faults_of_labels(
+    label: Column, split: Split, labels: Sequence[str], what: str
+) -> Iterator[Problem]:
+    """Yield why labels are of no use to a classifier of `what`, as `pictures`."""
     if label.dtype.kind not in "iu" or label.ndim != 1:
         bad = np.flatnonzero(np.isnan(label)) if label.dtype.kind == "f" and label.ndim == 1 else ()
         what = f", of which {some(bad)} are NaN" if len(bad) else ""
@@ -141,7 +158,7 @@ def _faults_of_labels(label: Column, split: Split, labels: Sequence[str]) -> Ite
         )
     elif (label == label[0]).all() and len(labels) > 1:
         yield problem(
-            f"{split} shows one class only: all of its {len(label):,} pictures are "
+            f"{split} shows one class only: all of its {len(label):,} {what} are "
             f"'{labels[label[0]]}'.",
-            "Give it pictures of every class; from one class nothing is learnt or told.",
+            f"Give it {what} of every class; from one class nothing is learnt or told.",
         )

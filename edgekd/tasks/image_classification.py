@@ -14,6 +14,7 @@ from edgekd.core.kinds import task
 from edgekd.core.protocols import Batch, Facts, Source, Split
 from edgekd.core.refs import UseSource
 from edgekd.core.signature import Port, Signature
+from edgekd.tasks.asking import check_few
 
 if TYPE_CHECKING:
     import torch
@@ -86,19 +87,9 @@ class ImageClassification:
         if self.options.memory == "stream" and not self._asked("open"):
             yield self._no_stream()
         count = self._asked("count")
-        wanted, classes = self.options.train_examples, len(self.source.labels)
-        if wanted is not None and wanted < classes:
-            yield Problem(
-                "task.train_examples",
-                f"{wanted} training pictures cannot show all {classes} classes.",
-                f"Ask for at least {classes}; a draw by chance takes several times as many.",
-            )
-        if wanted is not None and count is not None and wanted > count("train"):
-            yield Problem(
-                "task.train_examples",
-                f"{wanted} asks for more than the {count('train')} there are.",
-                "Ask for fewer, or leave it out to use all.",
-            )
+        there = count("train") if count else None
+        classes = len(self.source.labels)
+        yield from check_few(self.options.train_examples, there, classes, "pictures")
 
     def audit(self) -> Sequence[str]:
         """Return what is likely a mistake in the data; all splits are read.
@@ -119,7 +110,7 @@ class ImageClassification:
                 problems += [p for p in error.problems if p not in problems]
                 continue
             if found.digests is not None:
-                about = (pictures.row_of, names(split), self.source.labels)
+                about = (pictures.row_of, names(split), self.source.labels, "pictures")
                 known.append(Known(split, Sorted.of(found.digests), found.label, *about))
         if problems:
             raise RequestError(problems)
@@ -245,12 +236,12 @@ class ImageClassification:
 
     def _survey(self, split: Split, *, digests: bool) -> Survey:
         """Return what all pictures of a split come to; RequestError where they are no use."""
-        from edgekd.tasks.pictures import check_every_class
+        from edgekd.tasks.columns import check_every_class
         from edgekd.tasks.survey import survey
 
         found = survey(self._pictures(split).shelf, digests=digests)
         if split == "train":
-            check_every_class(found.label, self.source.labels)
+            check_every_class(found.label, self.source.labels, "picture")
             self._sums = found.sums
         return found
 

@@ -4,16 +4,16 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
 import torch
 from jaxtyping import Int64
 from torch import Tensor
 
 from edgekd.core.errors import RequestError
 from edgekd.core.protocols import Batch, Rows, Source, Split
-from edgekd.core.seeds import sub_seed
 from edgekd.ops.batches import batch_ids
-from edgekd.tasks.columns import Column, check_columns, problem, seen
+from edgekd.tasks.columns import check_columns, problem, seen
+from edgekd.tasks.few import drawn
+from edgekd.tasks.moving import moved
 from edgekd.tasks.reading import Held, Shelf, Streamed, as_pictures
 from edgekd.tasks.survey import CHUNK_BYTES, Sums
 
@@ -50,8 +50,8 @@ class Pictures:
         asked = batch_ids(len(self), batch_size, rng=rng, part=part, start=start)
         at_once = -(-batch_size // part[1])
         for ids, image, label in self.shelf.read(asked, at_once, pinned=device.type == "cuda"):
-            floats = _moved(image, device).float().div_(255).sub_(mean).div_(std)
-            yield {"image": floats, "labels": _moved(label, device), "ids": _moved(ids, device)}
+            floats = moved(image, device).float().div_(255).sub_(mean).div_(std)
+            yield {"image": floats, "labels": moved(label, device), "ids": moved(ids, device)}
 
 
 def hold(source: Source, split: Split, size: Sequence[int]) -> Pictures:
@@ -78,31 +78,12 @@ def stream(
 
 def fewer(pictures: Pictures, count: int, seed: int) -> Pictures:
     """Return the first `count` of a shuffle."""
-    there = len(pictures)
-    if count > there:
-        raise _problem(
-            f"train_examples: {count} asks for more than the {there} there are.",
-            "Ask for fewer, or leave train_examples out to use all.",
-        )
-    rng = torch.Generator().manual_seed(sub_seed(seed, "train_examples"))
-    chosen = torch.randperm(there, generator=rng)[:count].clone()
+    chosen = drawn(len(pictures), count, seed)
     shelf = pictures.shelf
     if isinstance(shelf, Streamed):
         return Pictures(replace(shelf, row=chosen), chosen)
     ((_, image, label),) = shelf.read([chosen], count, pinned=False)
     return Pictures(Held(image, label), chosen)
-
-
-def check_every_class(label: Column, labels: Sequence[str]) -> None:
-    """Raise RequestError where a class has no picture to learn from."""
-    counts = np.bincount(label, minlength=len(labels)).tolist()
-    absent = [name for name, count in zip(labels, counts, strict=True) if count == 0]
-    if absent:
-        raise _problem(
-            f"no training picture shows {', '.join(absent)}; all {len(label):,} "
-            "show other classes.",
-            "Add some, remove the class, or raise train_examples.",
-        )
 
 
 def normalisation_of(sums: Sums, pictures: int) -> tuple[Sequence[float], Sequence[float]]:
@@ -125,13 +106,6 @@ def check_channels(mean: Sequence[float], std: Sequence[float], channels: int) -
             f"mean has {len(mean)} and std {len(std)} values for {channels} channels.",
             "Give one value per channel, or leave both out.",
         )
-
-
-def _moved(tensor: Tensor, device: torch.device) -> Tensor:
-    """Return the tensor on the device, on its way there while the host goes on."""
-    if device.type == "cuda":
-        tensor = tensor.pin_memory()
-    return tensor.to(device, non_blocking=True)
 
 
 def _problem(message: str, next_step: str) -> RequestError:

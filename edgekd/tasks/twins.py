@@ -1,4 +1,4 @@
-"""Pictures that stand twice in the data: in two splits, or under two labels."""
+"""Examples that stand twice in the data: in two splits, or under two labels."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ Indices = np.ndarray[Any, np.dtype[np.int64]]
 
 @dataclass(frozen=True)
 class Sorted:
-    """The pictures of a split in the order of their digests: 24 bytes of each."""
+    """The examples of a split in the order of their digests: 24 bytes of each."""
 
     digest: Digests
     order: Indices
@@ -26,7 +26,7 @@ class Sorted:
 
     @staticmethod
     def of(digests: Digests) -> "Sorted":
-        """Return pictures by their digests, which are numbered by id."""
+        """Return examples by their digests, which are numbered by id."""
         order = np.argsort(digests, kind="stable")
         return Sorted(digests[order], order)
 
@@ -51,17 +51,19 @@ class Sorted:
 
 @dataclass(frozen=True)
 class Known:
-    """The pictures of one split, by what they show to the last bit."""
+    """The examples of one split, by what they show to the last bit."""
 
     split: Split
-    pictures: Sorted
+    examples: Sorted
     classes: Classes
-    """The label of each picture."""
+    """The label of each."""
     row_of: Callable[[int], int]
     """Gives the row of the source that an example is."""
     names: Sequence[str]
     """Names of the examples by row of the source; empty where it names none."""
     labels: Sequence[str]
+    what: str
+    """What the examples are, as `pictures`."""
 
     def shown(self, index: int, *, label: bool) -> str:
         """Return how people find an example: `train 17 (cat)`, or its file."""
@@ -70,7 +72,7 @@ class Known:
 
     def classes_of(self, place: int) -> tuple[int, int]:
         """Return the least and the greatest label of all that show what one shows."""
-        found = self.classes[self.pictures.ids(place)]
+        found = self.classes[self.examples.ids(place)]
         return int(found.min()), int(found.max())
 
 
@@ -83,33 +85,34 @@ def find_twins(splits: Sequence[Known]) -> Iterator[str]:
 
 
 def _across(first: Known, second: Known) -> Iterator[str]:
-    place = first.pictures.find(second.pictures.digest)
+    place = first.examples.find(second.examples.digest)
     hit = np.flatnonzero(place >= 0)
     if not len(hit):
         return
-    by_id = hit[np.argsort(second.pictures.order[hit])]
-    found, there = second.pictures.order[by_id], place[by_id]
+    by_id = hit[np.argsort(second.examples.order[hit])]
+    found, there = second.examples.order[by_id], place[by_id]
     different, number = np.unique(there, return_inverse=True)
     span = np.array([first.classes_of(one) for one in different.tolist()])[number]
     other = (span != second.classes[found][:, None]).any(1)
     some = (column[:SHOWN].tolist() for column in (found, there, other))
     examples = [
         f"{second.shown(index, label=odd)} is "
-        f"{first.shown(int(first.pictures.order[twin]), label=odd)}"
+        f"{first.shown(int(first.examples.order[twin]), label=odd)}"
         for index, twin, odd in zip(*some, strict=True)
     ]
     labels = f", {other.sum():,} of them with another label" if other.any() else ""
     yield (
-        f"{len(found):,} of {len(second.classes):,} {second.split} pictures are in {first.split} "
-        f"too{labels}: {_listed(examples, len(found))}. A score on pictures that choices were made "
-        f"with is too good: remove them from one split. {SILENCE} silences this."
+        f"{len(found):,} of {len(second.classes):,} {second.split} {second.what} are in "
+        f"{first.split} too{labels}: {_listed(examples, len(found))}. A score on {second.what} "
+        f"that choices were made with is too good: remove them from one split. "
+        f"{SILENCE} silences this."
     )
 
 
 def _within(known: Known) -> Iterator[str]:
     """Yield that one picture has several labels: no model can have them all right."""
-    spans = ((place, *known.classes_of(place)) for place in known.pictures.repeated())
-    torn = [known.pictures.ids(place) for place, lowest, highest in spans if lowest != highest]
+    spans = ((place, *known.classes_of(place)) for place in known.examples.repeated())
+    torn = [known.examples.ids(place) for place, lowest, highest in spans if lowest != highest]
     if torn:
         torn.sort(key=lambda ids: int(ids[0]))
         examples = [
@@ -117,7 +120,7 @@ def _within(known: Known) -> Iterator[str]:
             for ids in torn[:SHOWN]
         ]
         yield (
-            f"{len(torn):,} {known.split} pictures stand there under different labels: "
+            f"{len(torn):,} {known.split} {known.what} stand there under different labels: "
             f"{_listed(examples, len(torn))}. At most one label of each is right: mend or remove "
             f"them. {SILENCE} silences this."
         )

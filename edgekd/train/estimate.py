@@ -68,7 +68,7 @@ def activations(module: nn.Module, signature: Signature, batch: int) -> tuple[in
 
     inputs = {
         port.name: torch.empty(
-            port.concrete(batch=batch), dtype=getattr(torch, port.dtype), device="meta"
+            port.concrete(**signature.sizes(batch)), dtype=getattr(torch, port.dtype), device="meta"
         )
         for port in signature.inputs
     }

@@ -137,7 +137,7 @@ def row_bytes(
         return total
     inputs = {
         port.name: torch.empty(
-            port.concrete(batch=1), dtype=getattr(torch, port.dtype), device="meta"
+            port.concrete(**signature.sizes(1)), dtype=getattr(torch, port.dtype), device="meta"
         )
         for port in signature.inputs
     }

@@ -150,5 +150,5 @@ def state_bytes(model: nn.Module) -> int:
 
 def example_bytes(signature: Signature, examples: int) -> int:
     """Return the bytes of examples as a model takes them, four per number."""
-    numbers = sum(prod(port.concrete(batch=1)) for port in signature.inputs)
+    numbers = sum(prod(port.concrete(**signature.sizes(1))) for port in signature.inputs)
     return numbers * FOUR_BYTES * examples

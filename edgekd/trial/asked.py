@@ -65,5 +65,5 @@ class Asked:
 
 def at_once(signature: Signature) -> int:
     """Return how many examples one process is asked about."""
-    size = sum(4 * prod(port.concrete(batch=1)) for port in signature.inputs)
+    size = sum(4 * prod(port.concrete(**signature.sizes(1))) for port in signature.inputs)
     return max(FEWEST, BYTES_AT_ONCE // size)

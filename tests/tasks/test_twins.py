@@ -16,7 +16,7 @@ def known(split, shown, classes=None, names=(), rows=None):
     image = torch.tensor(shown, dtype=torch.uint8)[:, None, None, None].repeat(1, 1, 2, 2)
     label = np.array(classes or [0] * len(shown))
     row_of = (rows or list(range(len(shown)))).__getitem__
-    return Known(split, Sorted.of(digests_of(image)), label, row_of, names, LABELS)
+    return Known(split, Sorted.of(digests_of(image)), label, row_of, names, LABELS, "pictures")
 
 
 def found(*splits):

@@ -60,7 +60,8 @@ def _check_paths(config: Int8Static, model: nn.Module) -> None:
 def _graph(model: nn.Module, signature: Signature, batch: Batch) -> nn.Module:
     """Return the traced model; dimensions that the signature names may vary."""
     names = {name for port in signature.inputs for name in port.shape if isinstance(name, str)}
-    dims = {name: torch.export.Dim(name, min=1) for name in sorted(names)}
+    most = dict(signature.most)
+    dims = {name: torch.export.Dim(name, min=1, max=most.get(name)) for name in sorted(names)}
     shapes = tuple(
         {axis: dims[name] for axis, name in enumerate(port.shape) if name in dims}
         for port in signature.inputs

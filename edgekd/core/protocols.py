@@ -27,7 +27,8 @@ its number of examples, `names(split)`, how people find each, and `open(split)`,
 `Rows`: with it examples can be read as they are asked for, where they do not fit in memory. Both
 ways must give the same examples under the same numbers. A task may have `check()`;
 `audit()`, which reads all splits, raises RequestError where they are no use and returns what is
-likely a mistake in them; `expected_size(split)` and `expected_bytes()`, None where not told.
+likely a mistake in them; `expected_size(split)` and `expected_bytes()`, None where not told;
+`companions()`, files that must travel with an artifact, as a tokenizer: their content by name.
 """
 
 from __future__ import annotations

@@ -14,8 +14,8 @@ from torch import nn
 HEADS, LAYERS = "pruned_heads", "num_hidden_layers"
 
 
-def from_configuration(auto: Any, shape: Any) -> nn.Module:
-    """Return `auto.from_config(shape)` without the heads that `shape` names as gone.
+def from_configuration(auto: Any, shape: Any, **how: Any) -> nn.Module:
+    """Return `auto.from_config(shape, **how)` without the heads that `shape` names as gone.
 
     Works where the default device is meta, as transformers alone does not. Of several classes for
     one configuration the first is taken.
@@ -26,7 +26,7 @@ def from_configuration(auto: Any, shape: Any) -> nn.Module:
     classes = auto._model_mapping[type(shape)]
     if isinstance(classes, tuple) and not whole.architectures:
         whole.architectures = [classes[0].__name__]
-    network: nn.Module = auto.from_config(whole)
+    network: nn.Module = auto.from_config(whole, **how)
     if gone:
         with torch.device("cpu"):  # indices need values, also of a network without memory
             network.prune_heads(gone)  # type: ignore[operator]

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from edgekd.core.artifact import digest_file
 from edgekd.core.errors import StageError
-from edgekd.core.protocols import Batch
+from edgekd.core.protocols import Batch, Task
 from edgekd.core.refs import UseModel, UseTransform, as_read, as_written
 from edgekd.core.signature import Signature
 from edgekd.models.weights import load_resized
@@ -36,6 +36,17 @@ class StoredModel:
     """The samples that the ranges are taken from, in batches."""
     sparse: Sequence[str] = ()
     """Parameters whose zeros stay zeros in any training to come: the zeros are the mask."""
+    companions: Mapping[str, bytes] = field(default_factory=dict)
+    """Files that an app needs beside it, as a tokenizer, by name."""
+
+
+def stored_for(
+    task: Task, module: nn.Module, use: UseModel, sparse: Sequence[str] = ()
+) -> StoredModel:
+    """Return a model with all that its task says must travel with it."""
+    companions: Mapping[str, bytes] = getattr(task, "companions", dict)()
+    about = (task.signature(), task.facts())
+    return StoredModel(module, use, *about, sparse=sparse, companions=companions)
 
 
 def save_model(folder: Path, model: StoredModel) -> None:
@@ -45,7 +56,10 @@ def save_model(folder: Path, model: StoredModel) -> None:
         "model": as_written(_settled(model)),
         "signature": model.signature.as_dict(),
         "facts": dict(model.facts),
-    } | ({"sparse": list(model.sparse)} if model.sparse else {})
+    }
+    description |= {"sparse": list(model.sparse)} if model.sparse else {}
+    description |= {"companions": sorted(model.companions)} if model.companions else {}
+    write_companions(folder, model.companions)
     (folder / DESCRIPTION).write_text(json.dumps(description, indent=1) + "\n", "utf-8")
     if model.quantization:
         text = json.dumps(as_written(model.quantization), indent=1)
@@ -76,9 +90,17 @@ def load_model(folder: Path) -> StoredModel:
             as_read(json.loads((folder / QUANTIZATION).read_text("utf-8")))
         )
         calibration = _read_calibration(folder / CALIBRATION)
-    sparse = description.get("sparse", ())
+    companions = {name: (folder / name).read_bytes() for name in description.get("companions", ())}
     facts = description["facts"]
-    return StoredModel(module, use, signature, facts, quantization, calibration, sparse)
+    sparse = description.get("sparse", ())
+    about = (signature, facts, quantization, calibration, sparse, companions)
+    return StoredModel(module, use, *about)
+
+
+def write_companions(folder: Path, companions: Mapping[str, bytes]) -> None:
+    """Write the files that must lie beside a model or a program."""
+    for name, content in companions.items():
+        (folder / name).write_bytes(content)
 
 
 def weights_digest(folder: Path) -> str:

@@ -1,25 +1,26 @@
-"""Any image classifier of transformers: a local folder with its weights, or a shape without them.
+"""Any classifier of transformers: a local folder with its weights, or a shape without them.
+
+Whether it is one of images or of texts follows from what the task puts in.
 
 Nothing is fetched, no code of the folder is run, and only safetensors are read.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
 
 import torch
-from jaxtyping import Float
 from pydantic import field_validator, model_validator
-from torch import Tensor, nn
+from torch import nn
 
 from edgekd.core.config import Config, LocalPath
 from edgekd.core.errors import Problem, StageError, nearest
 from edgekd.core.kinds import model
 from edgekd.core.protocols import Task
-from edgekd.core.signature import Port, Signature
+from edgekd.core.signature import Signature
 from edgekd.models.cut_encoder import cut_of, from_configuration
 from edgekd.models.pretrained_folder import check_folder, check_weights, configuration
-from edgekd.ops.shapes import Logits
+from edgekd.models.pretrained_heads import Head, Network, head_for
 
 DESCRIPTION = "config.json"
 
@@ -30,7 +31,8 @@ class Pretrained(Config):
     folder: LocalPath | None = None
     """Folder with config.json and *.safetensors, as `save_pretrained` writes it."""
     config: Mapping[str, Any] | None = None
-    """A transformers configuration, as `{model_type: vit, hidden_size: 64}`; weights by chance."""
+    """A transformers configuration, as `{model_type: vit, hidden_size: 64}`; weights by chance.
+    What follows from the task, as the number of tokens, need not be said."""
 
     @field_validator("folder")
     @classmethod
@@ -57,7 +59,7 @@ def settle(config: Pretrained, module: nn.Module) -> Pretrained:
 
     Options that say all of it already stay as they were written.
     """
-    shape = cast(Classifier, module).network.config
+    shape = cast(Network, module).network.config
     if config.folder is not None:
         return Pretrained(config=configuration(shape))
     kind, options = _kind_and_options(config.config or {})
@@ -71,7 +73,7 @@ def has_weights(config: Pretrained) -> bool:
 
 
 def check(config: Pretrained, task: Task, *, taught: bool) -> Iterator[Problem]:
-    """Yield where a folder's classes or its view of pictures are not the task's."""
+    """Yield where a folder's classes, or its view of pictures or texts, are not the task's."""
     if config.folder is not None:
         yield from check_weights(Path(config.folder))
         yield from check_folder(Path(config.folder), _from_folder(config.folder), task, taught)
@@ -87,34 +89,34 @@ def check(config: Pretrained, task: Task, *, taught: bool) -> Iterator[Problem]:
 def pretrained(config: Pretrained, signature: Signature) -> nn.Module:
     """Return the classifier, with a new head by chance where the classes are not as many.
 
-    ValueError where transformers has no such image classifier, or it takes other images;
+    ValueError where transformers has no such classifier, or it takes other images or texts;
     StageError where the folder lacks weights of the body.
     """
-    from transformers import AutoModelForImageClassification
+    import transformers
 
-    image, logits = signature.inputs[0], signature.outputs[0]
-    shape = _from_folder(config.folder) if config.folder else _from_options(config.config, image)
-    if type(shape) not in AutoModelForImageClassification._model_mapping:
-        raise ValueError(f"transformers has no image classifier of type '{shape.model_type}'")
-    shape.num_labels = int(logits.shape[-1])
+    head = head_for(signature)
+    auto = getattr(transformers, head.auto)
+    fitting = head.fitting(signature)
+    shape = _from_folder(config.folder) if config.folder else _from_options(config.config, fitting)
+    if type(shape) not in auto._model_mapping:
+        raise ValueError(f"transformers has no {head.called} of type '{shape.model_type}'")
+    shape.num_labels = int(signature.outputs[0].shape[-1])
     shape.dtype = torch.float32  # also where half was saved
-    outline = _outline(shape, image)
+    outline = _outline(shape, head, signature)
     if torch.get_default_device().type == "meta":  # the caller wants no weights
-        return Classifier(outline)
+        return outline
     if config.folder is None:
-        return Classifier(from_configuration(AutoModelForImageClassification, shape))
-    return _with_weights(config.folder, shape)
+        return head.wrap(from_configuration(auto, shape, **head.how))
+    return _with_weights(config.folder, shape, auto, head)
 
 
-def _with_weights(folder: str, shape: Any) -> nn.Module:
+def _with_weights(folder: str, shape: Any, auto: Any, head: Head) -> nn.Module:
     """Return the folder's classifier; only the head may be new."""
-    from transformers import AutoModelForImageClassification
-
     unreadable = next(iter(check_weights(Path(folder))), None)
     if unreadable:
         raise StageError(unreadable.message, unreadable.next_step)
     try:
-        network, found = AutoModelForImageClassification.from_pretrained(
+        network, found = auto.from_pretrained(
             folder,
             config=shape,
             trust_remote_code=False,
@@ -123,6 +125,7 @@ def _with_weights(folder: str, shape: Any) -> nn.Module:
             dtype=torch.float32,
             ignore_mismatched_sizes=True,
             output_loading_info=True,
+            **head.how,
         )
     except (OSError, ValueError) as error:
         step = "Save the model once more with save_pretrained."
@@ -134,39 +137,31 @@ def _with_weights(folder: str, shape: Any) -> nn.Module:
             f"{folder} has no fitting weights for '{body[0]}' and {len(body) - 1} more.",
             "Save the model once more with save_pretrained; its config.json must be its own.",
         )
-    return Classifier(network, fresh)
+    return head.wrap(network, tuple(fresh))
 
 
-class Classifier(nn.Module):
-    """Takes an image and returns logits, where transformers returns an object."""
+def _outline(shape: Any, head: Head, signature: Signature) -> nn.Module:
+    """Return the network without memory; ValueError where it does not take what goes in."""
+    import transformers
 
-    def __init__(self, network: nn.Module, fresh: Sequence[str] = ()):
-        super().__init__()
-        self.network = network
-        self.fresh = tuple(fresh)
-        """Weights of the head that no folder gave, by name."""
-
-    def forward(self, image: Float[Tensor, "batch channels height width"]) -> Logits:
-        """Return scores by class."""
-        scores: Tensor = self.network(pixel_values=image, return_dict=True).logits
-        return scores
-
-
-def _outline(shape: Any, image: Port) -> nn.Module:
-    """Return the network without memory; ValueError where it does not take such an image."""
-    from transformers import AutoModelForImageClassification
-
+    reason = head.refuse(shape, signature)
     with torch.device("meta"):
-        network: nn.Module = from_configuration(AutoModelForImageClassification, shape).eval()
+        auto = getattr(transformers, head.auto)
+        network = head.wrap(from_configuration(auto, shape, **head.how)).eval()
+        given = [
+            torch.empty(port.concrete(**signature.sizes(2)), dtype=getattr(torch, port.dtype))
+            for port in signature.inputs
+        ]
         try:
-            network(pixel_values=torch.empty(image.concrete(batch=2)))
+            if not reason:
+                network(*given)
         except (ValueError, RuntimeError) as error:
-            size = "x".join(map(str, image.shape[1:]))
             reason = str(error).strip().split("\n", 1)[0]
-            raise ValueError(
-                f"this {shape.model_type} does not take {size} images ({reason}); "
-                "change the task's size or color"
-            ) from error
+    if reason:
+        raise ValueError(
+            f"this {shape.model_type} does not take {head.takes(signature)} ({reason}); "
+            f"change the task's {head.change}"
+        )
     return network.train()
 
 
@@ -181,11 +176,10 @@ def _from_folder(folder: str) -> Any:
         raise ValueError(f"{folder}/{DESCRIPTION} cannot be read: {reason}") from error
 
 
-def _from_options(given: Mapping[str, Any] | None, image: Port) -> Any:
-    """Return a configuration for such images."""
+def _from_options(given: Mapping[str, Any] | None, fitting: Mapping[str, Any]) -> Any:
+    """Return a configuration with what fits the task."""
     kind, options = _kind_and_options(given or {})
     known = {*kind().to_dict(), *kind.attribute_map}
-    fitting = {"num_channels": image.shape[1], "image_size": image.shape[2]}
     return kind(**{name: value for name, value in fitting.items() if name in known} | options)
 
 

@@ -14,6 +14,7 @@ from edgekd.core.protocols import Task
 from edgekd.models.weights import shapes_in
 
 PREPROCESSING = "preprocessor_config.json"
+TOKENIZER = "tokenizer.json"
 GENERIC = re.compile(r"LABEL_\d+")
 """The name that transformers gives to a class that nobody named."""
 OF_THE_FILE = ("architectures", "transformers_version", "id2label", "label2id", "dtype")
@@ -50,6 +51,8 @@ def check_folder(folder: Path, config: Any, task: Task, taught: bool) -> Iterato
         yield from _check_names(named, [str(name) for name in task.facts()["labels"]], taught)
     if (folder / PREPROCESSING).is_file():
         yield from _check_pictures(folder / PREPROCESSING, task)
+    if (folder / TOKENIZER).is_file():
+        yield from _check_tokens(folder / TOKENIZER, task)
 
 
 def check_weights(folder: Path) -> Iterator[Problem]:
@@ -103,6 +106,30 @@ def _check_pictures(file: Path, task: Task) -> Iterator[Problem]:
             f"Write mean: {_written(wanted['mean'])} and std: {_written(wanted['std'])} under "
             f"task:, or add {sets}",
         )
+
+
+def _check_tokens(file: Path, task: Task) -> Iterator[Problem]:
+    """Yield that the model learnt other tokens than the task gives it."""
+    options = getattr(getattr(task, "options", None), "tokenizer", None)
+    if options is None:
+        return
+    step = f"Write tokenizer: {{file: {file.parent}}} under task:."
+    if options.path is None:
+        yield Problem("folder", f"the model learnt the tokens of its own {file.name}.", step)
+    elif _vocabulary(options.path) != _vocabulary(file):
+        message = (
+            f"the model learnt the tokens of its own {file.name}, not those of {options.path}."
+        )
+        yield Problem("folder", message, step)
+
+
+def _vocabulary(file: Path) -> Any:
+    """Return which token has which number in a tokenizer's file; nothing where it is none."""
+    try:
+        model = json.loads(file.read_text("utf-8"))["model"]
+        return model["vocab"]
+    except (OSError, ValueError, TypeError, LookupError):
+        return None
 
 
 def _normalisation(given: Mapping[str, Any], channels: int) -> dict[str, list[float]]:

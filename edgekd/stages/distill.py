@@ -22,7 +22,7 @@ from edgekd.core.refs import (
 )
 from edgekd.core.seeds import sub_seed
 from edgekd.core.signals import TEACHER as WORD
-from edgekd.models.folder import StoredModel, load_model, save_model
+from edgekd.models.folder import load_model, save_model, stored_for
 from edgekd.train.check import (
     check_frozen,
     check_full_precision,
@@ -227,8 +227,7 @@ def distill(config: Distill, run: Run) -> Facts:
     trained = train(Lesson(run, module, teachers, terms, config.train, views, sparse))
     write_history(run.out, trained.history)
     score = evaluate(module, run.task, "validation", device)
-    signature, about = run.task.signature(), run.task.facts()
-    save_model(run.out, StoredModel(module, use, signature, about, sparse=sparse))
+    save_model(run.out, stored_for(run.task, module, use, sparse))
     parameters = sum(p.numel() for p in module.parameters())
     loss = " + ".join(term.kind for term in config.objective)
     return {

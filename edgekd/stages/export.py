@@ -16,7 +16,7 @@ from edgekd.core.quantity import Quantity
 from edgekd.core.quantization import Int8Static
 from edgekd.core.refs import ModelRef, UseRuntime
 from edgekd.core.version import VERSION
-from edgekd.models.folder import StoredModel, load_model, weights_digest
+from edgekd.models.folder import StoredModel, load_model, weights_digest, write_companions
 from edgekd.ops.named import at_rest, call_by_name
 from edgekd.runtimes.folder import Program, file_stem, save_program
 from edgekd.runtimes.parity import LABELS, Parity, check_parity
@@ -102,6 +102,7 @@ def export(config: Export, run: Run) -> Facts:
             parity=parity,
         ),
     )
+    write_companions(run.out, stored.companions)
     size = path.stat().st_size
     return {
         "says": f"{path.name}, {facts['precision']}, parity on {parity['samples']} samples",

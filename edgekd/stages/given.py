@@ -1,7 +1,7 @@
 """Take a program that somebody else made, as it is: a teacher in ONNX, say, to compare with."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from edgekd.core.artifact import MANIFEST, digest_file
@@ -13,6 +13,7 @@ from edgekd.core.quantity import Quantity
 from edgekd.core.refs import UseRuntime
 from edgekd.core.signature import Signature
 from edgekd.devices.model_file import EXTERNAL_DATA, ONNX, describe
+from edgekd.models.folder import write_companions
 from edgekd.runtimes.fit import fit
 from edgekd.runtimes.folder import DESCRIPTION, Program, file_stem, save_program
 
@@ -61,7 +62,8 @@ def given(config: Given, run: Run) -> Facts:
     source = Path(config.file)
     path = run.out / f"{file_stem(run.name)}{source.suffix}"
     beside = _beside(source)
-    if taken := {path.name, DESCRIPTION, MANIFEST} & {*beside}:
+    companions: Mapping[str, bytes] = getattr(run.task, "companions", dict)()
+    if taken := {path.name, DESCRIPTION, MANIFEST, *companions} & {*beside}:
         raise StageError(
             f"{source.name} names external data '{taken.pop()}', a name that edgekd needs.",
             "Save the model with another name for its data.",
@@ -86,6 +88,7 @@ def given(config: Given, run: Run) -> Facts:
             parity={},
         ),
     )
+    write_companions(run.out, companions)
     return {
         "says": f"{source.name} as given; that it takes the task's preprocessing is not checked",
         "result": Quantity(size / 2**20, "MiB"),

@@ -1,6 +1,7 @@
 """Remove weights physically; training the accuracy back is a later stage's work."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -108,8 +109,8 @@ def prune(config: Prune, run: Run) -> Facts:
         found = _by_latency(config, wanted, stored, batches, run)
         sparse = found.model
     score = evaluate(sparse, run.task, "validation", torch.device("cpu"))
-    about, held = (stored.use, stored.signature, stored.facts), _held(config, stored, sparse)
-    save_model(run.out, StoredModel(sparse, *about, sparse=held))
+    held = _held(config, stored, sparse)
+    save_model(run.out, replace(stored, module=sparse, sparse=held))
     facts: dict[str, Any] = {"result": score, "measure": run.task.quality[0]}
     if config.transform.plugin.traits.get("masks", False):
         return facts | _size_only(stored.module, sparse)

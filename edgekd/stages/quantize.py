@@ -82,6 +82,7 @@ def quantize(config: Quantize, run: Run) -> Facts:
             config.transform,
             calibration,
             stored.sparse,
+            stored.companions,
         ),
     )
     return {

@@ -17,7 +17,7 @@ from edgekd.core.needs import Needs
 from edgekd.core.protocols import Facts, Preview, Run, Task
 from edgekd.core.refs import UseModel, UseObjective
 from edgekd.core.seeds import sub_seed
-from edgekd.models.folder import StoredModel, save_model
+from edgekd.models.folder import save_model, stored_for
 from edgekd.models.weights import first_misfit, shapes_in, shapes_of
 from edgekd.train.check import (
     check_frozen,
@@ -131,7 +131,7 @@ def teacher(config: Teacher, run: Run) -> Facts:
         write_history(run.out, trained.history)
         facts = {"training": trained.facts}
     score = evaluate(model.to(device), run.task, "validation", device)
-    save_model(run.out, StoredModel(model, config.model, run.task.signature(), run.task.facts()))
+    save_model(run.out, stored_for(run.task, model, config.model))
     parameters = sum(p.numel() for p in model.parameters())
     return {
         "says": f"{config.model.kind}, {parameters:,} parameters",

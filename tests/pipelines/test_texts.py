@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import edgekd
+from edgekd.core.errors import RequestError
 
 TEXT = """\
 name: texts
@@ -73,6 +74,20 @@ def test_it_ends_with_programs_that_learnt_something_and_a_report(run):
     (path,) = (run.folder.parent.parent / "store" / "results").glob("*/measurements.json")
     for measured in json.loads(path.read_text())["measurements"]:
         assert measured["quantities"]["accuracy"]["value"] >= 0.9
+
+
+def test_what_changes_pictures_is_refused_for_texts(run, tmp_path):
+    augmented = TEXT.replace("learning_rate: 0.005}", "augment: [flip]}")
+    assert augmented != TEXT
+    (tmp_path / "mails.csv").write_text("\n".join(["text,label", *mails()]))
+    (tmp_path / "texts.yaml").write_text(augmented)
+    with pytest.raises(RequestError) as error:
+        edgekd.plan(tmp_path / "texts.yaml", store=tmp_path / "store")
+    (problem,) = error.value.problems
+    assert problem.path == "stages.teacher.train.augment[0]"
+    assert problem.message == (
+        "flip changes image; this task's examples are input_ids and attention_mask."
+    )
 
 
 def test_the_tokenizer_lies_beside_the_programs_which_name_it(run):

@@ -37,7 +37,7 @@ def check(config: Crop, task: Task) -> Iterator[Problem]:
             )
 
 
-@augment(config=Crop, check=check, each=True)
+@augment(config=Crop, check=check, changes="image", each=True)
 def crop(config: Crop, batch: Batch, draws: Draws) -> Batch:
     """Return the batch with each `image` [n, channels, height, width] shifted on its own."""
     image = batch["image"]

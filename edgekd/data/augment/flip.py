@@ -15,7 +15,7 @@ class Flip(Config):
     """Chance of each picture to be mirrored."""
 
 
-@augment(config=Flip, each=True)
+@augment(config=Flip, changes="image", each=True)
 def flip(config: Flip, batch: Batch, draws: Draws) -> Batch:
     """Return the batch with some of its `image` [n, channels, height, width] mirrored."""
     image = batch["image"]

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from edgekd.core.artifact import digest_file
+from edgekd.core.artifact import MANIFEST, digest_file
 from edgekd.core.errors import StageError
 from edgekd.core.protocols import Batch, Task
 from edgekd.core.refs import UseModel, UseTransform, as_read, as_written
@@ -19,6 +19,8 @@ from edgekd.models.weights import load_resized
 
 WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
 QUANTIZATION, CALIBRATION = "quantization.json", "calibration.safetensors"
+OWN = {WEIGHTS, DESCRIPTION, QUANTIZATION, CALIBRATION, MANIFEST, "program.json"}
+"""Names of files that lie in the folders of models and programs."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,8 @@ def load_model(folder: Path) -> StoredModel:
             as_read(json.loads((folder / QUANTIZATION).read_text("utf-8")))
         )
         calibration = _read_calibration(folder / CALIBRATION)
-    companions = {name: (folder / name).read_bytes() for name in description.get("companions", ())}
+    names = [plain_name(name) for name in description.get("companions", ())]
+    companions = {name: (folder / name).read_bytes() for name in names}
     facts = description["facts"]
     sparse = description.get("sparse", ())
     about = (signature, facts, quantization, calibration, sparse, companions)
@@ -98,9 +101,19 @@ def load_model(folder: Path) -> StoredModel:
 
 
 def write_companions(folder: Path, companions: Mapping[str, bytes]) -> None:
-    """Write the files that must lie beside a model or a program."""
+    """Write the files that must lie beside a model or a program; StageError: see `plain_name`."""
     for name, content in companions.items():
-        (folder / name).write_bytes(content)
+        (folder / plain_name(name)).write_bytes(content)
+
+
+def plain_name(name: str) -> str:
+    """Return a file's name; StageError where it leads elsewhere, or edgekd needs it itself."""
+    if name != Path(name).name or name in {"", "..", *OWN}:
+        raise StageError(
+            f"no companion of a model can be called '{name}'.",
+            f"Let the task's companions() give plain names, none of {', '.join(sorted(OWN))}.",
+        )
+    return name
 
 
 def weights_digest(folder: Path) -> str:

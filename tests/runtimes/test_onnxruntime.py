@@ -134,6 +134,73 @@ def test_excluding_a_module_without_operators_says_so(tmp_path):
         export(CASES["plain"], tmp_path / "q.onnx", quantization=INT8 | {"exclude": ("head.none",)})
 
 
+def operators(path):
+    return {node.name: node.op_type for node in onnx.load(path).graph.node}
+
+
+@pytest.mark.parametrize(
+    ("quantization", "precision", "computes", "operator", "most"),
+    [
+        ({"kind": "int8_dynamic"}, "int8 dynamic", "uint8", "MatMulInteger", 0.05),
+        ({"kind": "int4_weights"}, "int4 weights", "int8", "MatMulNBits", 0.3),
+        (
+            {"kind": "int4_weights", "symmetric": False, "activation": "float32"},
+            "int4 weights",
+            "float32",
+            "MatMulNBits",
+            0.3,
+        ),
+    ],
+)
+def test_each_kind_has_its_operators_in_every_linear_layer(
+    quantization, precision, computes, operator, most, tmp_path
+):
+    case = CASES["pair"]
+    program, facts = export(case, tmp_path / "q.onnx", quantization=quantization)
+    assert (facts["precision"], facts["activation"]) == (precision, computes)
+    assert [*operators(tmp_path / "q.onnx").values()].count(operator) == 3
+    batch = case.samples(50, seed=1)
+    outputs, expected = program(arrays(batch)), reference(case, batch)
+    for key, value in expected.items():
+        error = np.linalg.norm(outputs[key] - value.numpy()) / np.linalg.norm(value)
+        assert 1e-4 < error < most
+
+
+def test_dynamic_int8_leaves_convolutions_and_excluded_layers_unless_asked(tmp_path):
+    path = tmp_path / "q.onnx"
+    export(CASES["plain"], path, quantization={"kind": "int8_dynamic"})
+    assert "Conv" in operators(path).values()
+    export(CASES["plain"], path, quantization={"kind": "int8_dynamic", "convolutions": True})
+    assert {"Conv"}.isdisjoint(operators(path).values())
+    for kind in ("int8_dynamic", "int4_weights"):
+        export(CASES["pair"], path, quantization={"kind": kind, "exclude": ("logits",)})
+        assert operators(path)["logits/Gemm_MatMul"] == "MatMul"
+        assert "MatMul" not in {o for n, o in operators(path).items() if "logits" not in n}
+
+
+def test_embeddings_are_quantized_unless_they_are_to_stay(tmp_path):
+    tables = {"tokens.weight", "segment.weight"}
+    for embeddings in (True, False):
+        quantization = {"kind": "int8_dynamic", "embeddings": embeddings}
+        export(CASES["pair"], tmp_path / "q.onnx", quantization=quantization)
+        initializers = onnx.load(tmp_path / "q.onnx").graph.initializer
+        floats = {t.name for t in initializers if t.data_type == 1 and len(t.dims) > 1}
+        assert floats == (set() if embeddings else tables)
+
+
+@pytest.mark.parametrize(("activation", "middle"), [("uint8", 128), ("int8", 0)])
+@pytest.mark.parametrize("symmetric", [True, False])
+def test_symmetric_ranges_of_activations_have_zero_in_the_middle(
+    symmetric, activation, middle, tmp_path
+):
+    quantization = INT8 | {"symmetric": symmetric}
+    export(CASES["pair"], tmp_path / "q.onnx", quantization=quantization, activation=activation)
+    graph = onnx.load(tmp_path / "q.onnx").graph
+    values = {t.name: onnx.numpy_helper.to_array(t) for t in graph.initializer}
+    zeros = {int(values[n.input[2]]) for n in graph.node if n.op_type == "QuantizeLinear"}
+    assert (zeros == {middle}) == symmetric
+
+
 def test_a_transform_that_onnx_cannot_follow_is_refused(tmp_path):
     channels = {"kind": "channels", "ratio": 0.5}
     with pytest.raises(StageError, match="cannot be quantized by 'channels'"):

@@ -1,8 +1,9 @@
 """The specifications of quantization, one per kind, which every back-end follows."""
 
+from collections.abc import Mapping
 from typing import ClassVar, Literal
 
-from edgekd.core.config import Config, PositiveCount
+from edgekd.core.config import Config, Number, PositiveCount
 from edgekd.core.refs import UseTransform
 
 
@@ -24,13 +25,22 @@ class Int8Static(Quantization):
     activation: Literal["auto", "uint8", "int8"] = "auto"
     """Type of activations in ONNX Runtime (XNNPACK has int8 only); `auto` asks the target."""
     symmetric: bool | None = None
-    """Whether ranges of activations lie evenly around zero. Where nothing is said, those of int8
-    in ONNX Runtime do, and no others."""
-    calibration: Literal["minmax", "percentile", "entropy"] = "minmax"
-    """How observed activations become ranges: their extremes, or ONNX Runtime's percentile or
-    entropy, for either of which XNNPACK takes its own histogram observer."""
+    """Whether ranges of activations lie evenly around zero. Where nothing is said, those that ONNX
+    Runtime calibrates for int8 do, and no others."""
+    calibration: Literal["minmax", "percentile", "entropy", "mse"] = "minmax"
+    """How observed activations become ranges: their extremes; ONNX Runtime's percentile or
+    entropy, for either of which XNNPACK takes its own histogram observer; or mse, the range whose
+    rounding has the least squared error, found once and put into programs of either."""
     examples: PositiveCount = 256
     """How many training examples the ranges are taken from; both back-ends see the same ones."""
+    ranges: Mapping[str, tuple[Number, Number]] = {}
+    """Ranges of all activations, by the names of the values in the traced graph: what a distill
+    stage trains and hands on. They are put into programs as they are, nothing is calibrated."""
+
+    @property
+    def settled(self) -> bool:
+        """Whether ranges are those of the traced model, for every back-end, and not its own."""
+        return bool(self.ranges) or self.calibration == "mse"
 
 
 class Int8Dynamic(Quantization):

@@ -66,6 +66,8 @@ class OnnxRuntimeRuntime:
         out: Path,
     ) -> Facts:
         """Write the program to `out`; return its opset, graph level, precision and operators."""
+        if quantization is not None:
+            model = onnx_quantize.rounded(model, quantization, signature, calibration)
         graph = self._trace(model, signature, samples)
         onnx_graph.name_ports(graph, signature)
         onnx_graph.name_nodes_by_module(graph)

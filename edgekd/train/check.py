@@ -116,8 +116,14 @@ def check_transform(use: UseTransform, purpose: str, path: str) -> Iterator[Prob
 
 
 def quantization_of(ref: Ref, preview: Preview) -> UseTransform | None:
-    """Return how the model that a reference leads to is quantized, where it is."""
-    return preview.transform(ref) if preview.kind(ref) == "quantize" else None
+    """Return how the model that a reference leads to is quantized, where it is.
+
+    What is trained from a quantized model is quantized too.
+    """
+    if preview.kind(ref) == "quantize":
+        return preview.transform(ref)
+    before = getattr(preview.options(ref), "model", None)
+    return quantization_of(before, preview) if isinstance(before, Ref) else None
 
 
 def check_quantizable(
@@ -135,8 +141,8 @@ def check_quantizable(
 
 
 def check_full_precision(ref: Ref, preview: Preview, path: str) -> Iterator[Problem]:
-    """Yield that the model of a `quantize` stage is named, which would be read as fp32."""
-    if preview.kind(ref) == "quantize":
+    """Yield that a quantized model is named, which would be read as fp32."""
+    if preview.kind(ref) == "quantize" or quantization_of(ref, preview):
         yield Problem(
             path,
             f"{ref} is quantized, and going on from it would silently drop that.",

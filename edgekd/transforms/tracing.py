@@ -10,6 +10,8 @@ from edgekd.core.errors import Problem, RequestError, nearest
 from edgekd.core.protocols import Batch
 from edgekd.core.signature import Signature
 
+CPU = torch.device("cpu")
+
 
 def check_excluded(exclude: Sequence[str], model: nn.Module) -> None:
     """Raise RequestError where a path names no module."""
@@ -24,16 +26,18 @@ def check_excluded(exclude: Sequence[str], model: nn.Module) -> None:
         )
 
 
-def traced(model: nn.Module, signature: Signature, batch: Batch) -> nn.Module:
-    """Return the traced model; dimensions that the signature names may vary."""
+def traced(
+    model: nn.Module, signature: Signature, batch: Batch, device: torch.device = CPU
+) -> nn.Module:
+    """Return the traced model, on the CPU or on a device; dimensions with a name may vary."""
     names = {name for port in signature.inputs for name in port.shape if isinstance(name, str)}
     dims = {name: torch.export.Dim(name, min=1) for name in sorted(names)}
     shapes = tuple(
         {axis: dims[name] for axis, name in enumerate(port.shape) if name in dims}
         for port in signature.inputs
     )
-    inputs = tuple(_at_least_two(batch[port.name].cpu()) for port in signature.inputs)
-    copied = copy.deepcopy(model).cpu().eval()
+    inputs = tuple(_at_least_two(batch[port.name].to(device)) for port in signature.inputs)
+    copied = copy.deepcopy(model).to(device).eval()
     return torch.export.export(copied, inputs, dynamic_shapes=shapes).module()
 
 

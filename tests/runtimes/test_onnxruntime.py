@@ -121,6 +121,20 @@ def test_histogram_calibrations_take_batches_of_unequal_size(calibration, tmp_pa
     assert error < 0.3
 
 
+def test_ranges_of_least_squares_are_the_same_whatever_the_type_of_activations(tmp_path):
+    case, found = CASES["residual"], []
+    batch = case.samples(50, seed=1)
+    expected = reference(case, batch)["logits"].numpy()
+    for activation in ("uint8", "int8"):
+        path = tmp_path / f"{activation}.onnx"
+        quantization = INT8 | {"calibration": "mse"}
+        program, facts = export(case, path, quantization=quantization, activation=activation)
+        assert (facts["precision"], facts["activation"]) == ("int8", activation)
+        found.append(program(arrays(batch))["logits"])
+    np.testing.assert_array_equal(*found)
+    assert 0 < np.linalg.norm(found[0] - expected) / np.linalg.norm(expected) < 0.05
+
+
 def test_an_excluded_module_keeps_its_float_weights(tmp_path):
     case = CASES["plain"]
     export(case, tmp_path / "q.onnx", quantization=INT8 | {"exclude": ("body.0", "head")})

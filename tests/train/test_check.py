@@ -138,7 +138,6 @@ LEARN = {"model": GOOD, "teacher": "$it", "objective": ("cross_entropy",)}
     [
         ("prune", PRUNE, "model"),
         ("quantize", QUANTIZE, "model"),
-        ("distill", GO_ON, "model"),
         ("distill", LEARN, "teacher"),
     ],
 )
@@ -186,6 +185,66 @@ def test_a_runtime_refuses_a_specification_before_the_run(runtime, kind, options
     assert all(said in problem.message for problem in found)
     pruned = Quantized(of="prune", by=use)  # it has a transform, too, and is in fp32
     assert problems("export", pruned, model="$it", runtime=runtime) == []
+
+
+@dataclass
+class Trained(Preview):
+    """A pipeline in which `$it` was trained from `$int8`, which is quantized."""
+
+    of: str = "distill"
+    by: UseTransform | None = None
+
+    def kind(self, ref):
+        return self.of if ref.stage == "it" else "quantize"
+
+    def options(self, ref):
+        return kinds.stage.get("distill").config.model_validate(GO_ON | {"model": "$int8"})
+
+    def transform(self, ref):
+        return None if ref.stage == "it" else self.by
+
+
+def test_what_is_trained_from_a_quantized_model_is_quantized_too():
+    preview = Trained(by=transform("int8_static"))
+    assert problems("distill", preview, **GO_ON) == []
+    for stage, options in (("prune", PRUNE), ("quantize", QUANTIZE), ("distill", LEARN)):
+        (problem,) = problems(stage, preview, **options)
+        assert "$it is quantized" in problem.message
+    refused = Trained(by=transform("int4_weights", symmetric=False))
+    (problem,) = problems("export", refused, model="$it", runtime="executorch")
+    assert "symmetric" in problem.message
+
+
+@pytest.mark.parametrize(
+    ("change", "path", "said"),
+    [
+        ({"train": {"compile": True}}, "train.compile", "not compiled"),
+        ({"train": {"freeze": ("head",)}}, "train.freeze", "without modules"),
+        ({"train": {"precision": "auto"}}, "train.precision", "in float32, not in auto"),
+        (
+            {"train": {"activation_checkpointing": True}},
+            "train.activation_checkpointing",
+            "without modules",
+        ),
+        (
+            {"objective": ({"kind": "tapped", "tap": {"student": "head"}},)},
+            "objective[0].tap",
+            "without modules",
+        ),
+    ],
+)
+def test_a_student_that_rounds_is_refused_what_it_cannot_do(change, path, said):
+    preview = Quantized(by=transform("int8_static"))
+    (problem,) = problems("distill", preview, **GO_ON | change)
+    assert problem.path == path
+    assert said in problem.message
+
+
+def test_a_kind_that_is_not_trained_is_refused_with_one_that_is():
+    preview = Quantized(by=transform("int8_dynamic"))
+    (problem,) = problems("distill", preview, **GO_ON)
+    assert "cannot be trained while int8_dynamic rounds it" in problem.message
+    assert problem.next_step == "Quantize it with int8_static."
 
 
 def test_a_model_with_far_too_many_modules_is_a_problem_and_not_a_wait(monkeypatch):

@@ -57,7 +57,7 @@ def estimate(config: Export, preview: Preview) -> Needs | None:
     quantization = quantization_of(config.model, preview)
     options = quantization.options if quantization else None
     calibration = options if isinstance(options, Int8Static) else None
-    gathers = calibration is not None and calibration.calibration != "minmax"
+    gathers = calibration is not None and calibration.calibration in {"percentile", "entropy"}
     samples = config.parity.samples
     return compression_needs(
         unbuilt(config.model, preview),

@@ -41,10 +41,10 @@ def learn(case, rounding, steps=8, rate=0.05):
     return rounding.eval()
 
 
-@pytest.fixture(scope="module", params=["residual", "pair"])
-def trained(request):
+@pytest.fixture(scope="module")
+def trained():
     """Return a case, what learned, the plain model, and what is converted of that."""
-    case, use = CASES[request.param], specification()
+    case, use = CASES["residual"], specification()
     rounding = learn(case, student(case, use))
     plain = case.model()
     rounding.write_into(plain)
@@ -67,13 +67,15 @@ def test_the_plain_model_folds_to_the_weights_that_were_trained_to_the_bit(train
 def test_the_converted_graph_has_the_scales_that_were_trained(trained):
     _, rounding, _, simulated = trained
     calls = [n for n in simulated.graph.nodes if "dequantize_per_tensor" in str(n.target)]
-    converted = {(node.args[1], node.args[2]) for node in calls}
+    rounded = {(node.args[1], node.args[2]) for node in calls}
+    converted = {*rounded}
     for name in rounding.places.values():
         own = rounding.graph.get_submodule(name)
         scale, zero = own.levels.steps(own.low, own.high)
         assert (scale.item(), zero.item()) in converted
         converted -= {(scale.item(), zero.item())}
     assert not converted
+    assert any(zero for _, zero in rounded)
 
 
 def test_what_learns_computes_what_the_converted_graph_computes(trained):
@@ -103,13 +105,14 @@ def test_ranges_follow_what_is_seen_in_training_until_they_are_fixed():
     assert rounding.ranges() == fixed
 
 
-def test_a_copy_with_the_same_state_computes_the_same():
-    case = CASES["plain"]
-    rounding = learn(case, student(case, specification()), steps=2)
-    other = copy.deepcopy(student(case, specification()))
+def test_a_copy_with_the_same_state_computes_the_same(trained):
+    case, rounding, _, _ = trained
+    image, other = case.samples(9)["image"], copy.deepcopy(rounding)
+    for tensor in other.state_dict().values():
+        tensor.zero_()
+    assert not torch.equal(other(image), rounding(image))
     other.load_state_dict(rounding.state_dict())
-    image = case.samples(9)["image"]
-    assert torch.equal(other.eval()(image), rounding(image))
+    assert torch.equal(other(image), rounding(image))
 
 
 def test_ranges_of_another_graph_are_refused():

@@ -1,4 +1,4 @@
-"""4-bit weights: linear layers in blocks of 4 bits, their inputs in 8 bits or as they are.
+"""4-bit weights: those of linear layers, in blocks; their inputs in 8 bits or as they are.
 
 By torchao, whose layers XNNPACK takes with 8-bit inputs that are quantized at run time. ONNX
 Runtime programs follow the same options by their own quantizer (MatMulNBits).

@@ -59,7 +59,6 @@ def test_the_range_is_that_of_the_call():
 def test_an_excluded_module_is_not_rounded():
     every = ("hidden", "embedding", "logits")
     assert error("pair", quantize("pair", exclude=every)) < 1e-6
-    assert error("pair", quantize("pair", exclude=("hidden",))) < error("pair", quantize("pair"))
     with pytest.raises(RequestError, match=r"no module 'hiden'[\s\S]*Did you mean 'hidden'"):
         quantize("pair", exclude=("hiden",))
 

@@ -63,10 +63,6 @@ def test_an_excluded_path_that_is_no_module_is_named():
 
 
 def test_symmetric_ranges_of_activations_have_zero_in_the_middle():
-    def zeros(**options):
-        graph = quantize(CASES["plain"], **options).graph
-        calls = [n for n in graph.nodes if "quantize_per_tensor" in str(n.target)]
-        return {node.args[2] for node in calls}
-
-    assert zeros(symmetric=True) == {0}
-    assert zeros() != {0}
+    graph = quantize(CASES["plain"], symmetric=True).graph
+    calls = [n for n in graph.nodes if "quantize_per_tensor" in str(n.target)]
+    assert {node.args[2] for node in calls} == {0}

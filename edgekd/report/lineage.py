@@ -17,7 +17,8 @@ class Parent:
     stage: str
     """Whose model was quantized."""
     quantizer: str
-    """The stage that quantized it."""
+    """The stage that quantized it; empty where it was trained on since, so that what that stage
+    found out holds no more."""
     program: MeasuredProgram | None
 
 
@@ -122,7 +123,9 @@ class _Family:
         given = frozenset(quantized[0].inputs.values())
         forms = [p for p in self.programs if self.source[p.name] & given and p.precision == "fp32"]
         stages = ", ".join(sorted(self.names[one] for one in given if one in self.names))
-        return Parent(stages, self.names[quantized[0].content], _closest(program, forms))
+        last = quantized[0].content in self.source[program.name]
+        quantizer = self.names[quantized[0].content] if last else ""
+        return Parent(stages, quantizer, _closest(program, forms))
 
 
 def _closest(program: MeasuredProgram, of: Sequence[MeasuredProgram]) -> MeasuredProgram | None:

@@ -1,7 +1,7 @@
-"""ExecuTorch programs for the XNNPACK back-end, in fp32 or int8."""
+"""ExecuTorch programs for the XNNPACK back-end, in fp32 or quantized."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from torch import nn
 
 from edgekd.core.config import Config, PositiveCount
-from edgekd.core.errors import StageError
+from edgekd.core.errors import Problem, StageError
 from edgekd.core.kinds import runtime
 from edgekd.core.protocols import Arrays, Batch, Facts
+from edgekd.core.quantization import Int4Weights, Int8Dynamic, precision_of
 from edgekd.core.quiet import quiet
 from edgekd.core.refs import UseTransform
 from edgekd.core.signature import Signature
@@ -35,7 +36,30 @@ class ExecuTorch(Config):
     the size that the samples have."""
 
 
-@runtime(config=ExecuTorch, distributions=("torch", "torchao", "executorch"))
+def check(quantization: UseTransform) -> Iterator[Problem]:
+    """Yield what of a specification XNNPACK cannot follow."""
+    match quantization.options:
+        case Int8Dynamic(convolutions=True):
+            yield Problem(
+                "model",
+                "XNNPACK programs quantize no convolutions at run time (convolutions: true).",
+                "Take int8_static, or export for onnxruntime.",
+            )
+        case Int4Weights(symmetric=False):
+            yield Problem(
+                "model",
+                "XNNPACK has symmetric 4-bit weights only (symmetric: false).",
+                "Leave symmetric out, or export for onnxruntime.",
+            )
+        case Int4Weights(activation="float32"):
+            yield Problem(
+                "model",
+                "XNNPACK multiplies 4-bit weights by 8-bit inputs only (activation: float32).",
+                "Leave activation out, or export for onnxruntime.",
+            )
+
+
+@runtime(config=ExecuTorch, check=check, distributions=("torch", "torchao", "executorch"))
 class ExecuTorchRuntime:
     """Lowers to XNNPACK and runs through ExecuTorch's own runtime."""
 
@@ -59,6 +83,8 @@ class ExecuTorchRuntime:
     ) -> Facts:
         """Write the program to `out`; return its precision and what XNNPACK took over."""
         if quantization is not None:
+            for problem in check(quantization):
+                raise StageError(problem.message, problem.next_step)
             model = quantization.build()(model, signature=signature, batches=calibration)
         own = {
             "signature": json.dumps(signature.as_dict()),
@@ -69,7 +95,7 @@ class ExecuTorchRuntime:
         with quiet():
             out.write_bytes(lowered.to_executorch().buffer)
         return {
-            "precision": "fp32" if quantization is None else "int8",
+            "precision": precision_of(quantization),
             "activation": "float32" if quantization is None else "int8",
             "max_batch": self.config.max_batch,
         } | facts

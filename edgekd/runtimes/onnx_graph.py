@@ -78,6 +78,13 @@ def nodes_of_modules(model: Any, paths: Sequence[str]) -> list[str]:
     return found
 
 
+def parameters_of(model: Any) -> dict[str, Any]:
+    """Return the constant tensors of a graph as arrays, by name."""
+    from onnx import numpy_helper
+
+    return {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+
+
 def is_inside(module: str, path: str) -> bool:
     """Tell whether a dotted module path is `path` or below it."""
     return module == path or module.startswith(f"{path}.")

@@ -1,4 +1,4 @@
-"""ONNX programs for ONNX Runtime, in fp32 or with static int8 quantization."""
+"""ONNX programs for ONNX Runtime, in fp32 or quantized."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -11,11 +11,11 @@ from edgekd.core.config import Config, PositiveCount
 from edgekd.core.errors import StageError
 from edgekd.core.kinds import runtime
 from edgekd.core.protocols import Arrays, Batch, Facts
-from edgekd.core.quantization import Int8Static
+from edgekd.core.quantization import precision_of
 from edgekd.core.quiet import quiet
 from edgekd.core.refs import UseTransform
 from edgekd.core.signature import Signature
-from edgekd.runtimes import onnx_graph, onnx_int8
+from edgekd.runtimes import onnx_graph, onnx_quantize
 from edgekd.runtimes.trace import example_inputs, named_dimensions, varying
 
 LEVELS = {
@@ -39,6 +39,7 @@ class OnnxRuntime(Config):
 
 @runtime(
     config=OnnxRuntime,
+    check=onnx_quantize.check,
     distributions=("torch", "onnx", "onnxscript", "onnxruntime"),
     activations=("uint8", "int8"),
     graph_levels=tuple(LEVELS),
@@ -65,21 +66,24 @@ class OnnxRuntimeRuntime:
         out: Path,
     ) -> Facts:
         """Write the program to `out`; return its opset, graph level, precision and operators."""
+        if quantization is not None:
+            model = onnx_quantize.rounded(model, quantization, signature, calibration)
         graph = self._trace(model, signature, samples)
         onnx_graph.name_ports(graph, signature)
         onnx_graph.name_nodes_by_module(graph)
+        computes = "float32"
         if quantization is not None:
-            graph = onnx_int8.quantize(
+            graph, computes = onnx_quantize.quantize(
                 graph,
-                _int8_options(quantization),
+                quantization,
                 signature=signature,
                 calibration=calibration,
                 activation=activation,
             )
         onnx_graph.strip(graph)
         facts: dict[str, Any] = {
-            "precision": "fp32" if quantization is None else "int8",
-            "activation": "float32" if quantization is None else activation,
+            "precision": precision_of(quantization),
+            "activation": computes,
             "opset": self.config.opset,
             "graph_level": self.config.graph_level,
         }
@@ -134,15 +138,6 @@ class OnnxRuntimeRuntime:
             return dict(zip(names, results, strict=True))
 
         return call
-
-
-def _int8_options(quantization: UseTransform) -> Int8Static:
-    if not isinstance(quantization.options, Int8Static):
-        raise StageError(
-            f"ONNX Runtime programs cannot be quantized by '{quantization.kind}'.",
-            "Quantize the model with int8_static.",
-        )
-    return quantization.options
 
 
 def _first_lines(error: Exception, lines: int = 6) -> str:

@@ -1,10 +1,8 @@
 """Train a student from a teacher, from labels, or from both."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
 
 import torch
-from torch import nn
 
 from edgekd.core.config import Config
 from edgekd.core.errors import Problem, StageError
@@ -23,13 +21,14 @@ from edgekd.core.refs import (
 )
 from edgekd.core.seeds import sub_seed
 from edgekd.core.signals import TEACHER as WORD
-from edgekd.models.folder import load_model, save_model, stored_for
+from edgekd.models.folder import load_model, save_model
 from edgekd.train.check import (
     check_frozen,
     check_full_precision,
     check_model,
     check_recomputing,
     check_terms,
+    quantization_of,
 )
 from edgekd.train.course import Lesson
 from edgekd.train.evaluate import evaluate
@@ -37,6 +36,7 @@ from edgekd.train.keeping import Cache, Keeping, keep_outputs
 from edgekd.train.loop import train, write_history
 from edgekd.train.needs import training_needs, unbuilt
 from edgekd.train.optim import Train
+from edgekd.train.rounding import Student, check_rounding, rounding_student
 from edgekd.train.teaching import DESCRIPTION, Kept, Online, Teaching
 from edgekd.train.terms import Terms, teacher_taps
 from edgekd.train.views import Views
@@ -49,7 +49,9 @@ class Distill(Config):
     """Who learns what from whom."""
 
     model: ModelOrRef
-    """The student: a model to build, or `$stage` to go on from that stage's model."""
+    """The student: a model to build, or `$stage` to go on from that stage's model. One from a
+    quantize stage rounds while it learns (quantization-aware training) and hands on what it
+    learned with its ranges."""
     teacher: Teachers | None = None
     """The teacher, or several by name; without one the student learns from labels alone."""
     objective: tuple[UseObjective, ...]
@@ -87,8 +89,9 @@ def check(config: Distill, preview: Preview) -> Iterator[Problem]:
         yield from problems
         student = None if problems else config.model
     else:
-        yield from check_full_precision(config.model, preview, "model")
         student = preview.model(config.model)
+        if quantization := quantization_of(config.model, preview):
+            yield from check_rounding(quantization, config.train, config.objective)
     yield from _check_teachers(config, preview)
     yield from check_terms(
         config.objective,
@@ -222,20 +225,24 @@ def distill(config: Distill, run: Run) -> Facts:
     """Return how good the student is on the validation split, and on the test split for reports."""
     device = torch.device(run.device)
     torch.manual_seed(sub_seed(run.seed, "weights"))
-    module, use, sparse = _student(config.model, run)
+    student = _student(config, run)
+    module, use = student.module, student.use
     teachers = {name: _teaching(config, name, run) for name in heard(config)}
     terms, views = Terms(config.objective), _views(config, teachers, run)
-    trained = train(Lesson(run, module, teachers, terms, config.train, views, sparse))
+    trained = train(Lesson(run, module, teachers, terms, config.train, views, student.sparse))
     write_history(run.out, trained.history)
     score = evaluate(module, run.task, "validation", device)
-    save_model(run.out, replace(stored_for(run.task, module, use), sparse=sparse))
-    parameters = sum(p.numel() for p in module.parameters())
+    tested = evaluate(module, run.task, "test", device)
+    stored = student.stored(run.task)
+    save_model(run.out, stored)
+    parameters = sum(p.numel() for p in stored.module.parameters())
     loss = " + ".join(term.kind for term in config.objective)
+    rounded = f", rounded by {stored.quantization.kind}" if stored.quantization else ""
     return {
-        "says": f"{use.kind} {parameters:,} parameters, {loss}",
+        "says": f"{use.kind} {parameters:,} parameters, {loss}{rounded}",
         "result": score,
         "measure": run.task.quality[0],
-        "test": evaluate(module, run.task, "test", device),
+        "test": tested,
         "parameters": parameters,
         "best_epoch": trained.history["best_epoch"],
         "training": trained.facts,
@@ -267,9 +274,11 @@ def _views(config: Distill, teachers: Mapping[str, Teaching], run: Run) -> Views
     return views.pop() if views else Views(sub_seed(run.seed, "augment"), config.cache.views)
 
 
-def _student(model: UseModel | Ref, run: Run) -> tuple[nn.Module, UseModel, Sequence[str]]:
-    """Return a new student, or that of another stage, its definition, and what is sparse in it."""
-    if isinstance(model, UseModel):
-        return model.build()(run.task.signature()), model, ()
-    stored = load_model(run.input(model))
-    return stored.module, stored.use, stored.sparse
+def _student(config: Distill, run: Run) -> Student:
+    """Return a new student, or that of another stage."""
+    if isinstance(config.model, UseModel):
+        return Student(config.model.build()(run.task.signature()), config.model)
+    stored = load_model(run.input(config.model))
+    if stored.quantization is not None:
+        return rounding_student(stored, config.train, run.task, run.device)
+    return Student(stored.module, stored.use, stored.sparse)

@@ -2,24 +2,26 @@
 
 import json
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 import numpy as np
 import torch
 
 from edgekd.core.config import Config
+from edgekd.core.errors import Problem
 from edgekd.core.kinds import stage
 from edgekd.core.needs import Needs
 from edgekd.core.protocols import Arrays, Batch, Facts, Preview, Run
 from edgekd.core.quantity import Quantity
-from edgekd.core.quantization import Int8Static
+from edgekd.core.quantization import Int8Static, precision_of
 from edgekd.core.refs import ModelRef, UseRuntime
 from edgekd.core.version import VERSION
 from edgekd.models.folder import StoredModel, load_model, weights_digest, write_companions
 from edgekd.ops.named import at_rest, call_by_name
 from edgekd.runtimes.folder import Program, file_stem, save_program
 from edgekd.runtimes.parity import LABELS, Parity, check_parity
+from edgekd.train.check import quantization_of
 from edgekd.train.needs import compression_needs, unbuilt
 from edgekd.train.samples import take
 
@@ -30,7 +32,7 @@ class Export(Config):
     """What becomes a program, for which runtime."""
 
     model: ModelRef
-    """The model, as `$student`; one from a quantize stage becomes an int8 program."""
+    """The model, as `$student`; one from a quantize stage becomes a quantized program."""
     runtime: UseRuntime
     """The format and the library that runs it: onnxruntime or executorch."""
     target: str = "cpu"
@@ -39,15 +41,23 @@ class Export(Config):
     """How far the program may depart from the PyTorch model."""
 
 
+def check(config: Export, preview: Preview) -> Iterator[Problem]:
+    """Yield that the runtime cannot follow how the model is quantized."""
+    quantization = quantization_of(config.model, preview)
+    told = config.runtime.plugin.traits.get("check")
+    if quantization and told:
+        yield from told(quantization)
+
+
 def estimate(config: Export, preview: Preview) -> Needs | None:
     """Return what exporting takes: the model, its graph, the program in three forms, the samples.
 
     ONNX Runtime's percentile and entropy hold what every layer gave for every example.
     """
-    quantization = preview.transform(config.model)
+    quantization = quantization_of(config.model, preview)
     options = quantization.options if quantization else None
     calibration = options if isinstance(options, Int8Static) else None
-    gathers = calibration is not None and calibration.calibration != "minmax"
+    gathers = calibration is not None and calibration.calibration in {"percentile", "entropy"}
     samples = config.parity.samples
     return compression_needs(
         unbuilt(config.model, preview),
@@ -59,7 +69,7 @@ def estimate(config: Export, preview: Preview) -> Needs | None:
     )
 
 
-@stage(config=Export, makes="program", estimate=estimate)
+@stage(config=Export, makes="program", check=check, estimate=estimate)
 def export(config: Export, run: Run) -> Facts:
     """Return the program's size, what the runtime says of it, and its parity."""
     folder = run.input(config.model)
@@ -137,7 +147,7 @@ def _metadata(stored: StoredModel, config: Export, digest: str) -> dict[str, str
         "edgekd_version": VERSION,
         "model": config.model.stage,
         "model_digest": digest,
-        "precision": "int8" if stored.quantization else "fp32",
+        "precision": precision_of(stored.quantization),
     }
 
 

@@ -1,4 +1,4 @@
-"""Prepare a model for 8 bits: fix what is quantized and on which samples, and say what it costs."""
+"""Prepare a model for fewer bits: fix what is quantized, on which samples, and tell the cost."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -16,7 +16,12 @@ from edgekd.core.refs import ModelRef, UseTransform
 from edgekd.core.seeds import sub_seed
 from edgekd.models.folder import load_model, save_model
 from edgekd.ops.named import at_rest
-from edgekd.train.check import check_full_precision, check_paths, check_transform
+from edgekd.train.check import (
+    check_full_precision,
+    check_paths,
+    check_quantizable,
+    check_transform,
+)
 from edgekd.train.evaluate import evaluate
 from edgekd.train.needs import compression_needs, unbuilt
 from edgekd.train.samples import take
@@ -30,7 +35,7 @@ class Quantize(Config):
     model: ModelRef
     """The model to quantize, as `$student`."""
     transform: UseTransform
-    """How to quantize it, as `int8_static`."""
+    """How to quantize it: `int8_static`, `int8_dynamic` or `int4_weights`."""
 
 
 def check(config: Quantize, preview: Preview) -> Iterator[Problem]:
@@ -40,6 +45,8 @@ def check(config: Quantize, preview: Preview) -> Iterator[Problem]:
     exclude = getattr(config.transform.options, "exclude", ())
     model = preview.model(config.model)
     yield from check_paths(exclude, model, preview.task, "transform.exclude")
+    if model is not None:
+        yield from check_quantizable(config.transform, model, preview.task, "transform")
 
 
 def estimate(config: Quantize, preview: Preview) -> Needs | None:
@@ -55,7 +62,7 @@ def estimate(config: Quantize, preview: Preview) -> Needs | None:
 
 @stage(config=Quantize, makes="model", check=check, estimate=estimate, named=False)
 def quantize(config: Quantize, run: Run) -> Facts:
-    """Return the validation score of the simulated int8 model beside the fp32 one's.
+    """Return the validation score of the simulated quantized model beside the fp32 one's.
 
     The folder keeps the fp32 weights with the specification and the samples: each runtime
     quantizes for itself when the model is exported, from the same ranges' source.
@@ -74,13 +81,22 @@ def quantize(config: Quantize, run: Run) -> Facts:
     before = evaluate(stored.module, run.task, "validation", cpu)
     after = evaluate(simulated, run.task, "validation", cpu)
     save_model(run.out, replace(stored, quantization=config.transform, calibration=calibration))
+    left = _left(config.transform, stored.module)
+    stays = f"; {', '.join(left)} stay in fp32" if left else ""
     return {
-        "says": f"{config.transform.kind}, {_change(before, after)} against fp32, simulated",
+        "says": f"{config.transform.kind}, {_change(before, after)} against fp32, simulated{stays}",
         "result": after,
         "measure": run.task.quality[0],
         "fp32": before,
+        "left_in_fp32": left,
         "calibration_examples": sum(len(batch[inputs[0]]) for batch in calibration),
     }
+
+
+def _left(use: UseTransform, model: torch.nn.Module) -> list[str]:
+    """Return what stays in fp32 though nobody excluded it, as far as the transform tells."""
+    leaves = use.plugin.traits.get("leaves")
+    return [*leaves(use.options, model)] if leaves else []
 
 
 def _change(before: Quantity, after: Quantity) -> str:

@@ -115,9 +115,34 @@ def check_transform(use: UseTransform, purpose: str, path: str) -> Iterator[Prob
         )
 
 
-def check_full_precision(ref: Ref, preview: Preview, path: str) -> Iterator[Problem]:
-    """Yield that the model of a `quantize` stage is named, which would be read as fp32."""
+def quantization_of(ref: Ref, preview: Preview) -> UseTransform | None:
+    """Return how the model that a reference leads to is quantized, where it is.
+
+    What is trained from a quantized model is quantized too.
+    """
     if preview.kind(ref) == "quantize":
+        return preview.transform(ref)
+    before = getattr(preview.options(ref), "model", None)
+    return quantization_of(before, preview) if isinstance(before, Ref) else None
+
+
+def check_quantizable(
+    use: UseTransform, model: UseModel, task: Task, path: str
+) -> Iterator[Problem]:
+    """Yield what a transform says of a model: it may register `check(options, model)`."""
+    told = use.plugin.traits.get("check")
+    try:
+        outlined = outline(model, task)
+    except Exception:  # the user's own model may raise anything; its own stage reports it
+        return
+    for problem in told(use.options, outlined) if told else ():
+        place = ".".join(part for part in (path, problem.path) if part)
+        yield Problem(place, problem.message, problem.next_step)
+
+
+def check_full_precision(ref: Ref, preview: Preview, path: str) -> Iterator[Problem]:
+    """Yield that a quantized model is named, which would be read as fp32."""
+    if preview.kind(ref) == "quantize" or quantization_of(ref, preview):
         yield Problem(
             path,
             f"{ref} is quantized, and going on from it would silently drop that.",

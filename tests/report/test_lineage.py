@@ -87,6 +87,14 @@ def test_a_candidate_can_be_the_parent_of_another():
     assert "recovered" not in found.parents
 
 
+def test_what_the_quantizer_found_does_not_hold_for_what_was_trained_since():
+    stages = STAGES | {"qat": ("distill", "teacher", "int8"), "trained": ("export", "qat")}
+    found = descent(stages, [TEACHER, *along("recovered"), ("trained", "candidate", "int8 onnx")])
+    parent = found.parents["trained"]
+    assert (parent.stage, parent.quantizer) == ("recovered", "")
+    assert parent.program.name == "recovered"
+
+
 def test_the_parent_is_what_was_quantized_and_no_earlier_step():
     found = descent(STAGES, [TEACHER, *along("student"), *ENDS])
     assert found.parents["ort"].program is None

@@ -111,7 +111,7 @@ def test_slower_within_the_interval_is_not_said(passing):
 
 @pytest.mark.parametrize(
     ("simulated", "reason"),
-    [(-0.02, "8 bits themselves cost it"), (-0.001, "8 bits alone do not"), (None, "")],
+    [(-0.02, "the rounding itself costs it"), (-0.001, "the rounding alone does not"), (None, "")],
 )
 def test_more_than_half_a_point_lost_is_said_with_its_place(passing, simulated, reason):
     found = None if simulated is None else Quantity(simulated, "share_difference")

@@ -90,3 +90,32 @@ class Branching(torch.nn.Module):
 def test_a_model_that_cannot_be_traced_is_a_stage_error(tmp_path):
     with pytest.raises(StageError, match=r"cannot be exported by torch\.export"):
         export(CASES["plain"], tmp_path / "m.pte", model=Branching())
+
+
+@pytest.mark.parametrize(
+    ("kind", "precision", "most"),
+    [("int8_dynamic", "int8 dynamic", 0.05), ("int4_weights", "int4 weights", 0.3)],
+)
+def test_kinds_without_ranges_lower_to_xnnpack(kind, precision, most, tmp_path):
+    case = CASES["pair"]
+    program, facts = export(case, tmp_path / "q.pte", quantization={"kind": kind})
+    assert (facts["precision"], facts["activation"]) == (precision, "int8")
+    assert set(facts["left_out"]) == {"aten.embedding", "aten.mean.dim"}
+    batch = case.samples(50, seed=1)
+    outputs = program(arrays(batch))
+    for key, value in reference(case, batch).items():
+        error = np.linalg.norm(outputs[key] - value.numpy()) / np.linalg.norm(value)
+        assert 1e-4 < error < most
+
+
+@pytest.mark.parametrize(
+    ("quantization", "said"),
+    [
+        ({"kind": "int8_dynamic", "convolutions": True}, "no convolutions at run time"),
+        ({"kind": "int4_weights", "symmetric": False}, "symmetric 4-bit weights only"),
+        ({"kind": "int4_weights", "activation": "float32"}, "8-bit inputs only"),
+    ],
+)
+def test_what_xnnpack_cannot_do_is_refused(quantization, said, tmp_path):
+    with pytest.raises(StageError, match=said):
+        export(CASES["pair"], tmp_path / "q.pte", quantization=quantization)

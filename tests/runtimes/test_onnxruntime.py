@@ -121,6 +121,20 @@ def test_histogram_calibrations_take_batches_of_unequal_size(calibration, tmp_pa
     assert error < 0.3
 
 
+def test_ranges_of_least_squares_are_the_same_whatever_the_type_of_activations(tmp_path):
+    case, found = CASES["residual"], []
+    batch = case.samples(50, seed=1)
+    expected = reference(case, batch)["logits"].numpy()
+    for activation in ("uint8", "int8"):
+        path = tmp_path / f"{activation}.onnx"
+        quantization = INT8 | {"calibration": "mse"}
+        program, facts = export(case, path, quantization=quantization, activation=activation)
+        assert (facts["precision"], facts["activation"]) == ("int8", activation)
+        found.append(program(arrays(batch))["logits"])
+    np.testing.assert_array_equal(*found)
+    assert 0 < np.linalg.norm(found[0] - expected) / np.linalg.norm(expected) < 0.05
+
+
 def test_an_excluded_module_keeps_its_float_weights(tmp_path):
     case = CASES["plain"]
     export(case, tmp_path / "q.onnx", quantization=INT8 | {"exclude": ("body.0", "head")})
@@ -132,6 +146,76 @@ def test_an_excluded_module_keeps_its_float_weights(tmp_path):
 def test_excluding_a_module_without_operators_says_so(tmp_path):
     with pytest.raises(RequestError, match=r"no operator .* module 'head\.none'"):
         export(CASES["plain"], tmp_path / "q.onnx", quantization=INT8 | {"exclude": ("head.none",)})
+
+
+def float_tables(path):
+    initializers = onnx.load(path).graph.initializer
+    return {t.name for t in initializers if t.data_type == 1 and len(t.dims) > 1}
+
+
+def operators(path):
+    return {node.name: node.op_type for node in onnx.load(path).graph.node}
+
+
+@pytest.mark.parametrize(
+    ("quantization", "precision", "computes", "operator", "most"),
+    [
+        ({"kind": "int8_dynamic"}, "int8 dynamic", "uint8", "MatMulInteger", 0.05),
+        ({"kind": "int4_weights"}, "int4 weights", "int8", "MatMulNBits", 0.3),
+        (
+            {"kind": "int4_weights", "symmetric": False, "activation": "float32"},
+            "int4 weights",
+            "float32",
+            "MatMulNBits",
+            0.3,
+        ),
+    ],
+)
+def test_each_kind_has_its_operators_in_every_linear_layer(
+    quantization, precision, computes, operator, most, tmp_path
+):
+    case = CASES["pair"]
+    program, facts = export(case, tmp_path / "q.onnx", quantization=quantization)
+    assert (facts["precision"], facts["activation"]) == (precision, computes)
+    assert [*operators(tmp_path / "q.onnx").values()].count(operator) == 3
+    assert bool(float_tables(tmp_path / "q.onnx")) == (operator == "MatMulNBits")  # and scales
+    batch = case.samples(50, seed=1)
+    outputs, expected = program(arrays(batch)), reference(case, batch)
+    for key, value in expected.items():
+        error = np.linalg.norm(outputs[key] - value.numpy()) / np.linalg.norm(value)
+        assert 1e-4 < error < most
+
+
+def test_dynamic_int8_leaves_convolutions_and_excluded_layers_unless_asked(tmp_path):
+    path = tmp_path / "q.onnx"
+    export(CASES["plain"], path, quantization={"kind": "int8_dynamic"})
+    assert "Conv" in operators(path).values()
+    export(CASES["plain"], path, quantization={"kind": "int8_dynamic", "convolutions": True})
+    assert {"Conv"}.isdisjoint(operators(path).values())
+    for kind in ("int8_dynamic", "int4_weights"):
+        export(CASES["pair"], path, quantization={"kind": kind, "exclude": ("logits",)})
+        assert operators(path)["logits/Gemm_MatMul"] == "MatMul"
+        assert "MatMul" not in {o for n, o in operators(path).items() if "logits" not in n}
+
+
+def test_embeddings_stay_in_fp32_where_they_are_to(tmp_path):
+    quantization = {"kind": "int8_dynamic", "embeddings": False}
+    export(CASES["pair"], tmp_path / "q.onnx", quantization=quantization)
+    assert float_tables(tmp_path / "q.onnx") == {"tokens.weight", "segment.weight"}
+
+
+@pytest.mark.parametrize(
+    ("symmetric", "activation", "middle"), [(True, "uint8", 128), (False, "int8", 0)]
+)
+def test_symmetric_ranges_of_activations_have_zero_in_the_middle(
+    symmetric, activation, middle, tmp_path
+):
+    quantization = INT8 | {"symmetric": symmetric}
+    export(CASES["pair"], tmp_path / "q.onnx", quantization=quantization, activation=activation)
+    graph = onnx.load(tmp_path / "q.onnx").graph
+    values = {t.name: onnx.numpy_helper.to_array(t) for t in graph.initializer}
+    zeros = {int(values[n.input[2]]) for n in graph.node if n.op_type == "QuantizeLinear"}
+    assert (zeros == {middle}) == symmetric
 
 
 def test_a_transform_that_onnx_cannot_follow_is_refused(tmp_path):

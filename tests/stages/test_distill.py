@@ -1,11 +1,18 @@
-"""Teaching and distilling can be interrupted, and leave the same files as if they were not."""
+"""Teaching and distilling can be interrupted, and leave the same files as if they were not.
 
+So does a student that rounds while it learns, whose programs have the scales that it learned.
+"""
+
+import numpy as np
+import onnx
 import pytest
 import torch
+from onnx import numpy_helper
 
 from edgekd.core import kinds
-from edgekd.core.errors import RunInterruptedError
+from edgekd.core.errors import RunInterruptedError, StageError
 from edgekd.models.folder import load_model
+from edgekd.ops.ranges import Levels
 from edgekd.testing.runs import ExampleRun
 
 TRAIN = {
@@ -23,12 +30,18 @@ STAGES = {
         "train": TRAIN,
     },
 }
+ROUNDING = {
+    "model": "$int8",
+    "teacher": "$student",
+    "objective": ("kd",),
+    "train": TRAIN | {"learning_rate": 0.001, "ema": 0.5, "accumulate": 2},
+}
 
 
-def made(kind, run):
+def made(kind, run, options=None):
     """Return what a stage says, but for what it took, and every file that it leaves."""
     plugin = kinds.stage.get(kind)
-    facts = {**plugin.build(plugin.config.model_validate(STAGES[kind]))(run)}
+    facts = {**plugin.build(plugin.config.model_validate(options or STAGES[kind]))(run)}
     assert facts.pop("training")["samples_per_s"] > 0
     return facts, {file.name: file.read_bytes() for file in run.out.iterdir()}
 
@@ -79,3 +92,103 @@ def test_zeros_of_a_masked_model_stay_zeros_through_a_training_and_an_interrupti
     assert any(not torch.equal(new[name], old[name]) for name in before.sparse)
     resumed = dict(again.module.named_parameters())
     assert all(torch.equal(resumed[name], tensor) for name, tensor in new.items())
+
+
+def stage(kind, run, **options):
+    plugin = kinds.stage.get(kind)
+    return plugin.build(plugin.config.model_validate(options))(run)
+
+
+@pytest.fixture(scope="module")
+def rounded(make_bench, tmp_path_factory):
+    """Return a bench with an int8 student and `qat`, which was trained from it, and its facts."""
+    bench = make_bench(tmp_path_factory.mktemp("rounded"))
+    transform = {"kind": "int8_static", "examples": 64}
+    stage("quantize", bench.run("int8"), model="$student", transform=transform)
+    run = ExampleRun(bench.folder, bench.task, name="qat")
+    return bench, made("distill", run, ROUNDING), run
+
+
+def trained_scales(bench):
+    """Return the scales of activations and of weights that training ended with."""
+    stored = load_model(bench.folder / "qat")
+    ends = np.float32([*stored.quantization.options.ranges.values()])
+    scale, zero = Levels().steps(*map(torch.from_numpy, ends.T))
+    return stored, set(zip(scale.tolist(), zero.tolist(), strict=True))
+
+
+def test_what_is_handed_on_has_the_trained_weights_and_ranges(rounded):
+    bench, (facts, files), _ = rounded
+    stored, before = load_model(bench.folder / "qat"), load_model(bench.folder / "int8")
+    assert {"quantization.json", "calibration.safetensors", "history.json"} < set(files)
+    assert facts["says"].endswith("parameters, kd, rounded by int8_static")
+    assert facts["result"].value > 0.85
+    assert stored.quantization.options.ranges
+    assert not before.quantization.options.ranges
+    assert len(stored.calibration) == 1
+    assert (stored.module.head.weight != before.module.head.weight).any()
+
+
+def test_an_interrupted_student_that_rounds_leaves_the_same_files(rounded):
+    bench, whole, _ = rounded
+    asked = iter([False] * 11 + [True])
+    first = ExampleRun(bench.folder, bench.task, name="broken", stops=lambda: next(asked))
+    with pytest.raises(RunInterruptedError, match="stopped after step 11 of 18"):
+        made("distill", first, ROUNDING)
+    assert made("distill", ExampleRun(bench.folder, bench.task, name="broken"), ROUNDING) == whole
+
+
+@pytest.mark.parametrize("activation", ["uint8", "int8"])
+def test_the_onnx_program_has_the_scales_that_were_trained(rounded, activation):
+    bench, _, _ = rounded
+    bench.targets["board"] = {"quantization": {"activation": activation}}
+    run = bench.run(f"onnx_{activation}")
+    facts = stage("export", run, model="$qat", runtime="onnxruntime", target="board")
+    assert (facts["precision"], facts["activation"]) == ("int8", activation)
+    stored, expected = trained_scales(bench)
+    graph = onnx.load(next(run.out.glob("*.onnx"))).graph
+    constants = {t.name: numpy_helper.to_array(t) for t in graph.initializer}
+    shift = 128 if activation == "uint8" else 0
+    found, weights = set(), {}
+    for node in graph.node:
+        if node.op_type == "QuantizeLinear":
+            scale, zero = (constants[name] for name in node.input[1:])
+            found.add((scale.item(), int(zero) - shift))
+        elif node.op_type == "DequantizeLinear" and node.input[0] in constants:
+            weights[constants[node.input[0]].shape] = constants[node.input[1]]
+    assert found == expected
+    head = stored.module.head.weight.detach().numpy()
+    np.testing.assert_array_equal(weights[head.shape], np.abs(head).max(1) / np.float32(127))
+
+
+def test_the_pte_program_has_the_scales_that_were_trained(rounded):
+    bench, _, _ = rounded
+    run = bench.run("pte")
+    stage("export", run, model="$qat", runtime="executorch")
+    stored, expected = trained_scales(bench)
+    program = next(run.out.glob("*.pte")).read_bytes()
+    missing = [scale for scale, _ in expected if np.float32(scale).tobytes() not in program]
+    assert not missing
+    head = np.abs(stored.module.head.weight.detach().numpy()).max(1) / np.float32(127)
+    assert head.tobytes() in program
+    assert np.nextafter(head, np.float32(1)).tobytes() not in program
+
+
+def test_several_processes_do_not_train_a_student_that_rounds(rounded, monkeypatch):
+    class Crowd:
+        alone = False
+
+    bench, _, _ = rounded
+    monkeypatch.setattr("edgekd.train.rounding.group", Crowd)
+    with pytest.raises(StageError, match=r"several processes[\s\S]*without --nproc"):
+        made("distill", ExampleRun(bench.folder, bench.task, name="crowd"), ROUNDING)
+
+
+def test_training_may_go_on_from_a_student_that_rounds(rounded):
+    bench, _, _ = rounded
+    run = ExampleRun(bench.folder, bench.task, name="further")
+    made("distill", run, ROUNDING | {"model": "$qat", "train": {"epochs": 1, "batch_size": 512}})
+    before, after = (load_model(bench.folder / name) for name in ("qat", "further"))
+    ranges = [stored.quantization.options.ranges for stored in (before, after)]
+    assert ranges[0].keys() == ranges[1].keys()
+    assert ranges[0] != ranges[1]

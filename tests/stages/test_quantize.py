@@ -5,11 +5,9 @@ from edgekd.models.folder import load_model
 from edgekd.stages.quantize import quantize
 
 
-def options(**transform):
+def options(kind="int8_static", **transform):
     config = kinds.stage.get("quantize").config
-    return config.model_validate(
-        {"model": "$student", "transform": {"kind": "int8_static", **transform}}
-    )
+    return config.model_validate({"model": "$student", "transform": {"kind": kind, **transform}})
 
 
 def test_the_stage_keeps_the_weights_the_specification_and_the_samples(bench):
@@ -34,3 +32,9 @@ def test_the_samples_are_training_examples(bench):
     quantize(options(examples=20), run)
     drawn = torch.cat([b["image"] for b in load_model(run.out).calibration])
     assert all((train == image).flatten(1).all(1).any() for image in drawn)
+
+
+def test_what_stays_in_fp32_is_said(bench):
+    facts = quantize(options("int4_weights"), bench.run("int4"))
+    assert facts["says"].endswith("simulated; 11 convolutions stay in fp32")
+    assert facts["left_in_fp32"] == ["11 convolutions"]

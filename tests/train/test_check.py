@@ -8,7 +8,7 @@ from edgekd.core import kinds
 from edgekd.core.config import Config
 from edgekd.core.needs import ALONE, Hands
 from edgekd.core.refs import Ref, UseModel, UseObjective, UseTask, UseTransform
-from edgekd.stages import distill, prune, quantize
+from edgekd.stages import distill, export, prune, quantize
 from edgekd.train.check import check_model, check_paths, check_terms, check_transform
 
 TASK = UseTask.model_validate({"kind": "image_classification", "data": "digits"}).build()
@@ -32,7 +32,12 @@ def own_plugins():
     def purposeless(config, model, *, signature, batches):
         return model
 
+    @kinds.transform(config=Config, name="purposed", purpose="quantize")
+    def purposed(config, model, *, signature, batches):
+        return model
+
     yield
+    del kinds.transform._loaded["purposed"]
     del kinds.model._loaded["raises"]
     del kinds.objective._loaded["tapped"]
     del kinds.transform._loaded["purposeless"]
@@ -73,8 +78,8 @@ def transform(kind, **options):
 
 def problems(stage, preview, **options):
     config = kinds.stage.get(stage).config
-    module = {"prune": prune, "quantize": quantize, "distill": distill}[stage]
-    return list(module.check(config.model_validate(options), preview))
+    modules = {"prune": prune, "quantize": quantize, "distill": distill, "export": export}
+    return list(modules[stage].check(config.model_validate(options), preview))
 
 
 def test_a_model_that_raises_anything_is_a_problem_with_its_reason():
@@ -109,7 +114,9 @@ def test_a_transform_for_something_else_is_refused_with_those_that_fit(stage, ki
     (problem,) = problems(stage, Preview(), model="$it", transform=other)
     assert problem.path == "transform"
     assert kind in problem.message
-    fitting = {"prune": "channels, encoder", "quantize": "int8_static"}[stage]
+    fitting = {"prune": "channels, encoder", "quantize": "int4_weights, int8_dynamic, int8_static"}[
+        stage
+    ]
     assert f"Transforms for {stage}: " in problem.next_step
     assert fitting in problem.next_step
 
@@ -131,7 +138,6 @@ LEARN = {"model": GOOD, "teacher": "$it", "objective": ("cross_entropy",)}
     [
         ("prune", PRUNE, "model"),
         ("quantize", QUANTIZE, "model"),
-        ("distill", GO_ON, "model"),
         ("distill", LEARN, "teacher"),
     ],
 )
@@ -140,6 +146,105 @@ def test_going_on_from_a_quantized_model_is_refused(stage, options, path):
     assert problem.path == path
     assert f"{Ref('it', ())} is quantized" in problem.message
     assert problems(stage, Preview(), **options) == []
+
+
+@dataclass
+class Quantized(Preview):
+    """A pipeline in which `$it` is quantized in one way."""
+
+    of: str = "quantize"
+    by: UseTransform | None = None
+
+    def transform(self, ref):
+        return self.by
+
+
+def test_a_transform_tells_of_the_model_at_its_place_in_the_stage():
+    dynamic = {"kind": "int8_dynamic"}
+    (problem,) = problems("quantize", Preview(), model="$it", transform=dynamic)
+    assert problem.path == "transform"
+    assert "9 to 10 times slower" in problem.message
+    asked = dynamic | {"convolutions": True}
+    assert problems("quantize", Preview(), model="$it", transform=asked) == []
+    assert problems("quantize", Preview(definition=NOPE), model="$it", transform=dynamic) == []
+
+
+@pytest.mark.parametrize(
+    ("runtime", "kind", "options", "said"),
+    [
+        ("executorch", "int4_weights", {"symmetric": False}, "symmetric 4-bit weights only"),
+        ("onnxruntime", "int4_weights", {"symmetric": False}, ""),
+        ("onnxruntime", "purposed", {}, "cannot be quantized by 'purposed'"),
+        ("executorch", "purposed", {}, ""),
+    ],
+)
+def test_a_runtime_refuses_a_specification_before_the_run(runtime, kind, options, said):
+    use = transform(kind, **options)
+    found = problems("export", Quantized(by=use), model="$it", runtime=runtime)
+    assert [problem.path for problem in found] == (["model"] if said else [])
+    assert all(said in problem.message for problem in found)
+    pruned = Quantized(of="prune", by=use)  # it has a transform, too, and is in fp32
+    assert problems("export", pruned, model="$it", runtime=runtime) == []
+
+
+@dataclass
+class Trained(Preview):
+    """A pipeline in which `$it` was trained from `$int8`, which is quantized."""
+
+    of: str = "distill"
+    by: UseTransform | None = None
+
+    def kind(self, ref):
+        return self.of if ref.stage == "it" else "quantize"
+
+    def options(self, ref):
+        return kinds.stage.get("distill").config.model_validate(GO_ON | {"model": "$int8"})
+
+    def transform(self, ref):
+        return None if ref.stage == "it" else self.by
+
+
+def test_what_is_trained_from_a_quantized_model_is_quantized_too():
+    preview = Trained(by=transform("int8_static"))
+    assert problems("distill", preview, **GO_ON) == []
+    for stage, options in (("prune", PRUNE), ("quantize", QUANTIZE), ("distill", LEARN)):
+        (problem,) = problems(stage, preview, **options)
+        assert "$it is quantized" in problem.message
+    refused = Trained(by=transform("int4_weights", symmetric=False))
+    (problem,) = problems("export", refused, model="$it", runtime="executorch")
+    assert "symmetric" in problem.message
+
+
+@pytest.mark.parametrize(
+    ("change", "path", "said"),
+    [
+        ({"train": {"compile": True}}, "train.compile", "not compiled"),
+        ({"train": {"freeze": ("head",)}}, "train.freeze", "without modules"),
+        ({"train": {"precision": "auto"}}, "train.precision", "in float32, not in auto"),
+        (
+            {"train": {"activation_checkpointing": True}},
+            "train.activation_checkpointing",
+            "without modules",
+        ),
+        (
+            {"objective": ({"kind": "tapped", "tap": {"student": "head"}},)},
+            "objective[0].tap",
+            "without modules",
+        ),
+    ],
+)
+def test_a_student_that_rounds_is_refused_what_it_cannot_do(change, path, said):
+    preview = Quantized(by=transform("int8_static"))
+    (problem,) = problems("distill", preview, **GO_ON | change)
+    assert problem.path == path
+    assert said in problem.message
+
+
+def test_a_kind_that_is_not_trained_is_refused_with_one_that_is():
+    preview = Quantized(by=transform("int8_dynamic"))
+    (problem,) = problems("distill", preview, **GO_ON)
+    assert "cannot be trained while int8_dynamic rounds it" in problem.message
+    assert problem.next_step == "Quantize it with int8_static."
 
 
 def test_a_model_with_far_too_many_modules_is_a_problem_and_not_a_wait(monkeypatch):

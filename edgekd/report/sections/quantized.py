@@ -8,7 +8,7 @@ from edgekd.report.tables import Cell, Table, machine_of, marks_of, row_of
 from edgekd.report.words import label, listed
 
 _MOST_LOST = 0.005
-"""The share of accuracy that 8 bits should cost at most; more is said in words."""
+"""The share of accuracy that fewer bits should cost at most; more is said in words."""
 
 
 def quantized_table(check: Check, target: str) -> Table:
@@ -74,7 +74,9 @@ def _reason(one: Quantized) -> str:
     if not one.simulated:
         return ""
     whose = (
-        "8 bits themselves cost it" if one.simulated.value < -_MOST_LOST else "8 bits alone do not"
+        "the rounding itself costs it"
+        if one.simulated.value < -_MOST_LOST
+        else "the rounding alone does not"
     )
     return f"; simulated on validation {_signed(one.simulated)}: {whose}"
 

@@ -60,3 +60,9 @@ def test_a_histogram_serves_where_min_max_is_not_asked_for():
 def test_an_excluded_path_that_is_no_module_is_named():
     with pytest.raises(RequestError, match=r"no module 'haed'[\s\S]*Did you mean 'head'"):
         quantize(CASES["plain"], exclude=("haed",))
+
+
+def test_symmetric_ranges_of_activations_have_zero_in_the_middle():
+    graph = quantize(CASES["plain"], symmetric=True).graph
+    calls = [n for n in graph.nodes if "quantize_per_tensor" in str(n.target)]
+    assert {node.args[2] for node in calls} == {0}

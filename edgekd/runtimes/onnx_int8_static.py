@@ -5,12 +5,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from edgekd.core.errors import Problem, RequestError
 from edgekd.core.protocols import Batch
 from edgekd.core.quantization import Int8Static
 from edgekd.core.quiet import quiet
 from edgekd.core.signature import Signature
-from edgekd.runtimes.onnx_graph import nodes_of_modules
+from edgekd.runtimes.onnx_prepare import excluded_nodes, prepared
 
 
 def quantize(
@@ -27,17 +26,18 @@ def quantize(
     """
     from onnxruntime import quantization as ort
 
-    excluded = _excluded(model, options.exclude)
+    excluded = excluded_nodes(model, options.exclude)
     method = {
         "minmax": ort.CalibrationMethod.MinMax,
         "percentile": ort.CalibrationMethod.Percentile,
         "entropy": ort.CalibrationMethod.Entropy,
     }[options.calibration]
+    symmetric = activation == "int8" if options.symmetric is None else options.symmetric
     with tempfile.TemporaryDirectory() as folder, quiet():
-        prepared = _prepare(model, Path(folder))
+        ready = prepared(model, Path(folder))
         quantized = Path(folder) / "quantized.onnx"
         ort.quantize_static(
-            prepared,
+            ready,
             quantized,
             _reader(signature, calibration, by_row=options.calibration != "minmax"),
             quant_format=ort.QuantFormat.QDQ,
@@ -46,37 +46,9 @@ def quantize(
             weight_type=ort.QuantType.QInt8,
             nodes_to_exclude=excluded,
             calibrate_method=method,
-            extra_options={"ActivationSymmetric": activation == "int8"},
+            extra_options={"ActivationSymmetric": symmetric},
         )
         return _load(quantized)
-
-
-def _excluded(model: Any, paths: Sequence[str]) -> list[str]:
-    try:
-        return nodes_of_modules(model, paths)
-    except LookupError as error:
-        raise RequestError(
-            Problem(
-                "exclude",
-                f"no operator of the exported program comes from a module '{error}'.",
-                "Name a module as named_modules() spells it, one that computes something.",
-            )
-        ) from error
-
-
-def _prepare(model: Any, folder: Path) -> Path:
-    """Return the file of the model with the constants folded and the shapes known.
-
-    The shapes that the exporter wrote make the quantizer's own inference fail: they go first.
-    """
-    import onnx
-    from onnxruntime.quantization.shape_inference import quant_pre_process
-
-    plain, prepared = folder / "plain.onnx", folder / "prepared.onnx"
-    del model.graph.value_info[:]
-    onnx.save(model, plain)
-    quant_pre_process(plain, prepared, skip_symbolic_shape=True)
-    return prepared
 
 
 def _reader(signature: Signature, batches: Sequence[Batch], *, by_row: bool) -> Any:

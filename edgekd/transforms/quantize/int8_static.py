@@ -22,7 +22,22 @@ from edgekd.core.quiet import quiet
 from edgekd.core.signature import Signature
 
 
-@transform(config=Int8Static, purpose="quantize", distributions=("torchao", "executorch"))
+def by_layer(
+    config: Int8Static, model: nn.Module, *, signature: Signature, batches: Sequence[Batch]
+) -> torch.fx.GraphModule:
+    """Return the same simulation for `ops.rounding`, which switches its layers on and off.
+
+    Its weights are rounded whenever it runs, and all ranges are taken already.
+    """
+    return _converted(config, model, signature, batches, fold=False)
+
+
+@transform(
+    config=Int8Static,
+    purpose="quantize",
+    by_layer=by_layer,
+    distributions=("torchao", "executorch"),
+)
 def int8_static(
     config: Int8Static, model: nn.Module, *, signature: Signature, batches: Sequence[Batch]
 ) -> nn.Module:
@@ -30,6 +45,18 @@ def int8_static(
 
     RequestError where `exclude` names no module.
     """
+    return _converted(config, model, signature, batches, fold=True)
+
+
+def _converted(
+    config: Int8Static,
+    model: nn.Module,
+    signature: Signature,
+    batches: Sequence[Batch],
+    *,
+    fold: bool,
+) -> torch.fx.GraphModule:
+    """Return the calibrated graph; `fold` keeps its weights in int8, else they are rounded anew."""
     _check_paths(config, model)
     with quiet():
         from torchao.quantization.pt2e import allow_exported_model_train_eval
@@ -40,7 +67,9 @@ def int8_static(
         with torch.no_grad():
             for batch in batches:
                 observed(*(batch[port.name].cpu() for port in signature.inputs))
-        converted: nn.Module = allow_exported_model_train_eval(convert_pt2e(observed))
+        converted: torch.fx.GraphModule = allow_exported_model_train_eval(
+            convert_pt2e(observed, fold_quantize=fold)
+        )
         converted.eval()
     return converted
 

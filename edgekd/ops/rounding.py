@@ -6,7 +6,6 @@ those that take it. Where none of them rounds the pair is passed over, as if the
 left them out from the start.
 """
 
-import copy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -18,11 +17,11 @@ QUANTIZE, DEQUANTIZE = "quantize_per", "dequantize_per"
 
 @dataclass(frozen=True)
 class _Edge:
-    """A value on its way into an operator, rounded for its owners; all by name."""
+    """A value on its way into an operator, rounded for its owners."""
 
-    value: str
-    rounded: str
-    into: str
+    value: fx.Node
+    rounded: fx.Node
+    into: fx.Node
     owners: tuple[str, ...]
 
 
@@ -40,11 +39,13 @@ def with_rounding(simulated: fx.GraphModule, rounds: Callable[[str], bool]) -> f
     Two values that share a range keep sharing it: an export that leaves a layer out from the
     start may give the other one a range of its own.
     """
-    graph = copy.deepcopy(simulated.graph)
-    nodes = {node.name: node for node in graph.nodes}
+    graph, copies = fx.Graph(), dict[fx.Node, fx.Node]()
+    given = graph.graph_copy(simulated.graph, copies)
+    copies[simulated.graph.output_node()] = graph.output(given)
+    graph.set_codegen(simulated.graph._codegen)
     for edge in _edges(simulated.graph):
         if not any(rounds(owner) for owner in edge.owners):
-            nodes[edge.into].replace_input_with(nodes[edge.rounded], nodes[edge.value])
+            copies[edge.into].replace_input_with(copies[edge.rounded], copies[edge.value])
     rewired = fx.GraphModule(simulated, graph)
     rewired.graph.eliminate_dead_code()
     rewired.recompile()
@@ -57,7 +58,7 @@ def _edges(graph: fx.Graph) -> Iterator[_Edge]:
         if value is None:
             continue
         for user in node.users:
-            yield _Edge(value.name, node.name, user.name, tuple(_owners(value, user)))
+            yield _Edge(value, node, user, tuple(_owners(value, user)))
 
 
 def _unrounded(node: object) -> fx.Node | None:

@@ -22,6 +22,7 @@ from edgekd.report.schema import (
     Training,
     TrainingCost,
 )
+from edgekd.report.sensitivity import sensitivity
 from edgekd.report.summary import size_of, summarise
 from edgekd.report.timing import timing
 from edgekd.report.trade_off import QUALITY, trade_off
@@ -46,6 +47,7 @@ def build_report(evidence: Evidence) -> Report:
             for name, history in evidence.histories.items()
             if name not in members or members[name].arm == name
         ],
+        sensitivity=list(sensitivity(evidence.stages)),
         provenance=provenance(evidence),
     )
 

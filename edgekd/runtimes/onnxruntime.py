@@ -1,6 +1,7 @@
 """ONNX programs for ONNX Runtime, in fp32 or with static int8 quantization."""
 
 import json
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -15,7 +16,7 @@ from edgekd.core.quantization import Int8Static
 from edgekd.core.quiet import quiet
 from edgekd.core.refs import UseTransform
 from edgekd.core.signature import Signature
-from edgekd.runtimes import onnx_graph, onnx_int8
+from edgekd.runtimes import onnx_graph, onnx_int8, ort_format
 from edgekd.runtimes.trace import example_inputs, named_dimensions, varying
 
 LEVELS = {
@@ -32,6 +33,12 @@ class OnnxRuntime(Config):
 
     opset: PositiveCount = 20
     """Version of the ONNX operator set."""
+    optimize: bool = True
+    """Let onnxscript fold constants and drop what is redundant before parity is checked."""
+    format: Literal["onnx", "ort"] = "onnx"
+    """`ort` is ONNX Runtime's own format, for builds that read no other. Its graph is rewritten now
+    and not when it is loaded, for processors such as this one; with graph_level `extended` or
+    less, for any."""
     graph_level: Literal["all", "extended", "basic", "off"] = "all"
     """How far ONNX Runtime rewrites the graph when it loads it. `all` is much faster for
     convolutions on x86; transformers can be faster with less: measure. Written into the program."""
@@ -46,11 +53,11 @@ class OnnxRuntime(Config):
 class OnnxRuntimeRuntime:
     """Exports by the dynamo exporter and runs on the CPU with one thread."""
 
-    suffix = ".onnx"
     runner = "bench_onnxruntime.py"
 
     def __init__(self, config: OnnxRuntime):
         self.config = config
+        self.suffix = f".{config.format}"
 
     def export(
         self,
@@ -85,12 +92,19 @@ class OnnxRuntimeRuntime:
         }
         own = {"signature": json.dumps(signature.as_dict()), "graph_level": self.config.graph_level}
         try:
-            onnx_graph.write(graph, out, {**metadata, **own})
+            written = onnx_graph.write if self.config.format == "onnx" else self._write_ort
+            written(graph, out, {**metadata, **own})
         except ValueError as error:
             raise StageError(
                 f"the exporter wrote ONNX that is not valid: {error}", "Try another opset."
             ) from error
         return facts | {"operators": len(graph.graph.node)}
+
+    def _write_ort(self, graph: Any, out: Path, metadata: Mapping[str, str]) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            plain = Path(folder) / "plain.onnx"
+            onnx_graph.write(graph, plain, metadata)
+            ort_format.convert(plain, out, LEVELS[self.config.graph_level])
 
     def _trace(self, model: nn.Module, signature: Signature, samples: Batch) -> Any:
         """Return the model as an ONNX graph."""
@@ -105,6 +119,7 @@ class OnnxRuntimeRuntime:
                     opset_version=self.config.opset,
                     dynamic_shapes=varying(signature, named_dimensions(signature)),
                     external_data=False,
+                    optimize=self.config.optimize,
                     verbose=False,
                 )
         except torch.onnx.errors.OnnxExporterError as error:

@@ -8,6 +8,7 @@ from edgekd.report.changes import Change, changes
 from edgekd.report.choices import choices
 from edgekd.report.comparison import comparisons
 from edgekd.report.evidence import Evidence, History, Validation
+from edgekd.report.left_out import left_out
 from edgekd.report.lineage import Lineage, lineage
 from edgekd.report.provenance import earlier, kept, provenance
 from edgekd.report.quantized import quantized
@@ -81,6 +82,7 @@ def _check(evidence: Evidence, validation: Validation) -> Check:
             for m in sorted(found.measurements, key=lambda m: order.index(m.program))
         ],
         quantized=list(quantized(validation, descent.parents, evidence.stages)),
+        left_out=list(left_out(found.programs, evidence.stages)),
         gates=found.gates,
         inconclusive_allowed=allows_inconclusive(validation),
         trade_offs=[picture for picture in pictures if picture],

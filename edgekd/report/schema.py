@@ -198,6 +198,17 @@ class Candidate(Document):
     """Whether no other program is both faster and better."""
 
 
+class LeftOut(Document):
+    """An operator of a candidate that its back-end did not take: a slow kernel computes it."""
+
+    program: str
+    operator: str
+    """As `aten.mean.dim`."""
+    count: int
+    """How often the program has it."""
+    why: str
+
+
 class TradeOff(Document):
     """Quality against latency on one target, with the budget."""
 
@@ -225,6 +236,7 @@ class Check(Document):
     """The reference, the way, the candidates; controls last."""
     rows: list[Row]
     quantized: list[Quantized]
+    left_out: list[LeftOut] = []
     gates: list[Gate]
     inconclusive_allowed: bool
     """Whether a gate that is inconclusive does not break the contract."""

@@ -16,7 +16,7 @@ from edgekd.core.quantization import Int8Static
 from edgekd.core.quiet import quiet
 from edgekd.core.refs import UseTransform
 from edgekd.core.signature import Signature
-from edgekd.runtimes import onnx_graph, onnx_int8, ort_format
+from edgekd.runtimes import onnx_graph, onnx_int8, optimum_export, ort_format
 from edgekd.runtimes.trace import example_inputs, named_dimensions, varying
 
 LEVELS = {
@@ -46,7 +46,7 @@ class OnnxRuntime(Config):
 
 @runtime(
     config=OnnxRuntime,
-    distributions=("torch", "onnx", "onnxscript", "onnxruntime"),
+    distributions=("torch", "onnx", "onnxscript", "onnxruntime", "optimum-onnx"),
     activations=("uint8", "int8"),
     graph_levels=tuple(LEVELS),
 )
@@ -72,7 +72,7 @@ class OnnxRuntimeRuntime:
         out: Path,
     ) -> Facts:
         """Write the program to `out`; return its opset, graph level, precision and operators."""
-        graph = self._trace(model, signature, samples)
+        graph, way = self._graph(model, signature, samples)
         onnx_graph.name_ports(graph, signature)
         onnx_graph.name_nodes_by_module(graph)
         if quantization is not None:
@@ -98,13 +98,30 @@ class OnnxRuntimeRuntime:
             raise StageError(
                 f"the exporter wrote ONNX that is not valid: {error}", "Try another opset."
             ) from error
-        return facts | {"operators": len(graph.graph.node)}
+        return facts | way | {"operators": len(graph.graph.node)}
 
     def _write_ort(self, graph: Any, out: Path, metadata: Mapping[str, str]) -> None:
         with tempfile.TemporaryDirectory() as folder:
             plain = Path(folder) / "plain.onnx"
             onnx_graph.write(graph, plain, metadata)
             ort_format.convert(plain, out, LEVELS[self.config.graph_level])
+
+    def _graph(
+        self, model: nn.Module, signature: Signature, samples: Batch
+    ) -> tuple[Any, dict[str, str]]:
+        """Return the model as an ONNX graph, and by whom where that is not PyTorch's exporter."""
+        try:
+            return self._trace(model, signature, samples), {}
+        except StageError as error:
+            network = optimum_export.network_of(model)
+            if network is None:
+                raise
+            try:
+                graph = optimum_export.export(network, signature, self.config.opset)
+            except optimum_export.NotFollowedError as other:
+                message = f"{error.message}\nOptimum's exporter cannot either: {other}"
+                raise StageError(message, error.next_step) from error
+            return graph, {"exporter": "optimum"}
 
     def _trace(self, model: nn.Module, signature: Signature, samples: Batch) -> Any:
         """Return the model as an ONNX graph."""

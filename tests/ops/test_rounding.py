@@ -9,7 +9,7 @@ from edgekd.testing.tiny import CASES
 LAYERS = {
     "plain": ["body.0.0", "body.1.0", "head"],
     "residual": ["stem.0", "first.0.0", "first.1", "second.0", "shortcut", "head"],
-    "pair": ["hidden", "embedding", "logits"],
+    "depthwise": ["stem.0", "depthwise.0", "pointwise", "head"],
 }
 
 
@@ -48,8 +48,9 @@ def test_the_layers_are_the_modules_that_have_weights_to_round(simulated, name):
     ("name", "excluded"),
     [
         ("plain", ("body.1.0",)),  # a pooling after it is quantized for itself
-        # either side of a sum, and a layer to which a rounded value was only carried
-        ("residual", ("first.1", "second.0", "head")),
+        # the one takes what the other makes, which a sum takes too
+        ("residual", ("stem.0", "first.0.0")),
+        ("depthwise", ("head",)),  # the mean after it was quantized for its sake
     ],
 )
 def test_layers_switched_off_give_what_leaving_them_out_from_the_start_gives(

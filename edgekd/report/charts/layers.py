@@ -16,6 +16,7 @@ from edgekd.report.charts.canvas import (
     NARROW,
     PAPER,
     SMALL,
+    WIDE,
     drawing,
     printable,
     to_svg,
@@ -24,8 +25,9 @@ from edgekd.report.charts.roles import Look
 from edgekd.report.schema import LayerCost, Sensitivity
 from edgekd.report.words import SCALES, label
 
-_ROW, _HEAD, _FOOT, _GAP = 26, 34, 28, 0.6
-_LONGEST = 34
+_ROW, _NAMED_ROW, _HEAD, _FOOT, _GAP = 26, 42, 34, 28, 0.6
+_LONGEST = {NARROW: 44, WIDE: 34}
+"""Characters of a path: on a phone it stands above its bar, at a desk before it."""
 
 
 def layers(one: Sensitivity, shown: Sequence[LayerCost], name: str, width: int) -> str:
@@ -34,8 +36,8 @@ def layers(one: Sensitivity, shown: Sequence[LayerCost], name: str, width: int) 
     places = [*map(float, range(len(shown))), len(shown) + _GAP]
     names = [_short(layer.path or "between layers", width) for layer in rows]
     narrow = width == NARROW
-    left = text_width(names, SMALL) + 12
-    high = _ROW * (len(rows) + _GAP)
+    left = 6 if narrow else text_width(names, SMALL) + 12
+    high = (_NAMED_ROW if narrow else _ROW) * (len(rows) + _GAP)
     panel_high, panels = high + _HEAD + _FOOT, 2 if narrow else 1
     with drawing(width, panel_high * panels) as figure:
         across = width - left if narrow else (width - left) / 2
@@ -50,8 +52,10 @@ def layers(one: Sensitivity, shown: Sequence[LayerCost], name: str, width: int) 
                 )
             )
             draw(axes, one, rows, places)
-            axes.set_ylim(places[-1] + 0.6, -0.6)
-            axes.set_yticks(places, names if narrow or panel == 0 else [""] * len(names))
+            axes.set_ylim(places[-1] + 0.6, -0.7 if narrow else -0.6)
+            axes.set_yticks(places, [""] * len(names) if narrow or panel else names)
+            if narrow:
+                _name_above(axes, names, places)
             axes.tick_params(axis="y", labelsize=SMALL, labelcolor=INK)
             axes.grid(visible=False, axis="y")
             axes.spines["left"].set_visible(False)
@@ -67,9 +71,17 @@ def layers(one: Sensitivity, shown: Sequence[LayerCost], name: str, width: int) 
 
 def _short(path: str, width: int) -> str:
     """Return a path that fits, its end kept: that tells layers of one network apart."""
-    longest = _LONGEST if width != NARROW else 20
+    longest = _LONGEST[width]
     text = printable(path, len(path))
     return text if len(text) <= longest else f"…{text[1 - longest :]}"
+
+
+def _name_above(axes: Axes, names: Sequence[str], places: Sequence[float]) -> None:
+    for name, place in zip(names, places, strict=True):
+        axes.annotate(
+            name, (0, place), xycoords=("axes fraction", "data"), xytext=(0, 10),
+            textcoords="offset points", va="bottom", color=INK, fontsize=SMALL,
+        )  # fmt: skip
 
 
 def _colour(layer: LayerCost) -> str:
@@ -77,9 +89,10 @@ def _colour(layer: LayerCost) -> str:
 
 
 def _errors(axes: Axes, _: Sensitivity, rows: Sequence[LayerCost], places: Sequence[float]) -> None:
+    height = 16 / (axes.bbox.height / (places[-1] + 1.2))
     for layer, place in zip(rows, places, strict=True):
         axes.barh(
-            place, 100 * layer.error, 0.6, linewidth=1.5, edgecolor=_colour(layer),
+            place, 100 * layer.error, height, linewidth=1.5, edgecolor=_colour(layer),
             color=PAPER if layer.excluded else _colour(layer),
         )  # fmt: skip
         axes.annotate(

@@ -68,6 +68,8 @@ class Restart(Result):
     """Whether consecutive warm-up windows agreed before the samples were taken."""
     drift: float
     """Median of the last window over that of the first, minus 1."""
+    undelegated_time: float | None = None
+    """Share of time outside the back-end; None where nobody asked."""
 
 
 class Measurement(Result):

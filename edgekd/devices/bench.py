@@ -33,6 +33,8 @@ class Session:
     target: Target
     jobs: Sequence[Job]
     journal: Journal
+    traced: bool = False
+    """Whether each restart also tells what share of time is spent outside the back-end."""
     measured_at: str = ""
     """When the first measurement was taken."""
     sittings: set[str] = field(default_factory=set)
@@ -75,8 +77,9 @@ class Session:
 
         `number` is how many restarts were taken before: every other one turns the order round.
         """
-        key = self._key("measure", settings) | {"number": number}
-        document, _ = self._taken(key, names, samples, settings, {"number": number})
+        more = {"number": number} | ({"traced": True} if self.traced else {})
+        key = self._key("measure", settings) | more
+        document, _ = self._taken(key, names, samples, settings, more)
         found: dict[str, Timing | Failure] = {}
         for name in names:
             if name in document["failed"]:

@@ -78,7 +78,7 @@ def leave(execution: Execution, runs: RunFolders) -> RunResult:
             for file, about in manifest.files.items()
             if file not in NOT_HANDED_OUT
         ]
-    artifacts = [path for path in left if path.suffix in (".onnx", ".pte")]
+    artifacts = [path for path in left if path.suffix in (".onnx", ".ort", ".pte")]
     report = next((path for path in left if path.name == "report.html"), None)
     runs.write(record, folder)
     facts = {name: manifest.facts for name, manifest in manifests.items()}

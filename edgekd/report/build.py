@@ -8,6 +8,7 @@ from edgekd.report.changes import Change, changes
 from edgekd.report.choices import choices
 from edgekd.report.comparison import comparisons
 from edgekd.report.evidence import Evidence, History, Validation
+from edgekd.report.left_out import left_out
 from edgekd.report.lineage import Lineage, lineage
 from edgekd.report.provenance import earlier, kept, provenance
 from edgekd.report.quantized import quantized
@@ -22,6 +23,7 @@ from edgekd.report.schema import (
     Training,
     TrainingCost,
 )
+from edgekd.report.sensitivity import sensitivity
 from edgekd.report.summary import size_of, summarise
 from edgekd.report.timing import timing
 from edgekd.report.trade_off import QUALITY, trade_off
@@ -46,6 +48,7 @@ def build_report(evidence: Evidence) -> Report:
             for name, history in evidence.histories.items()
             if name not in members or members[name].arm == name
         ],
+        sensitivity=list(sensitivity(evidence.stages)),
         provenance=provenance(evidence),
     )
 
@@ -79,6 +82,7 @@ def _check(evidence: Evidence, validation: Validation) -> Check:
             for m in sorted(found.measurements, key=lambda m: order.index(m.program))
         ],
         quantized=list(quantized(validation, descent.parents, evidence.stages)),
+        left_out=list(left_out(found.programs, evidence.stages)),
         gates=found.gates,
         inconclusive_allowed=allows_inconclusive(validation),
         trade_offs=[picture for picture in pictures if picture],

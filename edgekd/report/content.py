@@ -7,6 +7,7 @@ from edgekd.report.sections.latency import latency
 from edgekd.report.sections.parts import Section
 from edgekd.report.sections.provenance import provenance
 from edgekd.report.sections.quality import quality
+from edgekd.report.sections.sensitivity import sensitivity
 from edgekd.report.sections.steps import steps
 from edgekd.report.sections.trade_off import trade_off
 from edgekd.report.sections.training import training
@@ -18,6 +19,7 @@ def content(report: Report) -> list[Section]:
         steps(report),
         latency(report),
         quality(report),
+        sensitivity(report),
         trade_off(report),
         choice(report),
         comparison(report),

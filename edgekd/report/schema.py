@@ -154,6 +154,40 @@ class Quantized(Document):
     """The change on the validation split that the stage which quantized found by simulation."""
 
 
+class LayerCost(Document):
+    """What a model loses with one layer alone in 8 bits."""
+
+    path: str
+    """As `named_modules()` spells it; empty for the operators outside of any layer."""
+    score: Quantity
+    lost: Quantity
+    """What of the fp32 model's score is lost over the same examples, with its paired interval."""
+    error: float
+    """Size of the outputs' error over that of the outputs, both as root mean squares."""
+    excluded: bool
+    """Whether it was left in fp32 to keep the budget."""
+
+
+class Sensitivity(Document):
+    """What a stage that quantized found of each layer, by simulation on validation examples."""
+
+    stage: str
+    measure: str
+    examples: int
+    fp32: Quantity
+    """The score of the model in fp32 on these examples."""
+    layers: list[LayerCost]
+    """The most sensitive first."""
+    between: LayerCost
+    """All operators outside of layers together, which no exclusion reaches."""
+    budget: float | None = None
+    """What of the score quantization may cost; None where no budget was set."""
+    kept: bool | None = None
+    """Whether the simulated model keeps it."""
+    tried: int | None = None
+    """How many choices of layers were scored."""
+
+
 class Candidate(Document):
     """A point of the trade-off."""
 
@@ -162,6 +196,17 @@ class Candidate(Document):
     quality: Quantity
     on_front: bool
     """Whether no other program is both faster and better."""
+
+
+class LeftOut(Document):
+    """An operator of a candidate that its back-end did not take: a slow kernel computes it."""
+
+    program: str
+    operator: str
+    """As `aten.mean.dim`."""
+    count: int
+    """How often the program has it."""
+    why: str
 
 
 class TradeOff(Document):
@@ -191,6 +236,7 @@ class Check(Document):
     """The reference, the way, the candidates; controls last."""
     rows: list[Row]
     quantized: list[Quantized]
+    left_out: list[LeftOut] = []
     gates: list[Gate]
     inconclusive_allowed: bool
     """Whether a gate that is inconclusive does not break the contract."""
@@ -358,4 +404,5 @@ class Report(Document):
     comparisons: list[Comparison]
     choices: list[Choice] = []
     training: list[Training]
+    sensitivity: list[Sensitivity] = []
     provenance: Provenance

@@ -18,7 +18,7 @@ from edgekd.core.quantization import Int4Weights, Int8Dynamic, precision_of
 from edgekd.core.quiet import quiet
 from edgekd.core.refs import UseTransform
 from edgekd.core.signature import Signature
-from edgekd.runtimes.delegation import delegation
+from edgekd.runtimes.delegation import delegation, partition_reasons
 from edgekd.runtimes.trace import example_inputs, varying
 
 METADATA = "metadata"
@@ -90,8 +90,9 @@ class ExecuTorchRuntime:
             "signature": json.dumps(signature.as_dict()),
             "max_batch": str(self.config.max_batch),
         }
-        lowered = self._lower(model, signature, samples, json.dumps({**metadata, **own}))
-        facts = delegation(lowered.exported_program().graph_module)
+        with partition_reasons() as reasons:
+            lowered = self._lower(model, signature, samples, json.dumps({**metadata, **own}))
+        facts = delegation(lowered.exported_program().graph_module, reasons)
         with quiet():
             out.write_bytes(lowered.to_executorch().buffer)
         return {

@@ -1,6 +1,7 @@
 """ONNX programs for ONNX Runtime, in fp32 or quantized."""
 
 import json
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -15,7 +16,7 @@ from edgekd.core.quantization import precision_of
 from edgekd.core.quiet import quiet
 from edgekd.core.refs import UseTransform
 from edgekd.core.signature import Signature
-from edgekd.runtimes import onnx_graph, onnx_quantize
+from edgekd.runtimes import onnx_graph, onnx_quantize, optimum_export, ort_format
 from edgekd.runtimes.trace import example_inputs, named_dimensions, varying
 
 LEVELS = {
@@ -32,6 +33,12 @@ class OnnxRuntime(Config):
 
     opset: PositiveCount = 20
     """Version of the ONNX operator set."""
+    optimize: bool = True
+    """Let onnxscript fold constants and drop what is redundant before parity is checked."""
+    format: Literal["onnx", "ort"] = "onnx"
+    """`ort` is ONNX Runtime's own format, for builds that read no other. Its graph is rewritten now
+    and not when it is loaded, for processors such as this one; with graph_level `extended` or
+    less, for any."""
     graph_level: Literal["all", "extended", "basic", "off"] = "all"
     """How far ONNX Runtime rewrites the graph when it loads it. `all` is much faster for
     convolutions on x86; transformers can be faster with less: measure. Written into the program."""
@@ -40,18 +47,18 @@ class OnnxRuntime(Config):
 @runtime(
     config=OnnxRuntime,
     check=onnx_quantize.check,
-    distributions=("torch", "onnx", "onnxscript", "onnxruntime"),
+    distributions=("torch", "onnx", "onnxscript", "onnxruntime", "optimum-onnx"),
     activations=("uint8", "int8"),
     graph_levels=tuple(LEVELS),
 )
 class OnnxRuntimeRuntime:
     """Exports by the dynamo exporter and runs on the CPU with one thread."""
 
-    suffix = ".onnx"
     runner = "bench_onnxruntime.py"
 
     def __init__(self, config: OnnxRuntime):
         self.config = config
+        self.suffix = f".{config.format}"
 
     def export(
         self,
@@ -68,7 +75,7 @@ class OnnxRuntimeRuntime:
         """Write the program to `out`; return its opset, graph level, precision and operators."""
         if quantization is not None:
             model = onnx_quantize.rounded(model, quantization, signature, calibration)
-        graph = self._trace(model, signature, samples)
+        graph, way = self._graph(model, signature, samples)
         onnx_graph.name_ports(graph, signature)
         onnx_graph.name_nodes_by_module(graph)
         computes = "float32"
@@ -89,12 +96,36 @@ class OnnxRuntimeRuntime:
         }
         own = {"signature": json.dumps(signature.as_dict()), "graph_level": self.config.graph_level}
         try:
-            onnx_graph.write(graph, out, {**metadata, **own})
+            written = onnx_graph.write if self.config.format == "onnx" else self._write_ort
+            written(graph, out, {**metadata, **own})
         except ValueError as error:
             raise StageError(
                 f"the exporter wrote ONNX that is not valid: {error}", "Try another opset."
             ) from error
-        return facts | {"operators": len(graph.graph.node)}
+        return facts | way | {"operators": len(graph.graph.node)}
+
+    def _write_ort(self, graph: Any, out: Path, metadata: Mapping[str, str]) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            plain = Path(folder) / "plain.onnx"
+            onnx_graph.write(graph, plain, metadata)
+            ort_format.convert(plain, out, LEVELS[self.config.graph_level])
+
+    def _graph(
+        self, model: nn.Module, signature: Signature, samples: Batch
+    ) -> tuple[Any, dict[str, str]]:
+        """Return the model as an ONNX graph, and by whom where that is not PyTorch's exporter."""
+        try:
+            return self._trace(model, signature, samples), {}
+        except StageError as error:
+            network = optimum_export.network_of(model)
+            if network is None:
+                raise
+            try:
+                graph = optimum_export.export(network, signature, self.config.opset)
+            except optimum_export.NotFollowedError as other:
+                message = f"{error.message}\nOptimum's exporter cannot either: {other}"
+                raise StageError(message, error.next_step) from error
+            return graph, {"exporter": "optimum"}
 
     def _trace(self, model: nn.Module, signature: Signature, samples: Batch) -> Any:
         """Return the model as an ONNX graph."""
@@ -109,6 +140,7 @@ class OnnxRuntimeRuntime:
                     opset_version=self.config.opset,
                     dynamic_shapes=varying(signature, named_dimensions(signature)),
                     external_data=False,
+                    optimize=self.config.optimize,
                     verbose=False,
                 )
         except torch.onnx.errors.OnnxExporterError as error:

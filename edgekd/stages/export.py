@@ -115,7 +115,8 @@ def export(config: Export, run: Run) -> Facts:
     write_companions(run.out, stored.companions)
     size = path.stat().st_size
     return {
-        "says": f"{path.name}, {facts['precision']}, parity on {parity['samples']} samples",
+        "says": f"{path.name}, {facts['precision']}, parity on {parity['samples']} samples"
+        + (f", by {facts['exporter']}'s exporter" if "exporter" in facts else ""),
         "result": Quantity(size / 2**20, "MiB"),
         "size_bytes": size,
         "parameters": parameters,

@@ -115,6 +115,18 @@ def check_transform(use: UseTransform, purpose: str, path: str) -> Iterator[Prob
         )
 
 
+def check_by_layer(use: UseTransform, path: str) -> Iterator[Problem]:
+    """Yield that a transform cannot work on one layer alone: `@transform(..., by_layer=...)`."""
+    if "by_layer" not in use.plugin.traits:
+        registry = use.registry
+        fitting = [n for n in registry.names() if "by_layer" in registry.get(n).traits]
+        yield Problem(
+            path,
+            f"the transform '{use.kind}' cannot quantize one layer alone.",
+            f"Leave {path} out, or take one that can: {', '.join(fitting)}.",
+        )
+
+
 def quantization_of(ref: Ref, preview: Preview) -> UseTransform | None:
     """Return how the model that a reference leads to is quantized, where it is.
 

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from edgekd.core.kinds import measure
-from edgekd.core.protocols import Split, Task
+from edgekd.core.protocols import Batch, Split, Task
 from edgekd.core.quantity import Quantity
 from edgekd.core.registry import Plugin
 from edgekd.ops.named import call_by_name
@@ -24,6 +24,11 @@ def evaluate(model: nn.Module, task: Task, split: Split, device: torch.device) -
     plugin = measure.get(task.quality[0])
     with enough_memory(f"scoring {BATCH} examples of {split} at once", SMALLER):
         scores = _scores(plugin, model, task, split, device)
+    return mean_score(plugin, scores)
+
+
+def mean_score(plugin: Plugin, scores: Tensor) -> Quantity:
+    """Return the mean of a measure of examples, one value each, with its 95 % interval."""
     right = (scores == 1).sum().item()
     if right == scores.sum().item():  # answers that are right or wrong, and nothing between
         low, high = share_interval(int(right), len(scores))
@@ -32,18 +37,24 @@ def evaluate(model: nn.Module, task: Task, split: Split, device: torch.device) -
     return Quantity(scores.mean().item(), plugin.traits["unit"], low, high, len(scores))
 
 
+def score_each(plugin: Plugin, outputs: Batch, batch: Batch) -> Tensor:
+    """Return the measure of every example of a batch, from what a model gave for it."""
+    signals = batch | {f"student_{name}": value for name, value in outputs.items()}
+    score = plugin.build(plugin.config())
+    scores: Tensor = score(**{need: signals[need] for need in plugin.needs}).double()
+    return scores
+
+
 @torch.inference_mode()
 def _scores(
     plugin: Plugin, model: nn.Module, task: Task, split: Split, device: torch.device
 ) -> Tensor:
     """Return the measure of every example of the split, in its order."""
-    score = plugin.build(plugin.config())
     model.eval()
     values, ids = [], []
     for batch in task.batches(split, BATCH, device=device, part=group().part):
         outputs = call_by_name(model, task.signature(), batch)
-        signals = batch | {f"student_{name}": value for name, value in outputs.items()}
-        values.append(score(**{need: signals[need] for need in plugin.needs}).double())
+        values.append(score_each(plugin, outputs, batch))
         ids.append(batch["ids"])
     scores = group().gathered(torch.cat(values))
     examples, places = torch.unique(group().gathered(torch.cat(ids)), return_inverse=True)

@@ -62,7 +62,8 @@ class OnTarget:
         _check_runtimes(name, target, entries)
         self.name, self.target, self.inputs = name, target, inputs
         self.settings, self.limits, self.entries = settings, limits, entries
-        self.session = Session(target, [entry.job for entry in entries], journal)
+        traced = "undelegated_time" in limits
+        self.session = Session(target, [entry.job for entry in entries], journal, traced)
         self.found: dict[str, Found] = {}
 
     @property

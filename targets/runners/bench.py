@@ -37,6 +37,8 @@ def measure(job):
         said = [company.start(), company.ask("warm", **warm)]
         blocks = [company.ask("block", backwards=turn % 2 == 1, **size) for turn in range(ROUNDS)]
         said.append(company.ask("end"))
+        if job.get("traced"):
+            said.append(company.ask("trace"))
     throttled = {"throttled": machine.throttle_count() > heat}
     measured = {
         child.name: {name: value for each in said for name, value in each[child.name].items()}

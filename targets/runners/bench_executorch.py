@@ -4,16 +4,31 @@ The binding's own module is imported: `executorch.runtime` would load the export
 memory of this process therefore holds torch, which a phone's C++ runner does not.
 """
 
+import tempfile
 from importlib.metadata import version
+from pathlib import Path
 
+import etdump
 import torch
 from executorch.extension.pybindings import _C
 
 VERSION = version("executorch")
+TRACED_RUNS = 20
 
 
 def check(_file):
     """Refuse nothing: a .pte file holds all that it needs."""
+
+
+def undelegated_time(file, feeds):
+    """Return the share of time outside the delegate, of a program loaded anew that keeps count."""
+    module = _C._load_for_executorch(file, enable_etdump=True)
+    for _ in range(TRACED_RUNS):
+        module.forward(feeds.next())
+    with tempfile.TemporaryDirectory() as folder:
+        noted = Path(folder) / "noted.etdp"
+        module.write_etdump_result_to_file(str(noted))
+        return etdump.undelegated(noted.read_bytes())
 
 
 class Program:

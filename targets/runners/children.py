@@ -27,6 +27,7 @@ DOING = {
     "score": "while scoring",
     "version": "while starting",
     "end": "after its last run",
+    "trace": "while its operators were timed",
 }
 
 

@@ -116,6 +116,14 @@ class Worker:
             np.save(Path(out) / f"{name}.npy", np.concatenate(parts), allow_pickle=False)
         return {"examples": feeds.num_examples, "batch": step}
 
+    def trace(self):
+        """Return the share of time outside the back-end; a runtime without one has nothing there.
+
+        A program that keeps count is slower, and is asked after all else was measured.
+        """
+        told = getattr(self.loader(), "undelegated_time", None)
+        return {"undelegated_time": told(self.about["file"], self.feeds) if told else 0.0}
+
     def end(self):
         """Return what the process came to."""
         return {

@@ -17,6 +17,7 @@ from edgekd.devices.job import Job
 from edgekd.devices.kept import Journal
 from edgekd.devices.settings import Settings, settle
 from edgekd.devices.target import Bench, Target
+from edgekd.runtimes.ort_format import convert
 
 SHORT = settle(Bench(), Bench(mode="quick", warmup_s=0.05, min_s=0.05, min_runs=20, timeout_s=60.0))
 ONE = Signature((Port("x", "float32", ("batch", 4)),), (Port("y", "float32", ("batch", 4)),))
@@ -53,6 +54,18 @@ def relu(tmp_path: Path) -> Job:
     node = helper.make_node("Relu", ["x"], ["y"])
     ends = {"inputs": [floats("x", "batch", 4)], "outputs": [floats("y", "batch", 4)]}
     return Job("relu", onnx_program(tmp_path / "relu", node, **ends), "onnxruntime", ONE)
+
+
+def test_a_program_in_onnx_runtimes_own_format_is_scored_and_timed(
+    relu: Job, rows: Path, tmp_path: Path
+) -> None:
+    file = relu.file.with_suffix(".ort")
+    convert(relu.file, file, "ORT_ENABLE_ALL")
+    session = opened(tmp_path / "journal", Job("own", file, "onnxruntime", ONE))
+    scores = session.score("own", rows, SHORT)
+    assert isinstance(scores, Scores)
+    np.testing.assert_array_equal(scores.outputs["y"], np.load(rows / "x.npy").clip(0))
+    assert isinstance(session.time(["own"], rows, SHORT, 0)["own"], Timing)
 
 
 def opened(journal: Path, *jobs: Job) -> Session:

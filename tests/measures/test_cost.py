@@ -7,6 +7,7 @@ from edgekd.measures.memory import Memory, memory
 from edgekd.measures.size import Size, size
 from edgekd.measures.size_ratio import SizeRatio, size_ratio
 from edgekd.measures.speedup import Speedup, speedup
+from edgekd.measures.undelegated_time import UndelegatedTime, undelegated_time
 
 
 def restart(**more: float) -> Restart:
@@ -45,6 +46,15 @@ def test_memory_is_the_median_peak_of_the_processes() -> None:
     assert found.low is not None
     assert found.high is not None
     assert found.low < 50 < 70 < found.high
+
+
+def test_time_outside_the_back_end_is_the_median_share_of_those_that_were_asked() -> None:
+    told = [restart(undelegated_time=value) for value in (0.2, 0.3, 0.25)]
+    found = undelegated_time(UndelegatedTime(), restarts=told)["undelegated_time"]
+    assert (found.value, found.unit, found.n) == (0.25, "share", 3)
+    assert found.low is not None
+    assert found.low < 0.2
+    assert undelegated_time(UndelegatedTime(), restarts=[restart(), restart()]) == {}
 
 
 def test_a_size_is_exact() -> None:

@@ -1,4 +1,5 @@
 import json
+import logging
 
 import numpy as np
 import pytest
@@ -7,6 +8,7 @@ import torch
 from edgekd.core.errors import StageError
 from edgekd.core.refs import UseRuntime, UseTransform
 from edgekd.ops.named import call_by_name
+from edgekd.runtimes.delegation import PARTITIONER, partition_reasons
 from edgekd.testing.tiny import CASES
 
 
@@ -119,3 +121,30 @@ def test_kinds_without_ranges_lower_to_xnnpack(kind, precision, most, tmp_path):
 def test_what_xnnpack_cannot_do_is_refused(quantization, said, tmp_path):
     with pytest.raises(StageError, match=said):
         export(CASES["pair"], tmp_path / "q.pte", quantization=quantization)
+
+
+def test_each_operator_left_out_has_its_reason(tmp_path):
+    _, facts = export(CASES["pair"], tmp_path / "m.pte")
+    assert facts["left_out"] == {"aten.embedding": 2, "aten.mean.dim": 1}
+    because = facts["left_out_because"]
+    assert because["aten.embedding"] == "XNNPACK has no such operator"
+    assert "only supports averaging 4D tensors" in because["aten.mean.dim"]
+
+
+def test_a_type_that_is_not_taken_is_named(tmp_path):
+    class Integers(torch.nn.Module):
+        def forward(self, tokens, segment):
+            total = (tokens + 1).sum(1).float()[:, None] + segment[:, None]
+            return total.expand(-1, 3) * 2.0, total.expand(-1, 16) * 3.0
+
+    _, facts = export(CASES["pair"], tmp_path / "m.pte", model=Integers())
+    assert facts["left_out_because"]["aten.add.Tensor"].startswith("invalid dtype (")
+    assert "int64" in facts["left_out_because"]["aten.add.Tensor"]
+
+
+def test_listening_for_reasons_leaves_the_loggers_as_they_were():
+    logger = logging.getLogger(PARTITIONER)
+    before = logger.level, logger.propagate, list(logger.handlers)
+    with pytest.raises(RuntimeError), partition_reasons():
+        raise RuntimeError
+    assert (logger.level, logger.propagate, list(logger.handlers)) == before

@@ -265,3 +265,36 @@ def test_other_named_dimensions_vary_too(tmp_path):
     longer = torch.randint(0, 9, (2, 11))
     found = runtime.open(tmp_path / "m.onnx")({"image": longer.numpy()})["logits"]
     np.testing.assert_allclose(found, model(longer).detach().numpy(), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(("name", "quantization"), [("pair", None), ("residual", INT8)])
+def test_a_program_in_onnx_runtimes_own_format_computes_the_same(name, quantization, tmp_path):
+    case, batch = CASES[name], CASES[name].samples(7, seed=5)
+    plain, _ = export(case, tmp_path / "m.onnx", quantization=quantization)
+    program, facts = export(case, tmp_path / "m.ort", quantization=quantization, format="ort")
+    assert (tmp_path / "m.ort").read_bytes()[4:8] == b"ORTM"
+    assert facts["precision"] == ("int8" if quantization else "fp32")
+    for key, value in plain(arrays(batch)).items():
+        np.testing.assert_allclose(program(arrays(batch))[key], value, atol=1e-6)
+
+
+def test_its_file_ends_as_its_format_says():
+    for name in ("onnx", "ort"):
+        use = UseRuntime.model_validate({"kind": "onnxruntime", "format": name})
+        assert use.build().suffix == f".{name}"
+
+
+def test_a_model_that_a_file_of_that_format_cannot_hold_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("edgekd.runtimes.ort_format.LARGEST_FILE", 1000)
+    with pytest.raises(StageError, match=r"a \.ort file holds 2 at most[\s\S]*Leave format out"):
+        export(CASES["plain"], tmp_path / "m.ort", format="ort")
+
+
+def test_without_optimization_the_graph_is_as_it_was_traced_and_computes_the_same(tmp_path):
+    case, batch = CASES["plain"], CASES["plain"].samples(7, seed=5)
+    optimized, fewer = export(case, tmp_path / "a.onnx")
+    traced, more = export(case, tmp_path / "b.onnx", optimize=False)
+    assert fewer["operators"] < more["operators"]
+    np.testing.assert_allclose(
+        traced(arrays(batch))["logits"], optimized(arrays(batch))["logits"], atol=1e-5
+    )

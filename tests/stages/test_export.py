@@ -113,3 +113,22 @@ def test_file_names_are_safe():
 
 def test_a_model_reference_is_not_a_program():
     assert options("x").model == Ref("x", ("model",))
+
+
+def test_it_says_by_whom_a_program_was_exported_where_that_was_the_second_way(bench, monkeypatch):
+    runtime = kinds.runtime.get("onnxruntime").target
+    own = runtime._graph
+    second = {"exporter": "optimum"}
+    monkeypatch.setattr(runtime, "_graph", lambda self, *given: (own(self, *given)[0], second))
+    facts = export(options(parity={"samples": 8}), bench.run("x"))
+    assert facts["says"] == "x.onnx, fp32, parity on 8 samples, by optimum's exporter"
+
+
+def test_a_program_in_onnx_runtimes_own_format_is_checked_and_described_alike(bench):
+    run = bench.run("own")
+    runtime = {"kind": "onnxruntime", "format": "ort"}
+    facts = export(options(runtime=runtime, parity={"samples": 8}), run)
+    assert facts["says"] == "own.ort, fp32, parity on 8 samples"
+    assert facts["size_bytes"] == (run.out / "own.ort").stat().st_size
+    assert load_program(run.out).file == "own.ort"
+    assert {path.name for path in run.out.iterdir()} == {"own.ort", "program.json"}

@@ -127,6 +127,24 @@ def test_a_transform_that_does_not_say_what_it_is_for_is_refused():
     assert 'purpose="prune"' in problem.next_step
 
 
+@pytest.mark.parametrize("asked", [{"sensitivity": True}, {"budget": {"accuracy_drop": 0.003}}])
+def test_a_transform_that_knows_no_layers_is_refused_where_they_are_asked_for(asked):
+    @kinds.transform(config=Config, name="whole", purpose="quantize")
+    def whole(config, model, *, signature, batches):
+        return model
+
+    try:
+        (problem,) = problems("quantize", Preview(), model="$it", transform="whole", **asked)
+        plain = problems("quantize", Preview(), model="$it", transform="whole", sensitivity=False)
+    finally:
+        del kinds.transform._loaded["whole"]
+    assert problem.path == next(iter(asked))
+    assert "'whole' cannot quantize one layer alone" in problem.message
+    assert "int8_static" in problem.next_step
+    assert not plain
+    assert not problems("quantize", Preview(), model="$it", transform="int8_static", **asked)
+
+
 PRUNE = {"model": "$it", "transform": {"kind": "channels", "ratio": 0.5}}
 QUANTIZE = {"model": "$it", "transform": "int8_static"}
 GO_ON = {"model": "$it", "objective": ("cross_entropy",)}

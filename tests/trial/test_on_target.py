@@ -39,8 +39,8 @@ class FakeSession:
     fails_at: Mapping[str, int] = {}
     """In which restart a program fails."""
 
-    def __init__(self, target: Target, jobs: Sequence[Any], journal: Any):
-        self.jobs, self.asked, self.sittings = jobs, [], set()
+    def __init__(self, target: Target, jobs: Sequence[Any], journal: Any, traced: bool):
+        self.jobs, self.asked, self.sittings, self.traced = jobs, [], set(), traced
         self.machine: dict[str, str] = {}
         self.measured_at = "2026-01-01T00:00:00Z"
 
@@ -90,6 +90,19 @@ def test_only_what_is_open_is_measured_again_beside_the_reference_up_to_the_cap(
     assert judged["open", "latency_p50_ms"] == "inconclusive"
     assert judged["closed", "latency_p50_ms"] == "pass"
     assert judged["closed", "accuracy"] == "inconclusive"  # two examples say little
+
+
+def test_operators_are_timed_only_where_a_gate_asks_for_it(trial: OnTarget) -> None:
+    asking = OnTarget(
+        "cpu",
+        trial.target,
+        entries=trial.entries,
+        inputs=trial.inputs,
+        settings=trial.settings,
+        limits={"undelegated_time": read_limit("<= 0.1")},
+        journal=Journal(trial.inputs.examples / "other"),
+    )
+    assert (trial.session.traced, asking.session.traced) == (False, True)
 
 
 def test_a_quality_gate_that_is_open_asks_for_no_more_timing(trial: OnTarget) -> None:

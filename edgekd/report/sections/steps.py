@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from edgekd.report.schema import Check, Report
+from edgekd.report.sections.left_out import left_out_table
 from edgekd.report.sections.parts import Figure, Part, Section, titled
 from edgekd.report.sections.quantized import quantized_lines, quantized_table
 from edgekd.report.tables import (
@@ -59,7 +60,7 @@ def _parts(report: Report) -> Iterator[Part]:
             title,
             lines + quantized_lines(check, machine.name),
             figures=[Figure(draw, caption, [steps_table(check, machine.name)])],
-            tables=[cost] if cost.rows else [],
+            tables=[table for table in (cost, left_out_table(check)) if table.rows],
         )
 
 

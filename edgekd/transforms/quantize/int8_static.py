@@ -44,10 +44,21 @@ def learns(
         )
 
 
+def by_layer(
+    config: Int8Static, model: nn.Module, *, signature: Signature, batches: Sequence[Batch]
+) -> torch.fx.GraphModule:
+    """Return the same simulation for `ops.rounding`, which switches its layers on and off.
+
+    Its weights are rounded whenever it runs, and all ranges are taken already.
+    """
+    return _converted(config, model, signature, batches, fold=False)
+
+
 @transform(
     config=Int8Static,
     purpose="quantize",
     learns=learns,
+    by_layer=by_layer,
     distributions=("torchao", "executorch"),
 )
 def int8_static(
@@ -58,6 +69,18 @@ def int8_static(
     RequestError where `exclude` names no module, StageError where ranges are given for another
     graph.
     """
+    return _converted(config, model, signature, batches, fold=True)
+
+
+def _converted(
+    config: Int8Static,
+    model: nn.Module,
+    signature: Signature,
+    batches: Sequence[Batch],
+    *,
+    fold: bool,
+) -> torch.fx.GraphModule:
+    """Return the calibrated graph; `fold` keeps its weights in int8, else they are rounded anew."""
     check_excluded(config.exclude, model)
     with quiet():
         from torchao.quantization.pt2e import allow_exported_model_train_eval
@@ -65,6 +88,8 @@ def int8_static(
 
         seen = observed(config, model, signature, batches[0])
         calibrate(config, seen, batches)
-        converted: nn.Module = allow_exported_model_train_eval(convert_pt2e(seen.graph))
+        converted: torch.fx.GraphModule = allow_exported_model_train_eval(
+            convert_pt2e(seen.graph, fold_quantize=fold)
+        )
         converted.eval()
     return converted

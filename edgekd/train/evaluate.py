@@ -1,5 +1,7 @@
 """Scoring a model on a split by the measures of its task."""
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 
@@ -13,6 +15,8 @@ from edgekd.parallel.group import group
 from edgekd.train.memory import enough_memory
 
 BATCH = 512
+VALUE = "value"
+"""The column of what a measure says of each example."""
 SMALLER = "Lower the model's width or the size of its inputs, or run where there is more memory."
 
 
@@ -36,15 +40,31 @@ def evaluate(model: nn.Module, task: Task, split: Split, device: torch.device) -
 def _scores(
     plugin: Plugin, model: nn.Module, task: Task, split: Split, device: torch.device
 ) -> Tensor:
-    """Return the measure of every example of the split, in its order."""
+    """Return the measure of every example of the split, in its order.
+
+    One that relates examples to each other says `together`, and is given all of them at once.
+    """
     score = plugin.build(plugin.config())
+    together = plugin.traits.get("together", False)
     model.eval()
-    values, ids = [], []
+    found: dict[str, list[Tensor]] = {}
     for batch in task.batches(split, BATCH, device=device, part=group().part):
         outputs = call_by_name(model, task.signature(), batch)
         signals = batch | {f"student_{name}": value for name, value in outputs.items()}
-        values.append(score(**{need: signals[need] for need in plugin.needs}).double())
-        ids.append(batch["ids"])
-    scores = group().gathered(torch.cat(values))
-    examples, places = torch.unique(group().gathered(torch.cat(ids)), return_inverse=True)
-    return scores.new_empty(len(examples)).scatter_(0, places, scores)  # some had the same ones
+        own = {need: signals[need] for need in plugin.needs}
+        kept = own if together else {VALUE: score(**own).double()}
+        for name, column in ({"ids": batch["ids"]} | kept).items():
+            found.setdefault(name, []).append(column)
+    columns = _in_order({name: group().gathered(torch.cat(parts)) for name, parts in found.items()})
+    if together:
+        columns[VALUE] = score(**{need: columns[need] for need in plugin.needs}).double()
+    return columns[VALUE]
+
+
+def _in_order(columns: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return columns of all examples in the order of their ids; some had the same ones."""
+    ids, places = torch.unique(columns["ids"], return_inverse=True)
+    return {
+        name: column.new_empty((len(ids), *column.shape[1:])).index_copy_(0, places, column)
+        for name, column in columns.items()
+    }

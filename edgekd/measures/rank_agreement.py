@@ -17,9 +17,7 @@ class RankAgreement(Config):
     """Examples that each is compared with; of more, evenly spaced ones."""
 
 
-@measure(
-    config=RankAgreement, unit="correlation", better="higher", bounds=(-1.0, 1.0), together=True
-)
+@measure(config=RankAgreement, unit="", better="higher", bounds=(-1.0, 1.0), together=True)
 def rank_agreement(
     config: RankAgreement, *, student_embedding: Embedding, teacher_embedding: OtherEmbedding
 ) -> PerExample:

@@ -129,6 +129,16 @@ def test_what_was_stored_needs_no_folder(folder, tmp_path, options):
     torch.testing.assert_close(found.module(*texts()), encoder(*texts()))
 
 
+def test_an_encoder_that_lost_heads_is_stored_as_it_is(folder, tmp_path):
+    given, encoder = use(folder=str(folder)), build(folder=str(folder))
+    before = encoder(*texts())
+    encoder.network.prune_heads({1: [0]})
+    save_model(tmp_path, StoredModel(encoder, given, signature(), {}))
+    found = load_model(tmp_path).module(*texts())
+    torch.testing.assert_close(found, encoder(*texts()))
+    assert not torch.allclose(found, before, atol=1e-4)
+
+
 def test_an_outline_has_the_shape_and_no_weights(folder):
     with torch.device("meta"):
         outline = use(folder=str(folder), layers=(0,)).build()(signature(width=24))

@@ -18,6 +18,9 @@ where it needs that input, and `each=True` where it changes every example on its
 stands beside it in the batch: then what a teacher says of the examples can be kept. An objective
 for which that is not legal registers `kept=False`.
 
+A measure that relates examples to each other registers `together=True`: it is given those of a
+whole split at once, and may return a value for some of them only.
+
 An objective or augmentation that keeps state from step to step is an `nn.Module`, or has
 `state_dict()` and `load_state_dict(state)`: numbers, texts, tensors and arrays in dicts, lists and
 tuples. A training that was interrupted gives it back; state kept elsewhere is lost.

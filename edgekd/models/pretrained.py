@@ -14,15 +14,19 @@ from pydantic import field_validator, model_validator
 from torch import nn
 
 from edgekd.core.config import Config, LocalPath
-from edgekd.core.errors import Problem, StageError, nearest
+from edgekd.core.errors import Problem, StageError
 from edgekd.core.kinds import model
 from edgekd.core.protocols import Task
 from edgekd.core.signature import Signature
 from edgekd.models.cut_encoder import cut_of, from_configuration
 from edgekd.models.pretrained_folder import check_folder, check_weights, configuration
 from edgekd.models.pretrained_heads import Head, Network, head_for
-
-DESCRIPTION = "config.json"
+from edgekd.models.pretrained_shape import (
+    DESCRIPTION,
+    kind_and_options,
+    shape_from_folder,
+    shape_from_options,
+)
 
 
 class Pretrained(Config):
@@ -62,7 +66,7 @@ def settle(config: Pretrained, module: nn.Module) -> Pretrained:
     shape = cast(Network, module).network.config
     if config.folder is not None:
         return Pretrained(config=configuration(shape))
-    kind, options = _kind_and_options(config.config or {})
+    kind, options = kind_and_options(config.config or {})
     cut = cut_of(shape, kind(**options))
     return Pretrained(config={**(config.config or {}), **cut}) if cut else config
 
@@ -76,7 +80,7 @@ def check(config: Pretrained, task: Task, *, taught: bool) -> Iterator[Problem]:
     """Yield where a folder's classes, or its view of pictures or texts, are not the task's."""
     if config.folder is not None:
         yield from check_weights(Path(config.folder))
-        yield from check_folder(Path(config.folder), _from_folder(config.folder), task, taught)
+        yield from check_folder(Path(config.folder), shape_from_folder(config.folder), task, taught)
 
 
 @model(
@@ -97,7 +101,11 @@ def pretrained(config: Pretrained, signature: Signature) -> nn.Module:
     head = head_for(signature)
     auto = getattr(transformers, head.auto)
     fitting = head.fitting(signature)
-    shape = _from_folder(config.folder) if config.folder else _from_options(config.config, fitting)
+    shape = (
+        shape_from_folder(config.folder)
+        if config.folder
+        else shape_from_options(config.config, fitting)
+    )
     if type(shape) not in auto._model_mapping:
         raise ValueError(f"transformers has no {head.called} of type '{shape.model_type}'")
     shape.num_labels = int(signature.outputs[0].shape[-1])
@@ -163,44 +171,3 @@ def _outline(shape: Any, head: Head, signature: Signature) -> nn.Module:
             f"change the task's {head.change}"
         )
     return network.train()
-
-
-def _from_folder(folder: str) -> Any:
-    """Return the transformers configuration of a saved model."""
-    from transformers import AutoConfig
-
-    try:
-        return AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
-    except (OSError, TypeError, ValueError) as error:
-        reason = str(error).strip().split("\n", 1)[0]
-        raise ValueError(f"{folder}/{DESCRIPTION} cannot be read: {reason}") from error
-
-
-def _from_options(given: Mapping[str, Any] | None, fitting: Mapping[str, Any]) -> Any:
-    """Return a configuration with what fits the task."""
-    kind, options = _kind_and_options(given or {})
-    known = {*kind().to_dict(), *kind.attribute_map}
-    return kind(**{name: value for name, value in fitting.items() if name in known} | options)
-
-
-def _kind_and_options(given: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
-    """Return a configuration's class with its options; transformers would let a typo pass."""
-    from transformers import CONFIG_MAPPING
-
-    options = _lists(dict(given))
-    known_as = options.pop("model_type", "")
-    if known_as not in CONFIG_MAPPING:
-        raise ValueError(f"no model_type is '{known_as}'. {nearest(known_as, CONFIG_MAPPING)}")
-    kind = CONFIG_MAPPING[known_as]
-    known = {*kind().to_dict(), *kind.attribute_map}
-    for name in options:
-        if name not in known:
-            raise ValueError(f"'{name}' is no option of {known_as}. {nearest(name, known)}")
-    return kind, options
-
-
-def _lists(value: Any) -> Any:
-    """Return options with tuples as the lists that transformers writes to its files."""
-    if isinstance(value, Mapping):
-        return {key: _lists(item) for key, item in value.items()}
-    return [_lists(item) for item in value] if isinstance(value, tuple | list) else value

@@ -15,6 +15,8 @@ from edgekd.models.weights import shapes_in
 
 PREPROCESSING = "preprocessor_config.json"
 TOKENIZER = "tokenizer.json"
+POOLING, MEAN = "1_Pooling/config.json", "pooling_mode_mean_tokens"
+"""Where sentence-transformers says how a text's tokens become one vector."""
 GENERIC = re.compile(r"LABEL_\d+")
 """The name that transformers gives to a class that nobody named."""
 OF_THE_FILE = ("architectures", "transformers_version", "id2label", "label2id", "dtype")
@@ -52,7 +54,26 @@ def check_folder(folder: Path, config: Any, task: Task, taught: bool) -> Iterato
     if (folder / PREPROCESSING).is_file():
         yield from _check_pictures(folder / PREPROCESSING, task)
     if (folder / TOKENIZER).is_file():
-        yield from _check_tokens(folder / TOKENIZER, task)
+        yield from check_tokens(folder / TOKENIZER, task)
+
+
+def check_pooling(folder: Path) -> Iterator[Problem]:
+    """Yield that sentence-transformers would not take the mean over the tokens."""
+    file = folder / POOLING
+    if not file.is_file():
+        return
+    try:
+        modes = json.loads(file.read_text("utf-8"))
+        chosen = [name for name, on in modes.items() if name.startswith("pooling_mode") and on]
+    except (OSError, ValueError, AttributeError) as error:
+        yield Problem("folder", f"{file} cannot be read: {error}.", "Mend or remove the file.")
+        return
+    if chosen != [MEAN]:
+        yield Problem(
+            "folder",
+            f"{file} asks for {', '.join(chosen) or 'nothing'}, and edgekd takes {MEAN} alone.",
+            "Give an encoder that was trained with the mean over its tokens.",
+        )
 
 
 def check_weights(folder: Path) -> Iterator[Problem]:
@@ -108,7 +129,7 @@ def _check_pictures(file: Path, task: Task) -> Iterator[Problem]:
         )
 
 
-def _check_tokens(file: Path, task: Task) -> Iterator[Problem]:
+def check_tokens(file: Path, task: Task) -> Iterator[Problem]:
     """Yield that the model learnt other tokens than the task gives it."""
     options = getattr(getattr(task, "options", None), "tokenizer", None)
     if options is None:

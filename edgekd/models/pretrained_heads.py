@@ -108,7 +108,8 @@ def _picture(signature: Signature) -> str:
     return f"{'x'.join(map(str, signature.inputs[0].shape[1:]))} images"
 
 
-def _text_options(signature: Signature) -> Mapping[str, Any]:
+def text_options(signature: Signature) -> Mapping[str, Any]:
+    """Return what a configuration needs for texts of so many tokens of so many kinds."""
     length = signature.sizes(1)["sequence"]
     return {"vocab_size": signature.inputs[0].values, "max_position_embeddings": length}
 
@@ -116,7 +117,10 @@ def _text_options(signature: Signature) -> Mapping[str, Any]:
 def text_refusal(shape: Any, signature: Signature) -> str:
     """Say that a configuration has too few tokens or places for texts."""
     entries, length = signature.inputs[0].values or 0, signature.sizes(1)["sequence"]
-    known, places = shape.vocab_size, getattr(shape, "max_position_embeddings", length)
+    known, places = (
+        getattr(shape, "vocab_size", 0),
+        getattr(shape, "max_position_embeddings", length),
+    )
     if known < entries:
         return f"it knows {known:,} tokens, and the tokenizer has {entries:,}"
     return "" if places >= length else f"it has places for {places:,} tokens"
@@ -140,7 +144,7 @@ HEADS = {
         "text classifier",
         "AutoModelForSequenceClassification",
         TextClassifier,
-        _text_options,
+        text_options,
         text_refusal,
         _text,
         "tokenizer or max_length",

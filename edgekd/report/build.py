@@ -26,7 +26,8 @@ from edgekd.report.schema import (
 from edgekd.report.sensitivity import sensitivity
 from edgekd.report.summary import size_of, summarise
 from edgekd.report.timing import timing
-from edgekd.report.trade_off import QUALITY, trade_off
+from edgekd.report.trade_off import trade_off
+from edgekd.report.words import quality_of
 
 
 def build_report(evidence: Evidence) -> Report:
@@ -74,7 +75,7 @@ def _check(evidence: Evidence, validation: Validation) -> Check:
         reference=found.reference,
         split=found.split,
         examples=found.examples,
-        quality_name=QUALITY,
+        quality_name=quality_of(m.quantities for m in found.measurements),
         machines=[_machine(evidence, validation, target) for target in found.targets],
         steps=[_step(program, descent) for program in shown],
         rows=[

@@ -46,7 +46,10 @@ def _differences(
     new: Mapping[str, Quantity], old: Mapping[str, Quantity], *, timed: bool
 ) -> Iterator[tuple[str, bool]]:
     """Yield what clearly changed and whether for the better: intervals that do not touch."""
-    words = {"accuracy": ("more accurate", "less accurate", True)}
+    words = {
+        "accuracy": ("more accurate", "less accurate", True),
+        "recall_at_1": ("better at finding", "worse at finding", True),
+    }
     if timed:
         words["latency_p50_ms"] = ("slower", "faster", False)
     for name, (higher, lower, high_is_good) in words.items():

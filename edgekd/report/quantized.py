@@ -13,7 +13,7 @@ from edgekd.ops.statistics import least_n, quantile, ratio_interval
 from edgekd.report.evidence import Validation
 from edgekd.report.lineage import Parent
 from edgekd.report.schema import Quantized
-from edgekd.report.trade_off import QUALITY
+from edgekd.report.words import quality_of
 
 
 def quantized(
@@ -60,7 +60,8 @@ def _numbers(
     old: tuple[MeasuredProgram, Measurement],
     target: MeasuredTarget,
 ) -> dict[str, Quantity | None]:
-    after, before = (one.quantities.get(QUALITY) for _, one in (new, old))
+    both = [one.quantities for _, one in (new, old)]
+    after, before = (quantities.get(quality_of(both)) for quantities in both)
     ratio = new[0].size_bytes / max(1, old[0].size_bytes)
     above, below = (validation.samples.get(one.samples, []) for _, one in (new, old))
     return {

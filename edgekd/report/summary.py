@@ -12,7 +12,7 @@ from edgekd.core.results import (
     Measurements,
 )
 from edgekd.report.schema import Headline, KeyFigure, Outcome
-from edgekd.report.words import label, listed, plural
+from edgekd.report.words import SHOWN, label, likeness_of, listed, plural, quality_of
 
 _WORST_LAST = ("pass", "not_judged", "inconclusive", "fail")
 
@@ -128,17 +128,20 @@ def _comparisons(measured: Mapping[str, Quantity], emulated: bool) -> Iterator[s
         yield f"{speedup} as fast"
     if smaller := measured.get("size_ratio"):
         yield f"{smaller} smaller"
-    if drop := measured.get("accuracy_drop"):
-        yield _lost(drop)
+    for name, what in (("accuracy", "accuracy"), ("recall_at_1", "what is found first")):
+        if drop := measured.get(f"{name}_drop"):
+            yield _lost(drop, what)
     if agreement := measured.get("agreement"):
         yield f"the same answer in {agreement} of cases"
+    if ranks := measured.get("rank_agreement"):
+        yield f"ranks by nearness agree to {ranks}"
 
 
-def _lost(drop: Quantity) -> str:
+def _lost(drop: Quantity, what: str) -> str:
     if drop.value >= 0:
-        return f"{drop} of accuracy lost"
+        return f"{drop} of {what} lost"
     low, high = (None if bound is None else -bound for bound in (drop.high, drop.low))
-    return f"{Quantity(-drop.value, drop.unit, low, high)} of accuracy gained"
+    return f"{Quantity(-drop.value, drop.unit, low, high)} of {what} gained"
 
 
 def _figures(
@@ -148,9 +151,10 @@ def _figures(
     at = {m.target: m for m in found.measurements if m.program == program.name}
     real = [target.name for target in found.targets if not target.emulated and target.name in at]
     first = next(iter(at))
-    for name in ("accuracy", "agreement"):
-        title = f"{label(name)} with {found.reference}" if name == "agreement" else label(name)
-        yield from _figure(found, at[first], name, title, [])
+    quality = quality_of(m.quantities for m in found.measurements)
+    yield from _figure(found, at[first], quality, label(quality), [])
+    alike = likeness_of(quality)
+    yield from _figure(found, at[first], alike, f"{label(alike)} with {found.reference}", [])
     reference = next((p for p in found.programs if p.name == found.reference), None)
     yield KeyFigure(
         label="Size",
@@ -172,7 +176,10 @@ def _figure(
 ) -> Iterator[KeyFigure]:
     if name in measurement.quantities:
         beside = _quantities(found, found.reference, measurement.target).get(name)
-        compares = name in ("agreement", "speedup")  # the reference with itself says nothing
+        compares = name in (
+            *map(likeness_of, SHOWN),
+            "speedup",
+        )  # the reference with itself says nothing
         yield KeyFigure(
             label=title,
             measured=measurement.quantities[name],

@@ -5,9 +5,7 @@ from collections.abc import Mapping, Sequence
 from edgekd.core.quantity import Quantity
 from edgekd.core.results import Gate
 from edgekd.report.schema import Candidate, TradeOff
-from edgekd.report.words import clause
-
-QUALITY = "accuracy"
+from edgekd.report.words import clause, quality_of
 
 
 def trade_off(
@@ -22,7 +20,8 @@ def trade_off(
     """
     limits = [gate for gate in gates if gate.name.startswith("latency_p")]
     latency = limits[0].name if limits else "latency_p50_ms"
-    both = {n: (q[latency], q[QUALITY]) for n, q in measured.items() if {latency, QUALITY} <= {*q}}
+    score = quality_of(measured.values())
+    both = {n: (q[latency], q[score]) for n, q in measured.items() if {latency, score} <= {*q}}
     if len(both) < 2:
         return None
     values = [(time.value, quality.value) for time, quality in both.values()]
@@ -38,10 +37,10 @@ def trade_off(
     return TradeOff(
         target=target,
         latency_name=latency,
-        quality_name=QUALITY,
+        quality_name=score,
         points=points,
         latency_limit_ms=_least(gates, latency),
-        quality_floor=_floor(gates, measured.get(reference, {}).get(QUALITY)),
+        quality_floor=_floor(gates, score, measured.get(reference, {}).get(score)),
     )
 
 
@@ -58,9 +57,9 @@ def _least(gates: Sequence[Gate], name: str) -> float | None:
     return min(_bounds(gates, name, "<"), default=None)
 
 
-def _floor(gates: Sequence[Gate], reference: Quantity | None) -> float | None:
-    floors = _bounds(gates, QUALITY, ">")
-    drop = _least(gates, f"{QUALITY}_drop")
+def _floor(gates: Sequence[Gate], score: str, reference: Quantity | None) -> float | None:
+    floors = _bounds(gates, score, ">")
+    drop = _least(gates, f"{score}_drop")
     if drop is not None and reference:
         floors.append(reference.value - drop)
     return max(floors, default=None)

@@ -1,6 +1,7 @@
 """How the report names things: measures, verdicts, limits, marks."""
 
 import re
+from collections.abc import Iterable, Mapping
 
 from edgekd.core.quantity import Quantity
 from edgekd.core.results import Gate
@@ -9,6 +10,11 @@ LABELS = {
     "accuracy": "Accuracy",
     "accuracy_drop": "Accuracy lost",
     "agreement": "Agreement",
+    "rank_agreement": "Agreement of ranks",
+    "neighbour_agreement": "Same nearest among 10",
+    "recall_at_1": "Found first",
+    "recall_at_10": "Found among 10",
+    "recall_at_1_drop": "Found first, lost",
     "ece": "Calibration error",
     "latency_p50_ms": "Latency p50",
     "latency_p90_ms": "Latency p90",
@@ -22,10 +28,26 @@ LABELS = {
     "speedup": "Speed-up",
     "undelegated_time": "Time outside the backend",
 }
+SHOWN = {
+    "accuracy": ("accuracy_drop", "agreement", "ece"),
+    "recall_at_1": ("recall_at_1_drop", "rank_agreement", "recall_at_10", "neighbour_agreement"),
+}
+"""By the measure that quality goes by: what is lost of it, how alike answers are, what else."""
 SIGNS = {"pass": "✓", "fail": "✗", "inconclusive": "?", "not_judged": "—"}
 SCALES = {"share": (100.0, " %"), "share_difference": (100.0, " pt"), "x": (1.0, "x")}
 _CLAUSE = re.compile(r"\s*(<=|>=|<|>|==)\s*([-+0-9.eE]+)\s*$")
 _RELATIONS = {"<=": "≤", ">=": "≥", "==": "="}
+
+
+def quality_of(measured: Iterable[Mapping[str, Quantity]]) -> str:
+    """Return the measure that the quality of some programs goes by, of those that they have."""
+    have = {name for quantities in measured for name in quantities}
+    return next((name for name in SHOWN if name in have), next(iter(SHOWN)))
+
+
+def likeness_of(quality: str) -> str:
+    """Return the measure of how alike answers are, beside one of quality."""
+    return SHOWN[quality][1]
 
 
 def label(name: str) -> str:

@@ -43,6 +43,8 @@ from edgekd.train.views import Views
 
 TEACHER = "teacher"
 """What an only teacher is called."""
+EMBEDDING = "student_embedding"
+"""What terms ask for that distil without labels."""
 
 
 class Distill(Config):
@@ -195,18 +197,29 @@ def estimate(config: Distill, preview: Preview) -> Needs | None:
 
 
 def controls(config: Distill) -> Mapping[str, Distill]:
-    """Return what a method must beat: labels alone, and the plain softened KL, equally trained.
+    """Return what a method must beat: labels alone, and the plainest distillation, equally trained.
 
-    There is no plain KD where there is no teacher, or where the stage itself is just that. Of
-    several teachers it has the first.
+    That is the softened KL of scores; of embeddings, for which there are no labels, the cosine.
+    It is left out where there is no teacher, or where the stage itself is just that. Of several
+    teachers it has the first.
     """
-    labels, softened = map(UseObjective.model_validate, ("cross_entropy", "kd"))
-    found = {"no_kd": config.model_copy(update={"teacher": None, "objective": (labels,)})}
+    found = {}
+    plainest: tuple[str, ...] = ("cross_entropy", "kd")
+    if any(EMBEDDING in term.plugin.needs for term in config.objective):
+        plainest = ("embedding_cosine",)
+    else:
+        alone = {"teacher": None, "objective": _plain("cross_entropy")}
+        found["no_kd"] = config.model_copy(update=alone)
     first = next(iter(teachers_of(config).values()), None)
-    if first and {term.kind for term in config.objective} != {"cross_entropy", "kd"}:
-        plain = {"teacher": first, "objective": (labels, softened)}
+    if first and {term.kind for term in config.objective} != {*plainest}:
+        plain = {"teacher": first, "objective": _plain(*plainest)}
         found["plain_kd"] = config.model_copy(update=plain)
     return found
+
+
+def _plain(*kinds: str) -> tuple[UseObjective, ...]:
+    """Return objectives with their default options."""
+    return tuple(UseObjective.model_validate(kind) for kind in kinds)
 
 
 @stage(

@@ -59,7 +59,8 @@ def check(config: Teacher, preview: Preview) -> Iterator[Problem]:
     problems = list(check_model(config.model, preview.task, "model", taught=taught))
     yield from problems
     if not problems:
-        yield from check_terms(config.objective, preview.task, config.model, {})
+        if config.train is not None or "objective" in config.model_fields_set:
+            yield from check_terms(config.objective, preview.task, config.model, {})
         train = config.train or Train()
         yield from check_frozen(train, config.model, preview.task)
         yield from check_recomputing(train, config.model, preview.task)

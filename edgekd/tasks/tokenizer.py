@@ -47,8 +47,9 @@ class TokenizerOptions(Config):
 
     @model_validator(mode="after")
     def _given_or_trained(self) -> TokenizerOptions:
-        if odd := sorted(self.model_fields_set - {"file"}) if self.file is not None else []:
-            raise ValueError(f"'{odd[0]}' is for a tokenizer that is trained here: leave out file")
+        own = {} if self.file is None else self.model_dump(exclude={"file"}, exclude_defaults=True)
+        for odd in own:
+            raise ValueError(f"'{odd}' is for a tokenizer that is trained here: leave out file")
         return self
 
     @property

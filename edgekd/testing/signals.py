@@ -23,6 +23,9 @@ def example_signals(
         "teacher_feature": torch.randn(batch, FEATURES, generator=rng, dtype=torch.float32),
         "labels": torch.randint(CLASSES, (batch,), generator=rng),
         "ids": torch.arange(batch),
+        "student_embedding": torch.randn(batch, FEATURES, generator=rng, dtype=torch.float32),
+        "teacher_embedding": torch.randn(batch, FEATURES, generator=rng, dtype=torch.float32),
+        "answers": torch.where(torch.arange(batch) % 2 == 0, torch.arange(batch) + 1, -1),
     }
     signals = {name: made[name] for name in needs}
     for name, tensor in signals.items():

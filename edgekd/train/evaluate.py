@@ -1,5 +1,7 @@
 """Scoring a model on a split by the measures of its task."""
 
+from collections.abc import Mapping, Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -13,6 +15,8 @@ from edgekd.parallel.group import group
 from edgekd.train.memory import enough_memory
 
 BATCH = 512
+VALUE = "value"
+"""The column of what a measure says of each example."""
 SMALLER = "Lower the model's width or the size of its inputs, or run where there is more memory."
 
 
@@ -37,25 +41,50 @@ def mean_score(plugin: Plugin, scores: Tensor) -> Quantity:
     return Quantity(scores.mean().item(), plugin.traits["unit"], low, high, len(scores))
 
 
-def score_each(plugin: Plugin, outputs: Batch, batch: Batch) -> Tensor:
-    """Return the measure of every example of a batch, from what a model gave for it."""
+def asked_by(plugin: Plugin, outputs: Batch, batch: Batch) -> Batch:
+    """Return the signals that a measure asks for, of a batch and what a model gave for it."""
     signals = batch | {f"student_{name}": value for name, value in outputs.items()}
+    return {need: signals[need] for need in plugin.needs}
+
+
+def score_each(plugin: Plugin, parts: Sequence[Batch]) -> Tensor:
+    """Return the measure of every example, from what it asks for in parts.
+
+    One that relates examples to each other (`together`) is given all parts at once.
+    """
+    if plugin.traits.get("together"):
+        parts = [{need: torch.cat([part[need] for part in parts]) for need in plugin.needs}]
     score = plugin.build(plugin.config())
-    scores: Tensor = score(**{need: signals[need] for need in plugin.needs}).double()
-    return scores
+    return torch.cat(
+        [score(**{need: part[need] for need in plugin.needs}) for part in parts]
+    ).double()
 
 
 @torch.inference_mode()
 def _scores(
     plugin: Plugin, model: nn.Module, task: Task, split: Split, device: torch.device
 ) -> Tensor:
-    """Return the measure of every example of the split, in its order."""
+    """Return the measure of every example of the split, in its order.
+
+    One that relates examples to each other says `together`, and is given all of them at once.
+    """
+    together = plugin.traits.get("together", False)
     model.eval()
-    values, ids = [], []
+    found: dict[str, list[Tensor]] = {}
     for batch in task.batches(split, BATCH, device=device, part=group().part):
         outputs = call_by_name(model, task.signature(), batch)
-        values.append(score_each(plugin, outputs, batch))
-        ids.append(batch["ids"])
-    scores = group().gathered(torch.cat(values))
-    examples, places = torch.unique(group().gathered(torch.cat(ids)), return_inverse=True)
-    return scores.new_empty(len(examples)).scatter_(0, places, scores)  # some had the same ones
+        own = asked_by(plugin, outputs, batch)
+        kept = own if together else {VALUE: score_each(plugin, [own])}
+        for name, column in ({"ids": batch["ids"]} | kept).items():
+            found.setdefault(name, []).append(column)
+    columns = _in_order({name: group().gathered(torch.cat(parts)) for name, parts in found.items()})
+    return score_each(plugin, [columns]) if together else columns[VALUE]
+
+
+def _in_order(columns: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return columns of all examples in the order of their ids; some had the same ones."""
+    ids, places = torch.unique(columns["ids"], return_inverse=True)
+    return {
+        name: column.new_empty((len(ids), *column.shape[1:])).index_copy_(0, places, column)
+        for name, column in columns.items()
+    }

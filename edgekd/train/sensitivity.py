@@ -20,7 +20,7 @@ from edgekd.core.signature import Signature
 from edgekd.ops.named import at_rest, call_by_name
 from edgekd.ops.rounding import rounded_layers, with_rounding
 from edgekd.ops.statistics import mean_interval, paired_share_interval
-from edgekd.train.evaluate import mean_score, score_each
+from edgekd.train.evaluate import asked_by, mean_score, score_each
 
 BETWEEN = ""
 """Stands for the operators outside of any layer: sums, pooling, products of activations."""
@@ -76,7 +76,7 @@ class _Judge:
 
     def _scores(self, outputs: list[Batch]) -> Tensor:
         pairs = zip(outputs, self.batches, strict=True)
-        return torch.cat([score_each(self.plugin, given, batch) for given, batch in pairs])
+        return score_each(self.plugin, [asked_by(self.plugin, *pair) for pair in pairs])
 
 
 def rank_layers(

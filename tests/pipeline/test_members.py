@@ -6,6 +6,7 @@ import pytest
 
 import edgekd
 from edgekd.__main__ import main
+from edgekd.core import kinds
 from edgekd.core.errors import RequestError
 from edgekd.pipeline.plan import explain
 from edgekd.pipeline.schema import pipeline_schema
@@ -79,6 +80,17 @@ def test_without_a_teacher_and_with_labels_alone_nothing_is_left_to_control(stag
     text = CONTROLS.replace("[{kind: kd, temperature: 4.0}]", "[cross_entropy]")
     found = stages(text.replace("    teacher: $teacher\n", ""))
     assert [*found] == ["teacher", "student", "smaller"]
+
+
+def test_what_learns_embeddings_has_the_cosine_alone_for_a_control():
+    objective = ["embedding_cosine", {"kind": "embedding_neighbours", "weight": 0.1}]
+    stage = kinds.stage.get("distill")
+    given = {"model": "$small", "teacher": "$teacher", "objective": tuple(objective)}
+    options = stage.config.model_validate(given)
+    (name, control), *others = stage.traits["controls"](options).items()
+    assert (name, others) == ("plain_kd", [])
+    assert [term.kind for term in control.objective] == ["embedding_cosine"]
+    assert not stage.traits["controls"](control)
 
 
 BAD = {

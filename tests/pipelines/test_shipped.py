@@ -10,7 +10,9 @@ from edgekd.core.shipped import shipped
 from edgekd.pipeline.resolve import resolve
 from edgekd.pipeline.resolved import Request
 
-FILES = sorted(shipped("pipelines").rglob("*.yaml"))
+PLANNED_ELSEWHERE = {"embedding_minilm"}
+"""It needs a model that nobody has by chance; test_embedding.py puts one in its place."""
+FILES = sorted(f for f in shipped("pipelines").rglob("*.yaml") if f.stem not in PLANNED_ELSEWHERE)
 NEEDS_DATA = {"fashion_mnist": Path("/usr/share/datasets/fashion-mnist")}
 
 

@@ -74,6 +74,15 @@ def weights(digits_task, tmp_path):
     return write
 
 
+def test_a_loss_is_asked_for_where_something_is_learned_from_it(digits_task, folder):
+    given, unknown = folder(), ("embedding_cosine",)  # an embedding and a teacher: neither is here
+    assert not problems(digits_task, model=given)
+    for taught in ({"objective": unknown}, {"objective": unknown, "train": {"epochs": 1}}):
+        said = problems(digits_task, model=given, **taught)
+        assert all("'embedding_cosine' asks for" in one for one in said)
+        assert len(said) == 2
+
+
 def test_given_weights_are_taken_as_they_are(bench, weights):
     file = weights()
     assert problems(bench.task, weights=file) == []

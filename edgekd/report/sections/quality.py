@@ -12,7 +12,7 @@ from edgekd.report.tables import (
     row_at,
     row_of,
 )
-from edgekd.report.words import label, points_text
+from edgekd.report.words import SHOWN, label, points_text
 
 _MOST_CLASSES = 24
 Change = tuple[str, Quantity, Quantity]
@@ -100,7 +100,7 @@ def class_changes(before: Row, after: Row, most: int) -> tuple[list[Change], int
 
 def quality_table(check: Check, target: str) -> Table:
     """Return quality, agreement and calibration of every program."""
-    names = (check.quality_name, f"{check.quality_name}_drop", "agreement", "ece")
+    names = (check.quality_name, *SHOWN[check.quality_name])
     rows = [
         row_of(
             program_cell(check, row.program, target),

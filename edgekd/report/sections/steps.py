@@ -17,7 +17,7 @@ from edgekd.report.tables import (
     row_at,
     row_of,
 )
-from edgekd.report.words import label
+from edgekd.report.words import label, likeness_of
 
 _COMPARED = "what the others are compared with"
 
@@ -79,7 +79,7 @@ def steps_table(check: Check, target: str) -> Table:
                     f"failed: {happened(row)}" if row.failure else row.change or _COMPARED,
                     count,
                     quantity_cell(of, check.quality_name),
-                    quantity_cell(of, "agreement"),
+                    quantity_cell(of, likeness_of(check.quality_name)),
                     number_cell({"size": step.size}, "size"),
                     number_cell(of, "latency_p50_ms", mark),
                     number_cell(of, "latency_p90_ms", mark),
@@ -91,6 +91,7 @@ def steps_table(check: Check, target: str) -> Table:
         "Against what it was made from",
         "Parameters",
         label(check.quality_name),
+        label(likeness_of(check.quality_name)),
     ]
-    head += ["Agreement", "Size, MiB", "Latency p50, ms", "Latency p90, ms"]
+    head += ["Size, MiB", "Latency p50, ms", "Latency p90, ms"]
     return Table(f"Steps on {target}", head, rows, (0, 1, 2))

@@ -1,0 +1,1 @@
+"""Losses on embeddings: what a teacher says of examples that nobody labelled."""

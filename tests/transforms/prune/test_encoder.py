@@ -254,3 +254,24 @@ def test_a_pruned_encoder_computes_the_same_once_exported(family, runtime, tmp_p
     with torch.no_grad():
         wanted = sparse(*(case.batches[1][name] for name in names))
     torch.testing.assert_close(torch.from_numpy(given["logits"]), wanted, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("family", ["bert", "distilbert"])
+def test_a_pruned_classifier_of_texts_is_the_same_after_saving_and_loading(family, tmp_path):
+    shape = ("batch", "sequence")
+    signature = Signature(
+        (Port("input_ids", "int64", shape, 50), Port("attention_mask", "int64", shape, 2)),
+        TEXT.outputs,
+        most=(("sequence", 6),),
+    )
+    (batch, *_) = made(family).batches
+    named = {"input_ids": batch["tokens"], "attention_mask": batch["mask"]}
+    sizes = {name: size for name, size in FAMILIES[family].items() if name != "vocab_size"}
+    text = UseModel.model_validate({"kind": "pretrained", "config": {"model_type": family} | sizes})
+    dense = text.build()(signature).eval()
+    case = SimpleNamespace(signature=signature, batches=[batch | named])
+    sparse = prune(case, dense, ratio=0.5, parts=("heads", "ffn", "layers"), scope="global")
+    save_model(tmp_path, StoredModel(sparse, text, signature, {}))
+    loaded = load_model(tmp_path)
+    assert torch.equal(outputs(case, loaded.module), outputs(case, sparse))
+    assert widths(loaded.module) == widths(sparse) != widths(dense)

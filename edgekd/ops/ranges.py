@@ -51,8 +51,9 @@ class Histogram:
         self.low = self.high = 0.0
 
     def add(self, values: Tensor) -> None:
-        """Count finite values of any shape."""
+        """Count the finite ones of values of any shape; a mask may add what is not finite."""
         flat = values.detach().flatten().float().cpu()
+        flat = flat[flat.isfinite()]
         if not flat.numel():
             return
         self.low = min(self.low, flat.min().item())

@@ -16,13 +16,13 @@ def with_activations(model: Any, activation: Literal["uint8", "int8"]) -> Any:
     """Return the graph with activations of a type; scales and what is computed stay the same.
 
     The exporter writes them signed. Unsigned ones have each zero point higher by 128, which ONNX
-    Runtime multiplies faster on x86.
+    Runtime multiplies faster on x86. Constants, weights above all, stay signed.
     """
     if activation == "uint8":
         signed = parameters_of(model)
         shifted: dict[str, str] = {}
         for node in model.graph.node:
-            if node.op_type in ROUNDING and not signed[node.input[2]].ndim:
+            if node.op_type in ROUNDING and node.input[0] not in signed:
                 name = node.input[2]
                 if name not in shifted:
                     shifted[name] = _shifted(model.graph, name, signed[name])

@@ -78,6 +78,11 @@ def test_what_is_counted_does_not_depend_on_how_the_values_came(numbers, cut):
     assert whole.counts.sum() == len(numbers)
 
 
+def test_what_is_not_finite_is_not_counted():
+    strange = torch.tensor([1.0, float("inf"), -float("inf"), float("nan"), -2.0])
+    assert torch.equal(seen(strange).counts, seen(torch.tensor([1.0, -2.0])).counts)
+
+
 def test_nothing_seen_and_nothing_but_zero_give_the_range_of_zero():
     assert least_squares_range(seen(), Levels()) == (0.0, 0.0)
     assert least_squares_range(seen(torch.zeros(5)), Levels()) == (0.0, 0.0)

@@ -127,7 +127,7 @@ def test_ranges_of_least_squares_are_the_same_whatever_the_type_of_activations(t
     expected = reference(case, batch)["logits"].numpy()
     for activation in ("uint8", "int8"):
         path = tmp_path / f"{activation}.onnx"
-        quantization = INT8 | {"calibration": "mse"}
+        quantization = INT8 | {"calibration": "mse", "granularity": "tensor"}
         program, facts = export(case, path, quantization=quantization, activation=activation)
         assert (facts["precision"], facts["activation"]) == ("int8", activation)
         found.append(program(arrays(batch))["logits"])

@@ -58,9 +58,11 @@ class Histogram:
             return
         self.low = min(self.low, flat.min().item())
         self.high = max(self.high, flat.max().item())
-        while self.limit < max(-self.low, self.high):
+        while self.limit <= max(-self.low, self.high):
             self._widen()
-        self.counts += torch.histc(flat, BINS, -self.limit, self.limit).double()
+        width = 2 * self.limit / BINS  # a power of two, so nothing is rounded on the way to a bin
+        places = (flat / width).floor().long() + BINS // 2
+        self.counts += torch.bincount(places, minlength=BINS).double()
 
     def _widen(self) -> None:
         pairs = self.counts.view(-1, 2).sum(1)

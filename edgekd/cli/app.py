@@ -212,6 +212,23 @@ def report(
     show_report(which, out, runs)
 
 
+@app.command()
+def bisect(
+    artifact: Annotated[
+        Path, typer.Argument(metavar="ARTIFACT", help="An .onnx or .pte file of a run or a store.")
+    ],
+    samples: Annotated[
+        int, typer.Option("--samples", min=1, max=4096, help="Validation examples to compare on.")
+    ] = 16,
+    store: StoreFolder = STORE,
+    as_json: AsJson = False,
+) -> None:
+    """Compare a program's layers with its PyTorch model's, and name the first that departs."""
+    from edgekd.cli.bisect import bisect_program
+
+    raise typer.Exit(bisect_program(artifact, store, samples, as_json))
+
+
 @app.command("runs")
 def list_runs(runs: RunsFolder = RUNS, as_json: AsJson = False) -> None:
     """List finished runs with their verdicts."""

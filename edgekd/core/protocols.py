@@ -169,6 +169,11 @@ class Runtime(Protocol):
     def open(self, program: Path) -> Callable[[Arrays], Arrays]:
         """Return a function from inputs to outputs, both by name."""
 
+    # Optional: `inside(program, model, *, signature, samples, quantization, calibration)` returns
+    # `runtimes.insides.Insides`, for programs that depart from their model to name the layer;
+    # `traced_rows` and `try_export(module, inputs)`, which raises what the exporter raises, for
+    # models that cannot be exported to name the module (and raise `trace.CannotExportError`).
+
 
 @runtime_checkable
 class Transport(Protocol):

@@ -50,9 +50,9 @@ def stored_for(task: Task, module: nn.Module, use: UseModel) -> StoredModel:
 
 def save_model(folder: Path, model: StoredModel) -> None:
     """Write the model to an existing folder, with all that is needed to build it again."""
-    save_file(_apart(model.module.state_dict()), folder / WEIGHTS)
+    save_file(apart(model.module.state_dict()), folder / WEIGHTS)
     description = {
-        "model": as_written(_settled(model)),
+        "model": as_written(settled(model)),
         "signature": model.signature.as_dict(),
         "facts": dict(model.facts),
     }
@@ -116,7 +116,7 @@ def weights_digest(folder: Path) -> str:
     return digest_file(folder / WEIGHTS)
 
 
-def _settled(model: StoredModel) -> UseModel:
+def settled(model: StoredModel) -> UseModel:
     """Return the definition, free of anything that lies outside the folder.
 
     A model plug-in whose options lead to files registers `settle(options, module)`, which returns
@@ -127,7 +127,7 @@ def _settled(model: StoredModel) -> UseModel:
     return model.use.model_copy(update={"options": options})
 
 
-def _apart(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def apart(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return tensors that share no memory, as the file format wants them: tied ones are copied."""
     apart: dict[str, Tensor] = {}
     places: set[int] = set()

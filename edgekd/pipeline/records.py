@@ -50,6 +50,12 @@ def _is_record(data: object) -> bool:
     )
 
 
+def read_record(file: Path) -> Record | None:
+    """Return the record in a file; None where there is none, or one that is not ours or older."""
+    data = read_json(file)
+    return Record(**data) if data is not None and _is_record(data) else None
+
+
 @dataclass(frozen=True)
 class RunFolders:
     """A folder with one folder per run."""
@@ -72,9 +78,8 @@ class RunFolders:
         """Yield every run, the oldest first."""
         found = []
         for file in self.root.glob(f"*/{RECORD}"):
-            data = read_json(file)
-            if data is not None and _is_record(data):  # else it is not ours, or older
-                found.append((file.parent, Record(**data)))
+            if (record := read_record(file)) is not None:
+                found.append((file.parent, record))
         yield from sorted(found, key=lambda pair: pair[1].finished_at)
 
     def of(self, record: Record) -> Path:

@@ -1,7 +1,7 @@
 """ExecuTorch programs for the XNNPACK back-end, in fp32 or quantized."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,8 +18,11 @@ from edgekd.core.quantization import Int4Weights, Int8Dynamic, precision_of
 from edgekd.core.quiet import quiet
 from edgekd.core.refs import UseTransform
 from edgekd.core.signature import Signature
+from edgekd.runtimes import xnnpack_origins
 from edgekd.runtimes.delegation import delegation, partition_reasons
-from edgekd.runtimes.trace import example_inputs, varying
+from edgekd.runtimes.insides import Insides
+from edgekd.runtimes.trace import CannotExportError, example_inputs, varying, varying_rows
+from edgekd.runtimes.xnnpack_taps import tapped
 
 METADATA = "metadata"
 """Name of the method that returns the program's metadata, a JSON object of texts."""
@@ -90,42 +93,104 @@ class ExecuTorchRuntime:
             "signature": json.dumps(signature.as_dict()),
             "max_batch": str(self.config.max_batch),
         }
-        with partition_reasons() as reasons:
-            lowered = self._lower(model, signature, samples, json.dumps({**metadata, **own}))
-        facts = delegation(lowered.exported_program().graph_module, reasons)
-        with quiet():
-            out.write_bytes(lowered.to_executorch().buffer)
+        exported = self._trace(model, signature, samples)
+        try:
+            with partition_reasons() as reasons:
+                lowered = self._lower(exported, json.dumps({**metadata, **own}))
+            facts = delegation(lowered.exported_program().graph_module, reasons)
+            with quiet():
+                out.write_bytes(lowered.to_executorch().buffer)
+        except Exception as error:  # its passes raise anything
+            raise CannotExportError(
+                f"the model cannot be lowered to XNNPACK: {error}",
+                "Avoid operators that ExecuTorch does not know in its forward().",
+            ) from error
         return {
             "precision": precision_of(quantization),
             "activation": "float32" if quantization is None else "int8",
             "max_batch": self.config.max_batch,
         } | facts
 
-    def _lower(self, model: nn.Module, signature: Signature, samples: Batch, metadata: str) -> Any:
-        """Return the program in ExecuTorch's edge form, XNNPACK's parts taken out."""
-        rows = min(self.config.max_batch, 2)
+    def _trace(self, model: nn.Module, signature: Signature, samples: Batch) -> Any:
+        """Return the model as PyTorch's exported program."""
         sizes = {"batch": self.config.max_batch, **self.config.max_sizes}
         shapes = varying(signature, {name: most for name, most in sizes.items() if most > 1})
+        with quiet():
+            try:
+                return torch.export.export(
+                    model,
+                    example_inputs(signature, samples, self.traced_rows),
+                    dynamic_shapes=shapes,
+                )
+            except Exception as error:
+                raise CannotExportError(
+                    f"the model cannot be exported by torch.export: {error}",
+                    "Avoid Python control flow that depends on tensor values in its forward().",
+                ) from error
+
+    def _lower(self, exported: Any, metadata: str) -> Any:
+        """Return the program in ExecuTorch's edge form, XNNPACK's parts taken out."""
         with quiet():
             from executorch.backends.xnnpack.partition.xnnpack_partitioner import (
                 XnnpackPartitioner,
             )
             from executorch.exir import to_edge_transform_and_lower
 
-            try:
-                exported = torch.export.export(
-                    model, example_inputs(signature, samples, rows), dynamic_shapes=shapes
-                )
-            except Exception as error:
-                raise StageError(
-                    f"the model cannot be exported by torch.export: {error}",
-                    "Avoid Python control flow that depends on tensor values in its forward().",
-                ) from error
             return to_edge_transform_and_lower(
                 exported,
                 partitioner=[XnnpackPartitioner()],
                 constant_methods={METADATA: metadata},
             )
+
+    @property
+    def traced_rows(self) -> int:
+        """Examples that a model is traced with: one would fix their number at one."""
+        return min(self.config.max_batch, 2)
+
+    def try_export(self, module: nn.Module, inputs: Mapping[str, Any]) -> None:
+        """Export and lower a module called with `inputs`; raise what is raised there."""
+        rows = self.traced_rows
+        shapes = varying_rows(inputs, rows) if rows > 1 else None
+        with quiet():
+            exported = torch.export.export(module, (), dict(inputs), dynamic_shapes=shapes)
+            self._lower(exported, "{}").to_executorch()
+
+    def inside(
+        self,
+        program: Path,
+        model: nn.Module,
+        *,
+        signature: Signature,
+        samples: Batch,
+        quantization: UseTransform | None,
+        calibration: Sequence[Batch],
+    ) -> Insides:
+        """Return what the program computes on its way; the model is lowered once more for it.
+
+        The file says nothing of modules: a fresh lowering tells which operator came from which.
+        """
+        with quiet(native=True):
+            copy, taps, kernels = tapped(program.read_bytes())
+            plain = xnnpack_origins.decomposed(self._trace(model, signature, samples))
+            fresh = model
+            if quantization is not None:
+                fresh = quantization.build()(model, signature=signature, batches=calibration)
+            lowered = self._lower(self._trace(fresh, signature, samples), "{}")
+            found = xnnpack_origins.nodes_of(taps, kernels, lowered, plain)
+            from executorch.runtime import Runtime
+
+            loaded = Runtime.get().load_program(copy)
+        names = [port.name for port in signature.outputs]
+
+        def ask(inputs: Arrays, nodes: Collection[str]) -> tuple[Arrays, Arrays]:
+            given = [torch.from_numpy(inputs[port.name].copy()) for port in signature.inputs]
+            with quiet(native=True):
+                values = _execute(loaded, given, program.name)
+            own = {node: found[node].real(values[found[node].output]) for node in nodes}
+            return dict(zip(names, values, strict=False)), own
+
+        operators = {node: tap.operator for node, tap in found.items()}
+        return Insides(plain, operators, ask, rows=self.config.max_batch)
 
     def open(self, program: Path) -> Callable[[Arrays], Arrays]:
         """Return a function that runs the program; larger batches go through it in parts."""
@@ -144,15 +209,7 @@ class ExecuTorchRuntime:
                 else torch.from_numpy(inputs[port.name])
                 for port in signature.inputs
             ]
-            try:
-                outputs = loaded.load_method("forward").execute(given)
-            except RuntimeError as error:
-                raise StageError(
-                    f"ExecuTorch could not run {program.name}: {error}",
-                    "ExecuTorch's own words are in the log; an input of another shape or type "
-                    "than the signature's is the usual cause.",
-                ) from error
-            return [tensor.numpy().copy() for tensor in outputs]
+            return _execute(loaded, given, program.name)
 
         def call(inputs: Arrays) -> Arrays:
             rows = len(next(inputs[p.name] for p in signature.inputs if p.shape[:1] == ("batch",)))
@@ -164,6 +221,19 @@ class ExecuTorchRuntime:
             }
 
         return call
+
+
+def _execute(loaded: Any, given: Sequence[torch.Tensor], name: str) -> list[NDArray[Any]]:
+    """Return what a loaded program gives for its inputs, in order."""
+    try:
+        outputs = loaded.load_method("forward").execute(given)
+    except RuntimeError as error:
+        raise StageError(
+            f"ExecuTorch could not run {name}: {error}",
+            "ExecuTorch's own words are in the log; an input of another shape or type "
+            "than the signature's is the usual cause.",
+        ) from error
+    return [tensor.numpy().copy() for tensor in outputs]
 
 
 def _joined(parts: Sequence[NDArray[Any]]) -> NDArray[Any]:

@@ -16,8 +16,15 @@ from edgekd.core.quantization import precision_of
 from edgekd.core.quiet import quiet
 from edgekd.core.refs import UseTransform
 from edgekd.core.signature import Signature
-from edgekd.runtimes import onnx_graph, onnx_quantize, optimum_export, ort_format
-from edgekd.runtimes.trace import example_inputs, named_dimensions, varying
+from edgekd.runtimes import onnx_graph, onnx_quantize, onnx_taps, optimum_export, ort_format
+from edgekd.runtimes.insides import Insides
+from edgekd.runtimes.trace import (
+    CannotExportError,
+    example_inputs,
+    named_dimensions,
+    varying,
+    varying_rows,
+)
 
 LEVELS = {
     "all": "ORT_ENABLE_ALL",
@@ -115,8 +122,8 @@ class OnnxRuntimeRuntime:
     ) -> tuple[Any, dict[str, str]]:
         """Return the model as an ONNX graph, and by whom where that is not PyTorch's exporter."""
         try:
-            return self._trace(model, signature, samples), {}
-        except StageError as error:
+            return self._trace(model, signature, samples).model_proto, {}
+        except CannotExportError as error:
             network = optimum_export.network_of(model)
             if network is None:
                 raise
@@ -124,18 +131,18 @@ class OnnxRuntimeRuntime:
                 graph = optimum_export.export(network, signature, self.config.opset)
             except optimum_export.NotFollowedError as other:
                 message = f"{error.message}\nOptimum's exporter cannot either: {other}"
-                raise StageError(message, error.next_step) from error
+                raise CannotExportError(message, error.next_step) from error
             return graph, {"exporter": "optimum"}
 
     def _trace(self, model: nn.Module, signature: Signature, samples: Batch) -> Any:
-        """Return the model as an ONNX graph."""
+        """Return the model as the exporter's ONNX program."""
         import torch
 
         try:
             with quiet():
                 program = torch.onnx.export(
                     model,
-                    example_inputs(signature, samples, batch=2),
+                    example_inputs(signature, samples, batch=self.traced_rows),
                     dynamo=True,
                     opset_version=self.config.opset,
                     dynamic_shapes=varying(signature, named_dimensions(signature)),
@@ -144,12 +151,12 @@ class OnnxRuntimeRuntime:
                     verbose=False,
                 )
         except torch.onnx.errors.OnnxExporterError as error:
-            raise StageError(
+            raise CannotExportError(
                 f"the model cannot be exported to ONNX: {_first_lines(error)}",
                 "Avoid Python control flow that depends on tensor values in its forward().",
             ) from error
         assert program is not None
-        return program.model_proto
+        return program
 
     def open(self, program: Path) -> Callable[[Arrays], Arrays]:
         """Return a function that runs the program with one thread, at its own graph level."""
@@ -170,6 +177,49 @@ class OnnxRuntimeRuntime:
             return dict(zip(names, results, strict=True))
 
         return call
+
+    traced_rows = 2
+    """Examples that a model is traced with: one would fix their number at one."""
+
+    def try_export(self, module: nn.Module, inputs: Mapping[str, Any]) -> None:
+        """Export a module called with `inputs`; raise what the exporter raises."""
+        import torch
+
+        with quiet():
+            torch.onnx.export(
+                module,
+                kwargs=dict(inputs),
+                dynamo=True,
+                opset_version=self.config.opset,
+                dynamic_shapes=varying_rows(inputs, self.traced_rows),
+                optimize=self.config.optimize,
+                verbose=False,
+            )
+
+    def inside(
+        self,
+        program: Path,
+        model: nn.Module,
+        *,
+        signature: Signature,
+        samples: Batch,
+        quantization: UseTransform | None,  # noqa: ARG002  the file says where it rounds
+        calibration: Sequence[Batch],  # noqa: ARG002
+    ) -> Insides:
+        """Return what the program computes on its way; `model` in fp32 is what it was made of."""
+        import onnx
+
+        traced = self._trace(model, signature, samples)
+        before, after = traced.model_proto, traced.model_proto
+        onnx_graph.name_ports(after, signature)
+        written = onnx.load(program)
+        values = onnx_taps.values_of(written, onnx_taps.named_values(before, after))
+        return Insides(
+            graph=traced.exported_program,
+            operators=onnx_taps.operator_of(written, values),
+            ask=onnx_taps.Tapped(program, values, LEVELS[self.config.graph_level]),
+            rows=None,
+        )
 
 
 def _first_lines(error: Exception, lines: int = 6) -> str:

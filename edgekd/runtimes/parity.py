@@ -11,6 +11,15 @@ from edgekd.core.config import Config, NonNegative, PositiveCount, Share
 from edgekd.core.errors import StageError
 from edgekd.core.protocols import Arrays
 
+
+class DepartsError(StageError):
+    """A program computes something else than its PyTorch model, most so for one sample."""
+
+    def __init__(self, message: str, next_step: str, sample: int):
+        super().__init__(message, next_step)
+        self.sample = sample
+
+
 CLASSES, LABELS = "logits", "labels"
 """The output that is read as class scores where the samples have labels."""
 
@@ -58,7 +67,7 @@ def check_parity(
     quantized: bool,
     limits: Parity,
 ) -> dict[str, Any]:
-    """Return the comparison of every output as JSON values; StageError where a limit is broken.
+    """Return the comparison of every output as JSON values; DepartsError where a limit is broken.
 
     `samples` has the inputs and, where there are some, `labels`; `reference` is what the PyTorch
     model gave for them: with NaN in it nothing can be proved, which is a StageError too.
@@ -72,7 +81,7 @@ def check_parity(
     ]
     for result in compared:
         if not result.kept:
-            raise StageError(_complaint(name, result), _advice(quantized))
+            raise DepartsError(_complaint(name, result), _advice(quantized), result.sample)
     return {
         "samples": len(next(iter(reference.values()))),
         "reference": "PyTorch, fp32",
@@ -130,7 +139,7 @@ def _compare_int8(
     """Compare what the answers mean: classes where there are some, else the size of the error."""
     largest, sample = _largest(given, expected)
     if labels is None and np.issubdtype(expected.dtype, np.floating):
-        error = _relative_error(given, expected)
+        error = relative_error(given, expected)
         rule, kept = f"relative error <= {limits.relative_error:g}", error <= limits.relative_error
         return Compared(output, rule, largest, sample, {"relative_error": error}, kept)
     if labels is None:
@@ -166,7 +175,8 @@ def _same_infinities(given: NDArray[Any], expected: NDArray[Any]) -> bool:
     return bool((given[infinite] == expected[infinite]).all())
 
 
-def _relative_error(given: NDArray[Any], expected: NDArray[Any]) -> float:
+def relative_error(given: NDArray[Any], expected: NDArray[Any]) -> float:
+    """Return the size of the error over that of the output, both as root mean squares."""
     if not _same_infinities(given, expected):
         return float("inf")
     finite = np.isfinite(expected)

@@ -1,12 +1,18 @@
 """What `torch.export` needs to be told: example inputs and the dimensions that may vary."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from edgekd.core.errors import StageError
 from edgekd.core.protocols import Batch
 from edgekd.core.signature import Port, Signature
+
+
+class CannotExportError(StageError):
+    """The exporter does not follow the model; the cause is what it raised."""
 
 
 def example_inputs(signature: Signature, samples: Batch, batch: int) -> tuple[Tensor, ...]:
@@ -45,3 +51,17 @@ def named_dimensions(signature: Signature) -> dict[str, int | None]:
     """Return the largest size of every named dimension of the inputs, None where it has none."""
     names = {d for port in signature.inputs for d in port.shape if isinstance(d, str)}
     return {name: dict(signature.most).get(name) for name in sorted(names)}
+
+
+def varying_rows(inputs: Mapping[str, Any], rows: int) -> dict[str, Any]:
+    """Return what `torch.export` is told of a module's inputs where examples may be any number.
+
+    Each tensor with as many entries in its first dimension as there are examples varies there.
+    """
+    dim = torch.export.Dim("batch", min=1)
+
+    def vary(value: Any) -> Any:
+        return {0: dim} if isinstance(value, Tensor) and value.shape[:1] == (rows,) else None
+
+    varied: dict[str, Any] = torch.utils._pytree.tree_map(vary, dict(inputs))
+    return varied

@@ -17,10 +17,14 @@ from edgekd.core.quantity import Quantity
 from edgekd.core.quantization import Int8Static, precision_of
 from edgekd.core.refs import ModelRef, UseRuntime
 from edgekd.core.version import VERSION
+from edgekd.localise.case import case_of
+from edgekd.localise.failed import located
+from edgekd.localise.narrowed import narrowed
 from edgekd.models.folder import StoredModel, load_model, weights_digest, write_companions
 from edgekd.ops.named import at_rest, call_by_name
 from edgekd.runtimes.folder import Program, file_stem, save_program
-from edgekd.runtimes.parity import LABELS, Parity, check_parity
+from edgekd.runtimes.parity import LABELS, DepartsError, Parity, check_parity
+from edgekd.runtimes.trace import CannotExportError
 from edgekd.train.check import quantization_of
 from edgekd.train.needs import compression_needs, unbuilt
 from edgekd.train.samples import take
@@ -79,24 +83,33 @@ def export(config: Export, run: Run) -> Facts:
     columns = {name: torch.cat([b[name] for b in batches]) for name in batches[0]}
     samples = at_rest(stored.signature, columns)
     path = run.out / f"{file_stem(run.name)}{runtime.suffix}"
-    facts = runtime.export(
-        stored.module,
-        signature=stored.signature,
-        samples=samples,
-        metadata=_metadata(stored, config, digest),
-        quantization=stored.quantization,
-        calibration=stored.calibration,
-        activation=activation(stored, run.targets.get(config.target, {})),
-        out=path,
-    )
-    parity = check_parity(
-        f"'{run.name}' ({path.name})",
-        runtime.open(path),
-        _reference(stored, batches),
-        _arrays(stored, samples),
-        quantized=stored.quantization is not None,
-        limits=config.parity,
-    )
+    try:
+        facts = runtime.export(
+            stored.module,
+            signature=stored.signature,
+            samples=samples,
+            metadata=_metadata(stored, config, digest),
+            quantization=stored.quantization,
+            calibration=stored.calibration,
+            activation=activation(stored, run.targets.get(config.target, {})),
+            out=path,
+        )
+    except CannotExportError as error:
+        out = run.unfinished / f"{file_stem(run.name)}_fails.py"
+        raise narrowed(error, stored, config.runtime, samples, out) from error
+    arrays = _arrays(stored, samples)
+    try:
+        parity = check_parity(
+            f"'{run.name}' ({path.name})",
+            runtime.open(path),
+            _reference(stored, batches),
+            arrays,
+            quantized=stored.quantization is not None,
+            limits=config.parity,
+        )
+    except DepartsError as error:
+        case = case_of(config.runtime, folder, path, stored)
+        raise located(error, case, stored, arrays, run.unfinished) from error
     parameters = sum(p.numel() for p in stored.module.parameters())
     save_program(
         run.out,

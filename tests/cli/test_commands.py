@@ -35,7 +35,7 @@ def test_help_names_every_command_and_the_exit_codes(tmp_path):
     done = edgekd("--help", cwd=tmp_path)
     assert done.returncode == 0
     for word in ("run", "plan", "why", "report", "runs", "list", "show", "targets", "schema",
-                 "init", "doctor", "gc", "replay", "130"):  # fmt: skip
+                 "init", "doctor", "gc", "replay", "bisect", "130"):  # fmt: skip
         assert word in done.stdout
 
 

@@ -1,14 +1,20 @@
 import json
+import runpy
 
 import onnx
 import pytest
+import torch
 
+from edgekd.bisect.find import find
+from edgekd.bisect.process import compared
 from edgekd.core import kinds
 from edgekd.core.artifact import digest_file
-from edgekd.core.errors import StageError
+from edgekd.core.errors import RequestError, StageError
 from edgekd.core.refs import Ref, UseTransform
 from edgekd.models.folder import StoredModel, load_model
+from edgekd.pipeline.store import Store
 from edgekd.runtimes.folder import file_stem, load_program
+from edgekd.runtimes.trace import CannotExportError
 from edgekd.stages.export import activation, export
 from edgekd.stages.quantize import quantize
 
@@ -104,6 +110,79 @@ def test_a_program_that_departs_stops_the_stage_and_leaves_no_description(bench,
     with pytest.raises(StageError, match=r"'bad' \(bad\.onnx\) departs .* output 'logits'"):
         export(options(), run)
     assert not (run.out / "program.json").exists()
+
+
+def test_a_fault_in_one_layer_is_named_and_can_be_looked_at_again(bench, monkeypatch):
+    runtime = kinds.runtime.get("onnxruntime").target
+    original = runtime.export
+
+    def faulty(self, model, *, out, **about):
+        facts = original(self, model, out=out, **about)
+        program = onnx.load(out)
+        node = [n for n in program.graph.node if n.op_type == "Conv"][2]
+        weight = next(t for t in program.graph.initializer if t.name == node.input[1])
+        values = onnx.numpy_helper.to_array(weight) * -1
+        weight.CopyFrom(onnx.numpy_helper.from_array(values, weight.name))
+        onnx.save(program, out)
+        faulty.layer = node.name.partition("/")[0]
+        return facts
+
+    monkeypatch.setattr(runtime, "export", faulty)
+    store = bench.folder / "store"
+    (store / "unfinished" / "0f").mkdir(parents=True)
+    run = bench.run("bad", unfinished=store / "unfinished" / "0f")
+    with pytest.raises(StageError) as caught:
+        export(options(), run)
+    text, program = str(caught.value), run.unfinished / "bad.onnx"
+    for part in (
+        "'bad' (bad.onnx) departs from the PyTorch model",
+        f"The first layer that departs is {faulty.layer} (Conv2d; Conv in the program)",
+        f"All layers: {run.unfinished / 'layers.txt'}",
+        f"edgekd bisect {program}",
+    ):
+        assert part in text, part
+    assert f"{faulty.layer} " in (run.unfinished / "layers.txt").read_text()
+    again = compared(find(program, Store(store)), 1)
+    assert again["found"]["departs"]
+    assert again["found"]["samples"] == 16
+    assert f"departs is {faulty.layer} " in again["says"][0]
+    with pytest.raises(RequestError, match="not made by edgekd"):  # a case is only ours in a store
+        find(program, Store(bench.folder / "other"))
+
+
+def test_where_the_layers_cannot_be_compared_the_failed_parity_still_stands(bench, monkeypatch):
+    runtime = kinds.runtime.get("onnxruntime").target
+    original = runtime.open
+    monkeypatch.setattr(
+        runtime, "open",
+        lambda self, program: lambda x: {"logits": original(self, program)(x)["logits"] + 1},
+    )  # fmt: skip
+    monkeypatch.setattr(runtime, "inside", None)
+    with pytest.raises(StageError, match=r"departs from(.|\n)*could not be compared(.|\n)*loosen"):
+        export(options(), bench.run("bad"))
+
+
+def test_a_model_that_cannot_be_exported_is_narrowed_to_one_of_its_modules(bench, monkeypatch):
+    runtime = kinds.runtime.get("onnxruntime").target
+
+    def refuse(self, model, **about):
+        raise CannotExportError("the model cannot be exported to ONNX: no", "")
+
+    def only_linear(self, module, inputs):
+        if any(isinstance(each, torch.nn.Linear) for each in module.modules()):
+            raise ValueError("complex64 is not known")
+
+    monkeypatch.setattr(runtime, "export", refuse)
+    monkeypatch.setattr(runtime, "try_export", only_linear)
+    run = bench.run("student.onnx")
+    with pytest.raises(StageError) as caught:
+        export(options(), run)
+    text, file = str(caught.value), run.unfinished / "student_onnx_fails.py"
+    assert "its module 'head' (Linear) fails on its own: complex64 is not known" in text
+    assert "real and imaginary" in text
+    assert f"python {file}" in text
+    with pytest.raises(ValueError, match="complex64"):  # as the exporter here does
+        runpy.run_path(str(file))
 
 
 def test_file_names_are_safe():

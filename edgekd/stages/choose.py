@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field
+from torch import nn
 
 from edgekd.core.config import Config, NonNegative
 from edgekd.core.errors import EdgekdError, Problem
@@ -22,15 +23,22 @@ from edgekd.core.refs import ModelRef, UseRuntime, UseTransform
 from edgekd.devices.kept import Journal
 from edgekd.devices.settings import settle
 from edgekd.devices.target import Bench, Target
+from edgekd.models.folder import load_model
 from edgekd.runtimes.folder import file_stem, load_program
 from edgekd.runtimes.parity import Parity
-from edgekd.train.check import check_full_precision, check_paths, check_transform
+from edgekd.train.check import (
+    check_full_precision,
+    check_paths,
+    check_quantizable,
+    check_transform,
+)
 from edgekd.train.needs import compression_needs, unbuilt
 from edgekd.trial.entry import Entry
 from edgekd.trial.forms import FACTS, Form, call, check_runtimes, forms, levels, quantized
 from edgekd.trial.inputs import write_inputs
 from edgekd.trial.race import Budget, Race, Racer
 
+USUAL = ("int8_static", "int8_dynamic")
 SAMPLES = "candidates.json"
 """Every raw latency in ms, by candidate and restart."""
 CODE = (
@@ -56,10 +64,9 @@ class Choose(Config):
     fp32, in the measure's own unit."""
     runtimes: tuple[UseRuntime, ...] = ()
     """What may run it; all runtimes of the target where nothing is said."""
-    transforms: tuple[UseTransform, ...] = Field(
-        default=({"kind": "int8_static"},), validate_default=True
-    )
-    """Ways to quantize it, each tried beside fp32."""
+    transforms: tuple[UseTransform, ...] | None = None
+    """Ways to quantize it, each tried beside fp32; where nothing is said, `int8_static`, and
+    `int8_dynamic` for models whose weights are mostly not those of convolutions."""
     activations: tuple[Literal["uint8", "int8"], ...] = ("uint8", "int8")
     """Types of int8 activations to try where a transform leaves them open."""
     graph_levels: tuple[Literal["all", "extended", "basic", "off"], ...] = Field(
@@ -101,8 +108,10 @@ def check(config: Choose, preview: Preview) -> Iterator[Problem]:
     """Yield what cannot be tried, and targets on which a latency means nothing."""
     yield from check_full_precision(config.model, preview, "model")
     model = preview.model(config.model)
-    for index, transform in enumerate(config.transforms):
+    for index, transform in enumerate(config.transforms or ()):
         place = f"transforms[{index}]"
+        if model is not None:
+            yield from check_quantizable(transform, model, preview.task, place)
         yield from check_transform(transform, "quantize", place)
         exclude = getattr(transform.options, "exclude", ())
         yield from check_paths(exclude, model, preview.task, f"{place}.exclude")
@@ -125,20 +134,21 @@ def estimate(config: Choose, preview: Preview) -> Needs | None:
         unbuilt(config.model, preview),
         preview.task,
         copies=5,
-        examples=max([config.parity.samples, *map(_examples, config.transforms)]),
+        examples=max([config.parity.samples, *map(_examples, _transforms(config, None))]),
         keeps="everything",
         lower=("examples of the transforms", "parity.samples", "the width of the model"),
     )
     if needs is None or target is None:
         return None
-    return replace(needs, disk_bytes=needs.disk_bytes * len(_forms(config, target)))
+    made = _forms(config, target, unbuilt(config.model, preview))
+    return replace(needs, disk_bytes=needs.disk_bytes * len(made))
 
 
 def remarks(config: Choose, preview: Preview) -> Iterator[str]:
     """Yield how many programs are made and timed."""
     target = preview.targets.get(config.target)
     if target is not None:
-        found = _forms(config, target)
+        found = _forms(config, target, unbuilt(config.model, preview))
         timed = sum(len(_levels(config, target, form)) for form in found)
         yield f"makes {len(found)} programs and times them in {timed} ways on {config.target}"
 
@@ -156,10 +166,11 @@ def choose(config: Choose, run: Run) -> Facts:
     """Return the facts of the program's export, and what became of every candidate."""
     written = run.targets[config.target]
     target = Target.model_validate(written)
-    folders, lost = _make(config, _forms(config, written), run)
+    wanted = _forms(config, written, load_model(run.input(config.model)).module)
+    folders, lost = _make(config, wanted, run)
     candidates = [
         Candidate(form, level, folders[form.name])
-        for form in _forms(config, written)
+        for form in wanted
         if form.name in folders
         for level in _levels(config, written, form)
     ]
@@ -185,9 +196,22 @@ def choose(config: Choose, run: Run) -> Facts:
     return facts | _found(config, race, best, lost)
 
 
-def _forms(config: Choose, target: Mapping[str, Any]) -> list[Form]:
+def _forms(config: Choose, target: Mapping[str, Any], model: nn.Module | None) -> list[Form]:
     runtimes = config.runtimes or tuple(map(UseRuntime.model_validate, target["runtimes"]))
-    return list(forms(runtimes, config.transforms, config.activations))
+    return list(forms(runtimes, _transforms(config, model), config.activations))
+
+
+def _transforms(config: Choose, model: nn.Module | None) -> Sequence[UseTransform]:
+    """Return the ways to quantize that are named, else those that say nothing against the model."""
+    if config.transforms is not None:
+        return config.transforms
+    usual = [UseTransform.model_validate(name) for name in USUAL]
+    return [use for use in usual if model is None or not _refuses(use, model)]
+
+
+def _refuses(use: UseTransform, model: nn.Module) -> bool:
+    told = use.plugin.traits.get("check")
+    return bool(told and list(told(use.options, model)))
 
 
 def _levels(config: Choose, target: Mapping[str, Any], form: Form) -> list[str]:

@@ -5,7 +5,7 @@ cost no more quality than is allowed. Both models are exported and measured in t
 """
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +25,7 @@ from edgekd.devices.target import Bench, Target
 from edgekd.ops.statistics import ratio_interval
 from edgekd.runtimes.folder import file_stem, load_program
 from edgekd.runtimes.parity import Parity
+from edgekd.train.check import quantization_of
 from edgekd.train.needs import compression_needs, unbuilt
 from edgekd.trial.entry import Entry
 from edgekd.trial.forms import call, check_runtimes
@@ -80,6 +81,19 @@ def check(config: Keep, preview: Preview) -> Iterator[Problem]:
                 "Name real devices.",
             )
         yield from check_runtimes(config.runtimes, name, target)
+        yield from _check_quantized(config, name, target, preview)
+
+
+def _check_quantized(
+    config: Keep, name: str, target: Mapping[str, Any], preview: Preview
+) -> Iterator[Problem]:
+    """Yield the runtimes of a target that cannot follow how the model is quantized."""
+    quantization = quantization_of(config.model, preview)
+    for use in config.runtimes or map(UseRuntime.model_validate, target["runtimes"]):
+        refuses = use.plugin.traits.get("check")
+        for problem in refuses(quantization) if refuses and quantization else ():
+            step = f"Name under runtimes what shall run it on '{name}', without {use.kind}."
+            yield Problem("runtimes", problem.message, step)
 
 
 def estimate(config: Keep, preview: Preview) -> Needs | None:

@@ -38,14 +38,17 @@ def forms(
 ) -> Iterator[Form]:
     """Yield fp32 for each runtime, then each way to quantize, the types of activations apart.
 
-    A runtime that has a choice of types registers `activations`; a transform that leaves the type
-    open has an option `activation`.
+    A runtime that has a choice of types registers `activations`, and one that cannot follow every
+    transform a `check(transform)`. A transform that leaves the type open has an option `activation`.
     """
     for runtime in runtimes:
         yield Form(runtime, None)
     for runtime in runtimes:
         has = runtime.plugin.traits.get("activations", ())
+        refuses = runtime.plugin.traits.get("check")
         for transform in transforms:
+            if refuses and list(refuses(transform)):
+                continue  # that runtime cannot follow it
             open_type = getattr(transform.options, "activation", "") == "auto"
             types = [name for name in activations if name in has] if open_type else []
             for name in types:

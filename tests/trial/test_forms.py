@@ -34,6 +34,13 @@ def test_a_runtime_with_a_choice_of_activations_has_a_form_for_each():
     ]
 
 
+def test_what_a_runtime_cannot_follow_is_no_form_of_it():
+    found = names(UseTransform.model_validate({"kind": "int4_weights", "symmetric": False}))
+    assert [name for name in found if "int4" in name] == [
+        "onnxruntime int4_weights symmetric=False"
+    ]
+
+
 def test_a_type_that_a_transform_names_is_the_only_one():
     assert names(transform(activation="uint8"))[2:] == [
         "onnxruntime int8_static uint8",

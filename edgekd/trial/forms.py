@@ -38,8 +38,8 @@ def forms(
 ) -> Iterator[Form]:
     """Yield fp32 for each runtime, then each way to quantize, the types of activations apart.
 
-    A runtime that has a choice of types registers `activations`, and one that cannot follow every
-    transform a `check(transform)`. A transform that leaves the type open has an option `activation`.
+    A runtime with a choice of types registers `activations`, and one that cannot follow every
+    transform a `check(transform)`. A transform that leaves the type open has `activation: auto`.
     """
     for runtime in runtimes:
         yield Form(runtime, None)

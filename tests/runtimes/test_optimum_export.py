@@ -11,6 +11,7 @@ from edgekd.core.errors import StageError
 from edgekd.core.refs import UseModel, UseRuntime, UseTransform
 from edgekd.core.signature import Port, Signature
 from edgekd.runtimes.onnxruntime import OnnxRuntimeRuntime
+from edgekd.runtimes.trace import CannotExportError
 from edgekd.testing.tiny import CASES
 
 SIGNATURE = Signature(
@@ -32,7 +33,7 @@ def model():
 @pytest.fixture
 def _failing(monkeypatch):
     def fail(self, model, signature, samples):
-        raise StageError("the model cannot be exported to ONNX: planted", "Rewrite it.")
+        raise CannotExportError("the model cannot be exported to ONNX: planted", "Rewrite it.")
 
     monkeypatch.setattr(OnnxRuntimeRuntime, "_trace", fail)
 

@@ -44,7 +44,7 @@ class Preview:
         return None
 
     def kind(self, ref):
-        return None
+        return "quantize" if self.using else None
 
     def makes(self, ref):
         return "model"

@@ -5,17 +5,15 @@ fastest differs from model to model and from device to device, and so does what 
 """
 
 import json
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import Any, Literal
 
 from pydantic import Field
 from torch import nn
 
 from edgekd.core.config import Config, NonNegative
-from edgekd.core.errors import EdgekdError, Problem
+from edgekd.core.errors import Problem
 from edgekd.core.kinds import stage
 from edgekd.core.needs import Needs
 from edgekd.core.protocols import Facts, Preview, Run
@@ -24,7 +22,6 @@ from edgekd.devices.kept import Journal
 from edgekd.devices.settings import settle
 from edgekd.devices.target import Bench, Target
 from edgekd.models.folder import load_model
-from edgekd.runtimes.folder import file_stem, load_program
 from edgekd.runtimes.parity import Parity
 from edgekd.train.check import (
     check_full_precision,
@@ -33,8 +30,8 @@ from edgekd.train.check import (
     check_transform,
 )
 from edgekd.train.needs import compression_needs, unbuilt
-from edgekd.trial.entry import Entry
-from edgekd.trial.forms import FACTS, Form, call, check_runtimes, forms, levels, quantized
+from edgekd.trial.candidates import Maker
+from edgekd.trial.forms import Form, check_runtimes, forms, levels
 from edgekd.trial.inputs import write_inputs
 from edgekd.trial.race import Budget, Race, Racer
 
@@ -77,31 +74,6 @@ class Choose(Config):
     """How much is measured; `restarts` of those that stay in the race."""
     parity: Parity = Parity()
     """How far a candidate may depart from the PyTorch model."""
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A program with the level that its graph is loaded at."""
-
-    form: Form
-    level: str
-    """Empty where the runtime has none."""
-    folder: Path
-    """Where the program lies; what level is written there is only a default."""
-
-    @property
-    def name(self) -> str:
-        """What people call it, as `onnxruntime int8_static uint8 all`."""
-        return f"{self.form.name} {self.level}".strip()
-
-    def entry(self) -> Entry:
-        """Return the program as it is timed."""
-        program = load_program(self.folder)
-        told = dict(program.facts.get("program", {}))
-        if self.level:
-            told["graph_level"] = self.level
-        program = replace(program, facts={**program.facts, "program": told})
-        return Entry(self.name, "candidate", self.folder / program.file, program)
 
 
 def check(config: Choose, preview: Preview) -> Iterator[Problem]:
@@ -166,21 +138,16 @@ def choose(config: Choose, run: Run) -> Facts:
     """Return the facts of the program's export, and what became of every candidate."""
     written = run.targets[config.target]
     target = Target.model_validate(written)
+    maker = Maker(run, config.model, config.target, config.parity)
     wanted = _forms(config, written, load_model(run.input(config.model)).module)
-    folders, lost = _make(config, wanted, run)
-    candidates = [
-        Candidate(form, level, folders[form.name])
-        for form in wanted
-        if form.name in folders
-        for level in _levels(config, written, form)
-    ]
+    candidates = maker.candidates(wanted, lambda form: _levels(config, written, form))
     entries = [candidate.entry() for candidate in candidates]
     settings = settle(target.bench, config.bench)
     with Journal(run.unfinished / "inputs").workshop() as folder:
         race = Race(
             target,
             entries,
-            baselines=[c.name for c in candidates if c.form.name == candidates[0].form.name],
+            baselines=[c.name for c in candidates if c.form is wanted[0]],
             inputs=write_inputs(
                 run.task, "validation", settings.samples, [entries[0].program.signature], folder
             ),
@@ -190,10 +157,10 @@ def choose(config: Choose, run: Run) -> Facts:
         )
         best = race.run(run.progress)
     chosen = next(one for one in candidates if one.name == best.entry.name)
-    facts = _take(config, chosen, run)
+    facts = maker.take(chosen)
     raw = {r.entry.name: [t.latencies_ms.round(6).tolist() for t in r.timings] for r in race.racers}
     (run.out / SAMPLES).write_text(json.dumps(raw), "utf-8")
-    return facts | _found(config, race, best, lost)
+    return {**facts, **_found(config, race, best, maker.lost)}
 
 
 def _forms(config: Choose, target: Mapping[str, Any], model: nn.Module | None) -> list[Form]:
@@ -222,57 +189,6 @@ def _levels(config: Choose, target: Mapping[str, Any], form: Form) -> list[str]:
 
 def _examples(transform: UseTransform) -> int:
     return int(getattr(transform.options, "examples", 0))
-
-
-def _make(
-    config: Choose, wanted: Sequence[Form], run: Run
-) -> tuple[dict[str, Path], dict[str, str]]:
-    """Return the folder of each form by name, and why others could not be made.
-
-    The first is the model in fp32, which all are compared with: its error is the stage's.
-    """
-    made: dict[str, Path] = {}
-    lost: dict[str, str] = {}
-    for number, form in enumerate(wanted):
-        run.progress(number, len(wanted), f"making {form.name}")
-        out = run.unfinished / "made" / file_stem(form.name)
-        try:
-            _export(config, form, form.runtime, run, out)
-        except Exception as error:  # a candidate is an experiment; a library may raise anything
-            if not made:
-                raise
-            lost[form.name] = _reason(error)
-        else:
-            made[form.name] = out
-    return made, lost
-
-
-def _export(config: Choose, form: Form, runtime: UseRuntime, run: Run, out: Path) -> None:
-    """Leave the program of a form in `out`."""
-    folder = run.input(config.model)
-    if form.transform is not None:
-        folder = quantized(form.transform, config.model, folder, run, run.unfinished / "made")
-    options = {"runtime": runtime, "target": config.target, "parity": config.parity}
-    call("export", options | {"model": str(config.model)}, run, out, {config.model.stage: folder})
-
-
-def _reason(error: Exception) -> str:
-    words = str(error).strip().partition("\n")[0]
-    return words if isinstance(error, EdgekdError) else f"{type(error).__name__}: {words}"
-
-
-def _take(config: Choose, chosen: Candidate, run: Run) -> dict[str, Any]:
-    """Leave the program of a candidate as the stage's own; return the facts of its export."""
-    folder, runtime = chosen.folder, chosen.form.runtime
-    if chosen.level and chosen.level != getattr(runtime.options, "graph_level", ""):
-        options = runtime.options.model_copy(update={"graph_level": chosen.level})
-        runtime = runtime.model_copy(update={"options": options})
-        folder = run.unfinished / "made" / file_stem(chosen.name)
-        _export(config, chosen.form, runtime, run, folder)
-    shutil.copytree(folder, run.out, dirs_exist_ok=True)
-    (run.out / FACTS).unlink()
-    facts: dict[str, Any] = json.loads((folder / FACTS).read_text("utf-8"))
-    return facts
 
 
 def _found(config: Choose, race: Race, best: Racer, lost: Mapping[str, str]) -> dict[str, Any]:

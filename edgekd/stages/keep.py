@@ -23,12 +23,13 @@ from edgekd.devices.kept import Journal
 from edgekd.devices.settings import settle
 from edgekd.devices.target import Bench, Target
 from edgekd.ops.statistics import ratio_interval
-from edgekd.runtimes.folder import file_stem, load_program
+from edgekd.runtimes.folder import load_program
 from edgekd.runtimes.parity import Parity
 from edgekd.train.check import quantization_of
 from edgekd.train.needs import compression_needs, unbuilt
+from edgekd.trial.delegate import made
 from edgekd.trial.entry import Entry
-from edgekd.trial.forms import call, check_runtimes
+from edgekd.trial.forms import check_runtimes
 from edgekd.trial.inputs import write_inputs
 from edgekd.trial.race import Budget, Race, Racer
 
@@ -167,12 +168,11 @@ def _race(config: Keep, name: str, run: Run) -> Race:
 def _entry(ref: Ref, runtime: UseRuntime, target: str, run: Run) -> Entry:
     """Return the program of a model for a runtime, exported once."""
     name = f"{ref.stage} {runtime.kind}"
-    out = run.unfinished / "made" / file_stem(f"{name} {target}")
     run.progress(0, 1, f"exporting {name}")
     options = {"model": str(ref), "runtime": runtime, "target": target}
-    call("export", options, run, out, {ref.stage: run.input(ref)})
-    program = load_program(out)
-    return Entry(name, "candidate", out / program.file, program)
+    folder = made("export", options, run, {ref.stage: run.input(ref)}).folder
+    program = load_program(folder)
+    return Entry(name, "candidate", folder / program.file, program)
 
 
 def _outcome(config: Keep, target: str, race: Race) -> Outcome:

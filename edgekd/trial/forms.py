@@ -1,20 +1,11 @@
-"""The forms that a model can take on a device, made as a pipeline's own stages would make them."""
+"""The forms that a model can take on a device: runtimes, ways to quantize, types, levels."""
 
-import json
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-from edgekd.core import kinds
 from edgekd.core.errors import Problem
-from edgekd.core.protocols import Facts, Run
-from edgekd.core.refs import Ref, UseRuntime, UseTransform, as_written
-from edgekd.runtimes.folder import file_stem
-
-FACTS = "facts.json"
-"""Written last: a folder without it is half made."""
+from edgekd.core.refs import UseRuntime, UseTransform, as_written
 
 
 @dataclass(frozen=True)
@@ -77,51 +68,15 @@ def levels(runtime: UseRuntime, wanted: Sequence[str]) -> list[str]:
     return [level for level in wanted if level in runtime.plugin.traits.get("graph_levels", ())]
 
 
-class Inside:
-    """The run of a stage that another one calls: as its own, but for folder and inputs."""
-
-    def __init__(self, run: Run, out: Path, inputs: Mapping[str, Path]):
-        self.out, self._run, self._inputs = out, run, inputs
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._run, name)
-
-    def input(self, ref: Ref) -> Path:
-        """Return the folder that a reference leads to."""
-        return self._inputs[ref.stage]
-
-
-def quantized(transform: UseTransform, model: Ref, folder: Path, run: Run, place: Path) -> Path:
-    """Return the folder of the model as a `quantize` stage leaves it, made once in `place`."""
-    out = place / f"quantized {file_stem(_called(transform))}"
-    options = {"model": str(model), "transform": transform}
-    call("quantize", options, run, out, {model.stage: folder})
-    return out
-
-
-def call(
-    kind: str, options: Mapping[str, Any], run: Run, out: Path, inputs: Mapping[str, Path]
-) -> Facts:
-    """Return what a stage found out, as JSON values; it is not called where `out` has them."""
-    if not (out / FACTS).exists():
-        shutil.rmtree(out, ignore_errors=True)
-        out.mkdir(parents=True)
-        plugin = kinds.stage.get(kind)
-        config = plugin.config.model_validate(options)
-        facts = plugin.build(config)(cast(Run, Inside(run, out, inputs)))
-        (out / FACTS).write_text(json.dumps(facts, default=vars), "utf-8")
-    found: Facts = json.loads((out / FACTS).read_text("utf-8"))
-    return found
-
-
 def _called(transform: UseTransform | None) -> str:
     """Return the transform's name with its options that are not as usual."""
     if transform is None:
         return "fp32"
-    usual = type(transform.options)()
+    fields = type(transform.options).model_fields
+    usual = {name: field.get_default(call_default_factory=True) for name, field in fields.items()}
     own = [
         value if isinstance(value, str) else f"{name}={value}"
         for name, value in as_written(transform.options).items()
-        if value != as_written(usual)[name]
+        if value != as_written(usual[name])
     ]
     return " ".join([transform.kind, *own])

@@ -11,6 +11,7 @@ from edgekd.core.results import Restart
 from edgekd.devices.answers import Failure, Scores, Timing
 from edgekd.pipeline.preview import StagePreview
 from edgekd.report.schema import Tried
+from edgekd.runtimes.folder import load_program
 from edgekd.stages.keep import check, keep
 from edgekd.trial import race
 
@@ -59,10 +60,10 @@ def judge(measured, monkeypatch, request):
     def run_of(name: str, size: int) -> Any:
         run = bench.run(name)
         shutil.copytree(first.unfinished / "made", run.unfinished / "made")
-        for folder in (run.unfinished / "made").iterdir():
-            if folder.name.startswith("pruned"):
+        for folder in (run.unfinished / "made").glob("*/result"):
+            if size and load_program(folder).model == "pruned":
                 file = next(folder.glob("*.onnx"))
-                file.write_bytes(file.read_bytes()[:size] if size else file.read_bytes())
+                file.write_bytes(file.read_bytes()[:size])
         return run
 
     def judged(

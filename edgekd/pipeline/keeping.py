@@ -5,12 +5,15 @@ from collections.abc import Iterator, Mapping
 from pydantic import ValidationError
 
 from edgekd.core import kinds
-from edgekd.core.errors import Problem
+from edgekd.core.errors import Problem, nearest
 from edgekd.core.refs import Ref, UseStage
 from edgekd.pipeline.document import Document, Steps
 
 JUDGE = "keep"
 """The kind of the stage that stands behind."""
+EDGES = ("model", "before")
+"""What it gets by where it stands."""
+HELP = "See: edgekd show stage keep"
 
 
 def with_keeping(
@@ -67,10 +70,14 @@ def _check(name: str, use: UseStage, document: Document) -> Iterator[Problem]:
         message = "a stage that is kept only where it pays has no seeds and no controls."
         yield document.problem(at, message, "Remove keep, or seeds and controls.")
     given = use.keep if isinstance(use.keep, dict) else {}
-    options = {"model": "$a", "before": "$b", **given}
+    config = kinds.stage.get(JUDGE).config
+    known = [key for key in config.model_fields if key not in EDGES]
+    for key in given.keys() - known:
+        message = f"unknown key '{key}'."
+        yield document.problem((*at, key), message, nearest(key, known))
     try:
-        kinds.stage.get(JUDGE).config.model_validate(options)
+        config.model_validate(dict.fromkeys(EDGES, "$it") | given)
     except ValidationError as error:
         for details in error.errors():
-            where = (*at, *details["loc"]) if given else at
-            yield document.problem(where, f"{details['msg']}.", "See: edgekd show stage keep")
+            if details["type"] != "extra_forbidden":
+                yield document.problem((*at, *details["loc"]), f"{details['msg']}.", HELP)

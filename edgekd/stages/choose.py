@@ -43,10 +43,12 @@ CODE = (
     "devices",
     "trial",
     "targets/runners",
+    "runtimes",
+    "transforms/quantize",
     "stages/export.py",
     "stages/quantize.py",
 )
-"""What makes candidates and numbers without being imported here, or is called by name."""
+"""What makes candidates and numbers without being imported here: it is found by name."""
 
 
 class Choose(Config):
@@ -156,6 +158,8 @@ def choose(config: Choose, run: Run) -> Facts:
             journal=Journal(run.unfinished / "measured"),
         )
         best = race.run(run.progress)
+    for doubt in race.doubts([best, race.baseline()]):
+        run.notice(doubt)
     chosen = next(one for one in candidates if one.name == best.entry.name)
     facts = maker.take(chosen)
     raw = {r.entry.name: [t.latencies_ms.round(6).tolist() for t in r.timings] for r in race.racers}
@@ -165,7 +169,8 @@ def choose(config: Choose, run: Run) -> Facts:
 
 def _forms(config: Choose, target: Mapping[str, Any], model: nn.Module | None) -> list[Form]:
     runtimes = config.runtimes or tuple(map(UseRuntime.model_validate, target["runtimes"]))
-    return list(forms(runtimes, _transforms(config, model), config.activations))
+    every = forms(runtimes, _transforms(config, model), config.activations)
+    return list({form.name: form for form in every}.values())  # one may be named twice
 
 
 def _transforms(config: Choose, model: nn.Module | None) -> Sequence[UseTransform]:
@@ -211,7 +216,7 @@ def _found(config: Choose, race: Race, best: Racer, lost: Mapping[str, str]) -> 
     gain = f", {faster} as fast as fp32" if faster and best is not race.baseline() else ""
     return {
         "says": f"{best.entry.name}, the best of {len(rows)}{gain}",
-        "result": best.quantities["latency_p50_ms"],
+        "result": best.quantities.get("latency_p50_ms", "timed too few times to tell"),
         "targets": [config.target],
         "budget": {"quality": race.budget.quality, "most": race.budget.most},
         "candidates": rows,

@@ -73,7 +73,11 @@ def estimate(config: Export, preview: Preview) -> Needs | None:
     )
 
 
-@stage(config=Export, makes="program", check=check, estimate=estimate)
+CODE = ("transforms/quantize",)
+"""What quantizes a program: the model names it."""
+
+
+@stage(config=Export, makes="program", check=check, estimate=estimate, code=CODE)
 def export(config: Export, run: Run) -> Facts:
     """Return the program's size, what the runtime says of it, and its parity."""
     folder = run.input(config.model)

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from edgekd.core.artifact import MANIFEST
 from edgekd.core.config import Config, NonNegative
-from edgekd.core.errors import Problem
+from edgekd.core.errors import Problem, StageError
 from edgekd.core.kinds import stage
 from edgekd.core.needs import Needs
 from edgekd.core.protocols import Facts, Preview, Run
@@ -27,13 +27,23 @@ from edgekd.runtimes.folder import load_program
 from edgekd.runtimes.parity import Parity
 from edgekd.train.check import quantization_of
 from edgekd.train.needs import compression_needs, unbuilt
+from edgekd.trial.candidates import reason
 from edgekd.trial.delegate import made
 from edgekd.trial.entry import Entry
 from edgekd.trial.forms import check_runtimes
 from edgekd.trial.inputs import write_inputs
 from edgekd.trial.race import Budget, Race, Racer
 
-CODE = ("measures", "devices", "trial", "targets/runners", "stages/export.py")
+CODE = (
+    "measures",
+    "devices",
+    "trial",
+    "targets/runners",
+    "runtimes",
+    "transforms/quantize",
+    "stages/export.py",
+)
+"""What makes programs and numbers without being imported here: it is found by name."""
 SMALLER = 0.01
 """Least share of the size that must go to count."""
 NEVER = float("inf")
@@ -116,7 +126,7 @@ def estimate(config: Keep, preview: Preview) -> Needs | None:
 def keep(config: Keep, run: Run) -> Facts:
     """Return what speaks for the model and what against it; the one that is kept is the result."""
     races = {name: _race(config, name, run) for name in config.targets}
-    outcomes = [_outcome(config, name, race) for name, race in races.items()]
+    outcomes = [_outcome(config, name, *found) for name, found in races.items()]
     objections = [f"{o.objection} on {o.target}" for o in outcomes if o.objection]
     gains = [f"{' and '.join(o.gains)} on {o.target}" for o in outcomes if o.gains]
     pays = bool(gains) and not objections
@@ -132,29 +142,32 @@ def keep(config: Keep, run: Run) -> Facts:
         "targets": list(config.targets),
         "budget": {"quality": run.task.quality[0], "most": config.max_drop},
         "candidates": [
-            _row(racer, ref, name if len(races) > 1 else "")
-            for name, race in races.items()
-            for racer in race.racers
+            row
+            for name, found in races.items()
+            for row in _rows(*found, ref, name if len(races) > 1 else "")
         ],
     }
 
 
-def _race(config: Keep, name: str, run: Run) -> Race:
-    """Return all programs of both models on a target, measured."""
+def _race(config: Keep, name: str, run: Run) -> tuple[Race, dict[str, str]]:
+    """Return all programs of both models on a target, measured, and why others were not made."""
     target = Target.model_validate(run.targets[name])
     runtimes = config.runtimes or tuple(map(UseRuntime.model_validate, target.runtimes))
-    entries = [
-        _entry(ref, runtime, name, run)
-        for ref in (config.before, config.model)
-        for runtime in runtimes
-    ]
+    before = [_entry(config.before, runtime, name, run) for runtime in runtimes]
+    after: list[Entry] = []
+    lost: dict[str, str] = {}
+    for runtime in runtimes:
+        try:
+            after.append(_entry(config.model, runtime, name, run))
+        except StageError as error:  # as where int8 departs too far: then it does not pay
+            lost[_called(config.model, runtime)] = reason(error)
     settings = settle(target.bench, config.bench)
     with Journal(run.unfinished / "inputs").workshop() as folder:
-        signatures = [entry.program.signature for entry in entries]
+        signatures = [entry.program.signature for entry in before]
         race = Race(
             target,
-            entries,
-            baselines=[entry.name for entry in entries[: len(runtimes)]],
+            [*before, *after],
+            baselines=[entry.name for entry in before],
             inputs=write_inputs(run.task, "validation", settings.samples, signatures, folder),
             settings=settings,
             budget=Budget(run.task.quality[0], config.max_drop),
@@ -162,12 +175,14 @@ def _race(config: Keep, name: str, run: Run) -> Race:
             far_behind=NEVER,
         )
         race.run(run.progress)
-    return race
+    for doubt in race.doubts(race.racers):
+        run.notice(f"{doubt} (on {name})")
+    return race, lost
 
 
 def _entry(ref: Ref, runtime: UseRuntime, target: str, run: Run) -> Entry:
     """Return the program of a model for a runtime, exported once."""
-    name = f"{ref.stage} {runtime.kind}"
+    name = _called(ref, runtime)
     run.progress(0, 1, f"exporting {name}")
     options = {"model": str(ref), "runtime": runtime, "target": target}
     folder = made("export", options, run, {ref.stage: run.input(ref)}).folder
@@ -175,7 +190,11 @@ def _entry(ref: Ref, runtime: UseRuntime, target: str, run: Run) -> Entry:
     return Entry(name, "candidate", folder / program.file, program)
 
 
-def _outcome(config: Keep, target: str, race: Race) -> Outcome:
+def _called(ref: Ref, runtime: UseRuntime) -> str:
+    return f"{ref.stage} {runtime.kind}"
+
+
+def _outcome(config: Keep, target: str, race: Race, lost: Mapping[str, str]) -> Outcome:
     """Return what the model gains on a target, and what speaks against it."""
     before, after = (
         [racer for racer in race.racers if racer.entry.program.model == ref.stage]
@@ -183,7 +202,7 @@ def _outcome(config: Keep, target: str, race: Race) -> Outcome:
     )
     able = [racer for racer in after if not racer.out]
     if not able:
-        return Outcome(target, after[0].out, (), None)
+        return Outcome(target, next(iter([*(r.out for r in after), *lost.values()])), (), None)
     known = [racer for racer in before if racer.timings]
     if not known:
         return Outcome(target, "", (f"it runs, and {config.before} does not",), None)
@@ -207,12 +226,17 @@ def _ratio(old: Racer, new: Racer) -> Quantity:
     return Quantity(old.median_ms / new.median_ms, "x", low, high, both)
 
 
-def _row(racer: Racer, taken: Ref, target: str) -> dict[str, Any]:
-    """Return a program as the report lists it."""
-    kept = racer.entry.program.model == taken.stage
-    return {
-        "name": f"{racer.entry.name} {target}".strip(),
-        "became": racer.out or ("kept" if kept else "not kept"),
-        "quantities": {name: q.as_dict() for name, q in racer.quantities.items()},
-        "restarts": len(racer.timings),
-    }
+def _rows(race: Race, lost: Mapping[str, str], taken: Ref, target: str) -> Iterator[dict[str, Any]]:
+    """Yield every program as the report lists it."""
+    for racer in race.racers:
+        kept = racer.entry.program.model == taken.stage
+        yield {
+            "name": f"{racer.entry.name} {target}".strip(),
+            "became": racer.out or ("kept" if kept else "not kept"),
+            "quantities": {name: q.as_dict() for name, q in racer.quantities.items()},
+            "restarts": len(racer.timings),
+        }
+    for name, why in lost.items():
+        became = f"was not made: {why}"
+        row = {"name": f"{name} {target}".strip(), "became": became, "quantities": {}}
+        yield row | {"restarts": 0}

@@ -4,7 +4,7 @@ Each is scored on what it answers there. Those that keep the budget are timed in
 processes; one that is far behind is timed no further, so that time goes where it decides.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from edgekd.devices.bench import Session
 from edgekd.devices.kept import Journal
 from edgekd.devices.settings import Settings
 from edgekd.devices.target import Target
+from edgekd.devices.validity import objection
 from edgekd.measures.scorecard import measure_all
 from edgekd.ops.statistics import quantile
 from edgekd.trial.entry import Entry
@@ -42,7 +43,7 @@ class Budget:
     """In the measure's own unit."""
 
 
-@dataclass
+@dataclass(eq=False)
 class Racer:
     """What is known of one program."""
 
@@ -91,6 +92,7 @@ class Race:
     def run(self, progress: Progress) -> Racer:
         """Return the program to take; StageError where none can be."""
         self._score(progress)
+        self._check_reference()
         for number in range(self.settings.restarts):
             progress(number, self.settings.restarts, "timing the candidates")
             self._time(number)
@@ -110,6 +112,12 @@ class Race:
         """Return the fastest program among the baselines; None where all of them failed."""
         named = [r for r in self.racers if r.entry.name in self.baselines and r.timings]
         return min(named, key=lambda racer: racer.median_ms, default=None)
+
+    def doubts(self, racers: Iterable[Racer | None]) -> Iterator[str]:
+        """Yield why the timings of some programs should not be believed."""
+        for racer in dict.fromkeys(r for r in racers if r and r.timings):
+            if why := objection(racer.timings, self.settings):
+                yield f"the timing of {racer.entry.name} is not valid: {why}"
 
     def _score(self, progress: Progress) -> None:
         """Score one program of each file, and put out what fails or loses too much."""
@@ -137,12 +145,25 @@ class Race:
             return found
         return undefined(found.outputs) or dict(found.outputs)
 
+    def _check_reference(self) -> None:
+        """Raise StageError where there is nothing to tell by what the others lose."""
+        first, quality = self.racers[0], self.budget.quality
+        if first.out:
+            message = f"{first.entry.name}, which the others are compared with, {first.out}."
+            raise StageError(message, "Check that it runs by itself: give it to a validate stage.")
+        if quality not in first.quantities:
+            raise StageError(
+                f"what programs lose of {quality} cannot be told: it cannot be measured of "
+                f"{first.entry.name}.",
+                "Let the task's first measure be one that a program's answers are enough for.",
+            )
+
     def _judge(self, racer: Racer) -> None:
         """Put out what loses more than the budget."""
         quality = self.budget.quality
         before, after = (one.quantities.get(quality) for one in (self.racers[0], racer))
         if before is None or after is None:
-            return
+            return  # see _check_reference
         better = kinds.measure.get(quality).traits["better"]
         change = before.value - after.value
         racer.lost = change if better == "higher" else -change

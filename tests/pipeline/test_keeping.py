@@ -67,7 +67,8 @@ def test_a_quantized_model_that_may_be_kept_is_told_as_one(stages):
         (("{epochs: 2}", "{epochs: 2}\n    keep: pays"), "stages.student.keep", "goes on from no"),
         (("keep: pays", "keep: sometimes"), "stages.smaller.keep", "expected 'pays'"),
         (("keep: pays", "keep: {max_drop: -1}"), "stages.smaller.keep.max_drop", "greater than"),
-        (("keep: pays", "keep: {drop: 1}"), "stages.smaller.keep.drop", "Extra inputs"),
+        (("keep: pays", "keep: {max_drp: 1}"), "stages.smaller.keep.max_drp", "mean 'max_drop'"),
+        (("keep: pays", "keep: {before: $teacher}"), "stages.smaller.keep.before", "unknown key"),
         (("keep: pays", "keep: {targets: [mars]}"), "stages.smaller.keep.targets", "mars"),
         (("keep: pays", "keep: pays, seeds: 2"), "stages.smaller.keep", "no seeds"),
     ],
@@ -76,3 +77,22 @@ def test_what_cannot_be_kept_is_told_at_its_place(stages, edit, place, words):
     found = problems(stages, KEPT.replace(*edit))
     assert [p.path.startswith(place) for p in found if words in str(p)] == [True], found
     assert all(p.place for p in found)
+
+
+def test_a_choice_and_what_it_keeps_rest_on_the_code_of_all_that_it_may_try(stages):
+    found = stages(KEPT + "  best: {kind: choose, model: $smaller}\n")
+    for name in ("best", "smaller"):
+        code = found[name].code
+        for part in (
+            "runtimes/onnxruntime",
+            "runtimes/executorch",
+            "transforms/quantize/int8_static",
+        ):
+            assert f"{part}.py" in code, (name, part)
+        assert found[name].measures
+        assert "onnxruntime" in found[name].libraries
+    assert "stages/quantize.py" in found["best"].code
+
+
+def test_an_export_rests_on_the_code_that_quantizes(stages):
+    assert "transforms/quantize/int8_static.py" in stages(KEPT + AFTER)["onnx"].code

@@ -1,11 +1,13 @@
 import filecmp
 import shutil
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from edgekd.core import kinds
+from edgekd.core.errors import StageError
 from edgekd.core.refs import as_read
 from edgekd.core.results import Restart
 from edgekd.devices.answers import Failure, Scores, Timing
@@ -57,20 +59,27 @@ def judge(measured, monkeypatch, request):
     """Return a function from what is measured of both models to the stage's facts."""
     bench, first, _ = measured
 
-    def run_of(name: str, size: int) -> Any:
+    def run_of(name: str, size: int, drop: str) -> Any:
         run = bench.run(name)
         shutil.copytree(first.unfinished / "made", run.unfinished / "made")
         for folder in (run.unfinished / "made").glob("*/result"):
-            if size and load_program(folder).model == "pruned":
+            if load_program(folder).model == drop:
+                shutil.rmtree(folder.parent)
+            elif size and load_program(folder).model == "pruned":
                 file = next(folder.glob("*.onnx"))
                 file.write_bytes(file.read_bytes()[:size])
         return run
 
     def judged(
-        ms: dict[str, list[float]], wrong: int = 0, size: int = 0, fails: str = "", **more: Any
+        ms: dict[str, list[float]],
+        wrong: int = 0,
+        size: int = 0,
+        fails: str = "",
+        drop: str = "",
+        **more: Any,
     ) -> dict[str, Any]:
         monkeypatch.setattr(race, "Session", lambda *_: FakeSession(bench.task, ms, wrong, fails))
-        run = run_of(f"judged {request.node.name}", size)
+        run = run_of(f"judged {request.node.name}", size, drop)
         return dict(keep(options(**more), run)) | {"out": run.out}
 
     return judged
@@ -152,6 +161,27 @@ def test_what_does_not_run_is_not_kept(judge):
     facts = judge(FAST, fails="pruned")
     assert not facts["pays"]
     assert facts["says"].endswith("was killed by SIGSEGV while loading on cpu")
+
+
+def test_what_cannot_be_exported_is_not_kept_and_the_stage_goes_on(judge, monkeypatch):
+    real = kinds.stage.get("export").build
+
+    def build(options):
+        if options.model.stage != "pruned":
+            return real(options)
+
+        def fail(_run):
+            raise StageError("it departs from the PyTorch model.\nBy much.", "Look.")
+
+        return fail
+
+    plugin = SimpleNamespace(config=kinds.stage.get("export").config, build=build)
+    get = kinds.stage.get
+    monkeypatch.setattr(kinds.stage, "get", lambda n: plugin if n == "export" else get(n))
+    facts = judge(FAST, drop="pruned")
+    assert not facts["pays"]
+    assert facts["says"].endswith("passed on: it departs from the PyTorch model. on cpu")
+    assert facts["candidates"][-1]["became"] == ("was not made: it departs from the PyTorch model.")
 
 
 def test_a_plan_tells_where_it_cannot_be_told(digits_task):

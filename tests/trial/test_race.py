@@ -144,6 +144,30 @@ def test_a_baseline_that_fails_later_leaves_no_comparison(race):
     assert "speedup" not in found.racers[1].quantities
 
 
+def test_a_reference_that_does_not_answer_ends_it(race):
+    found, session = race({"fp32": 2.0, "int8": 1.0}, fails={"fp32": "score"})
+    with pytest.raises(StageError, match=r"fp32, which the others are compared with, was killed"):
+        run(found)
+    assert session.timed == []
+
+
+def test_a_quality_that_cannot_be_measured_is_no_budget(race):
+    found, _ = race({"fp32": 2.0, "int8": 1.0})
+    found.budget = Budget("recall_at_1", 0.1)
+    with pytest.raises(StageError, match=r"what programs lose of recall_at_1 cannot be told"):
+        run(found)
+
+
+def test_timings_that_should_not_be_believed_are_told(race, monkeypatch):
+    found, _ = race({"fp32": 2.0, "int8": 1.0})
+    run(found)
+    assert list(found.doubts(found.racers)) == []
+    for timing in found.racers[1].timings:
+        timing.restart.__dict__["drift"] = 9.0
+    (doubt,) = found.doubts([*found.racers, None])
+    assert doubt.startswith("the timing of int8 is not valid: latency drifted by more than")
+
+
 def test_where_none_is_left_every_reason_is_told(race):
     found, _ = race({"fp32": 2.0, "int8": 1.0}, fails={"fp32": 0}, wrong={"int8": 50})
     with pytest.raises(StageError) as error:

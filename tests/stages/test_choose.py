@@ -1,6 +1,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
 import onnx
@@ -113,6 +114,17 @@ def test_raw_latencies_are_kept_of_every_restart(chosen):
     assert all(len(restart) >= 25 for restarts in raw.values() for restart in restarts)
 
 
+def test_one_that_was_interrupted_makes_and_times_nothing_twice(chosen, tmp_path):
+    run, facts = chosen
+    before = {path: path.stat().st_mtime_ns for path in run.unfinished.rglob("*.onnx")}
+    again = SimpleNamespace(**vars(run) | {"out": tmp_path})
+    wanted = options(activations=["uint8"], graph_levels=["off", "all"], max_drop=0.5)
+    assert choose(wanted, again) == facts
+    assert {path: path.stat().st_mtime_ns for path in run.unfinished.rglob("*.onnx")} == before
+    raw = (run.out / "candidates.json").read_text()
+    assert (tmp_path / "candidates.json").read_text() == raw
+
+
 def test_one_that_cannot_be_made_is_told_and_the_others_go_on(bench, monkeypatch):
     bench.targets = {"cpu": CPU | {"runtimes": ("onnxruntime",)}}
     real = kinds.stage.get
@@ -141,7 +153,6 @@ def test_one_that_cannot_be_made_is_told_and_the_others_go_on(bench, monkeypatch
 def test_a_model_that_cannot_be_exported_at_all_fails_the_stage(bench, monkeypatch):
     bench.targets = {"cpu": CPU}
     run = bench.run("best")
-    (bench.folder / "student" / "model.json").read_text()
     monkeypatch.setattr("edgekd.stages.export.check_parity", _refuse)
     with pytest.raises(StageError, match="departs"):
         choose(options(runtimes=["onnxruntime"], transforms=[]), run)

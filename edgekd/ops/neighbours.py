@@ -79,9 +79,12 @@ def _some_rows(count: int, device: torch.device) -> Iterator[tuple[Ids, Marks]]:
 
 
 def _as_near(near: Cosines, right: Marks) -> Float[Tensor, " ones"]:
-    """Return how many others are at least as near as the right one, of which each row has one."""
+    """Return how many others are not farther than the right one, of which each row has one.
+
+    NaN is nowhere, so that it is never farther: a program that gives it finds nothing.
+    """
     own = near.masked_fill(~right, -3).amax(1, keepdim=True)
-    return ((near >= own) & ~right).sum(1).to(near)
+    return (~(near < own) & ~right).sum(1).to(near)
 
 
 def _ranks(near: Cosines, left_out: Marks) -> Cosines:

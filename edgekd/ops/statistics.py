@@ -11,7 +11,7 @@ section 5.2.
 
 from collections.abc import Sequence
 from functools import cache
-from math import ceil, comb, sqrt
+from math import ceil, comb, exp, log, sqrt
 from statistics import NormalDist
 
 import numpy as np
@@ -76,9 +76,13 @@ def _of_few(values: Floats, pooled: float) -> Interval:
     """Return the interval of a geometric mean, one value per restart.
 
     It reaches to the value of all restarts together, which is the one that is shown: the two part
-    where a slow restart makes up the tail.
+    where a slow restart makes up the tail. Where a value is nothing, as a share of time can be, it
+    is that of the arithmetic mean.
     """
-    low, high = np.exp(mean_interval(np.log(values)))
+    if (values > 0).all():
+        low, high = np.exp(mean_interval(np.log(values)))
+    else:
+        low, high = np.maximum(mean_interval(values), 0)
     return min(pooled, float(low)), max(pooled, float(high))
 
 
@@ -148,6 +152,29 @@ def mean_interval(values: Floats) -> Interval:
         return float("-inf"), float("inf")
     half = student_t(len(values) - 1) * values.std(ddof=1) / sqrt(len(values))
     return float(values.mean() - half), float(values.mean() + half)
+
+
+def early_stopping_estimate(
+    values: Floats, percentile: int = 90, confidence: float = 0.99
+) -> float | None:
+    """Return MLPerf LoadGen's estimate of a percentile; None where values are too few.
+
+    The slowest value that is left after as many of the slowest were discarded as LoadGen's early
+    stopping for SingleStream discards: an upper bound of the percentile with this confidence, as
+    far as the values are independent. With t the most slow values for which P(at most t of n are
+    slow) <= 1 - confidence where a share of 1 - percentile is slow, t - 1 are discarded.
+    """
+    n, fast = len(values), percentile / 100
+    slow, total, log_term = 0, 0.0, n * log(fast)  # a term alone is too small for a float
+    while total + exp(log_term) <= 1 - confidence:
+        total += exp(log_term)
+        log_term += log((n - slow) / (slow + 1) * (1 - fast) / fast)
+        slow += 1
+    discarded = slow - 2
+    if discarded < 0:
+        return None
+    place = n - 1 - discarded
+    return float(np.partition(values, place)[place])
 
 
 @cache

@@ -1,6 +1,6 @@
 """Copies of what is trained, one in each process, that learn the same in every step."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager, nullcontext
 
 from torch import Tensor, nn
@@ -16,15 +16,15 @@ Pass = Callable[[Batch, int], tuple[Tensor, dict[str, Tensor]]]
 class Replica:
     """A forward pass after whose `backward` every process has the mean of all gradients.
 
-    Buffers of a term are those of the first process; a student's batch norms see to their own.
+    Buffers of a term are those of the first process; a network's batch norms see to their own.
     """
 
-    def __init__(self, forward: Pass, student: nn.Module, terms: nn.Module):
+    def __init__(self, forward: Pass, networks: Collection[nn.Module], terms: nn.Module):
         self._forward = forward
         self._shared: DistributedDataParallel | None = None
         if not group().alone:
             self._shared = DistributedDataParallel(
-                _Learning(forward, student, terms),
+                _Learning(forward, networks, terms),
                 find_unused_parameters=True,  # a model may have weights that no output rests on
                 forward_sync_buffers=next(terms.buffers(), None) is not None,
             )
@@ -45,9 +45,9 @@ class Replica:
 class _Learning(nn.Module):
     """All that learns as one module, whose call is the forward pass."""
 
-    def __init__(self, forward: Pass, student: nn.Module, terms: nn.Module):
+    def __init__(self, forward: Pass, networks: Collection[nn.Module], terms: nn.Module):
         super().__init__()
-        self.student, self.terms, self._pass = student, terms, forward
+        self.networks, self.terms, self._pass = nn.ModuleList(networks), terms, forward
 
     def forward(self, batch: Batch, view: int) -> tuple[Tensor, dict[str, Tensor]]:
         return self._pass(batch, view)

@@ -1,8 +1,6 @@
 """A model of which every process holds a part of each weight."""
 
 from torch import nn
-from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import fully_shard
 
 from edgekd.ops.blocks import blocks_of
 from edgekd.parallel.group import group
@@ -16,6 +14,9 @@ def sharded(model: nn.Module, device: str) -> nn.Module:
     """
     if group().alone:
         return model
+    from torch.distributed.device_mesh import init_device_mesh  # each takes time to import
+    from torch.distributed.fsdp import fully_shard
+
     mesh = init_device_mesh(device, (group().size,))
     for block in blocks_of(model):
         fully_shard(block, mesh=mesh)

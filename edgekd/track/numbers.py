@@ -11,6 +11,7 @@ from edgekd.core.quantity import Quantity
 def of_epoch(entry: Mapping[str, Any]) -> dict[str, float]:
     """Return an epoch of a history as numbers by name: `epoch/terms/kd`."""
     named = {"loss": entry["loss"], "learning_rate": entry["learning_rate"]}
+    named |= {name: entry[name] for name in ("pruned",) if name in entry}
     for group in ("terms", "validation"):
         named |= {f"{group}/{name}": value for name, value in entry.get(group, {}).items()}
     return {f"epoch/{name}": value for name, value in named.items() if _is_number(value)}

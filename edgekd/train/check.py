@@ -1,6 +1,6 @@
 """What can be told about a training stage before it runs."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -8,10 +8,13 @@ from torch import nn
 from torch.nn.modules.module import register_module_module_registration_hook
 
 from edgekd.core.errors import EdgekdError, Problem, nearest
+from edgekd.core.kinds import measure
 from edgekd.core.protocols import Preview, Task
 from edgekd.core.refs import Ref, UseModel, UseObjective, UseTransform
-from edgekd.core.signals import TAPPED
+from edgekd.core.signals import EVIDENCE, TAPPED
+from edgekd.measures.contract import gate_names
 from edgekd.ops.blocks import blocks_of
+from edgekd.train.evaluate import compares
 from edgekd.train.frozen import freeze
 from edgekd.train.optim import Train
 
@@ -170,6 +173,43 @@ def _modules(use: UseModel, task: Task) -> list[str] | None:
         return None
 
 
+def columns_of(task: Task) -> set[str]:
+    """Return the signals that a task's batches carry besides a model's inputs."""
+    return {*getattr(task, "columns", ("labels", "ids"))}
+
+
+def check_learnable(task: Task, path: str) -> Iterator[Problem]:
+    """Yield that nothing tells a good epoch from a bad one: the task compares, and scores nothing.
+
+    So it is where no example has a label.
+    """
+    first = task.quality[0]
+    if compares(measure.get(first)):
+        yield Problem(
+            path,
+            f"nothing can be trained here: the examples have no labels, and {first}, which this "
+            "task scores by, only tells how alike two models answer.",
+            "Leave it out, and quantize and export the model as it is; or take a task with labels.",
+        )
+
+
+def check_gates(gates: Iterable[str], task: Task) -> Iterator[Problem]:
+    """Yield the gates that ask for what neither the task nor the programs' answers supply."""
+    outputs = [port.name for port in task.signature().outputs]
+    supplied = {f"{who}_{name}" for who in ("student", "teacher") for name in outputs}
+    supplied |= {*EVIDENCE} | columns_of(task)
+    needs = {name: plugin.needs for plugin in measure for name in gate_names(plugin)}
+    able = sorted(name for name, asked in needs.items() if {*asked} <= supplied)
+    for gate in gates:
+        absent = [need for need in needs[gate] if need not in supplied]
+        if absent:
+            yield Problem(
+                f"gates.{gate}",
+                f"'{gate}' asks for {' and '.join(absent)}, which this task does not supply.",
+                f"Of this task can be measured: {', '.join(able)}.",
+            )
+
+
 def check_terms(
     uses: Sequence[UseObjective],
     task: Task,
@@ -185,7 +225,7 @@ def check_terms(
         yield Problem(path, "no objective is given.", "Add one, such as cross_entropy.")
     outputs = [port.name for port in task.signature().outputs]
     who = ("student", "teacher") if teachers else ("student",)
-    supplied = {f"{one}_{name}" for one in who for name in outputs} | {"labels", "ids"}
+    supplied = {f"{one}_{name}" for one in who for name in outputs} | columns_of(task)
     for index, use in enumerate(uses):
         here = f"{path}[{index}]"
         if use.teacher is not None and use.teacher not in teachers:

@@ -13,9 +13,12 @@ from edgekd.core.protocols import Batch, Run
 from edgekd.core.seeds import sub_seed
 from edgekd.parallel.group import group
 from edgekd.train.chance import chance_of, no_chance_drawn, seed_process
+from edgekd.train.gradual import Gradual
 from edgekd.train.memory import is_memory
 from edgekd.train.optim import Train, make_optimizer, make_schedule
 from edgekd.train.packing import pack, unpack
+from edgekd.train.peer import Peer
+from edgekd.train.pruning import Pruning
 from edgekd.train.teaching import Teaching
 from edgekd.train.terms import Terms
 from edgekd.train.views import Views
@@ -37,6 +40,18 @@ class Lesson:
     """How the examples are changed before anybody looks at them."""
     sparse: Sequence[str] = ()
     """Parameters of the student whose zeros stay zeros."""
+    prune: Gradual | None = None
+    """What of the student goes meanwhile."""
+
+    @property
+    def peers(self) -> Mapping[str, Peer]:
+        """The teachers that learn, too."""
+        return {name: peer for name, peer in self.teachers.items() if isinstance(peer, Peer)}
+
+    @property
+    def learners(self) -> Collection[nn.Module]:
+        """All networks that learn: the student first."""
+        return [self.student, *self.peers.values()]
 
     @property
     def steps_per_epoch(self) -> int:
@@ -85,7 +100,7 @@ class Course:
         self.lesson, options, seed = lesson, lesson.options, lesson.run.seed
         self.group = group()
         self.device = torch.device(lesson.run.device)
-        self.optimizer = make_optimizer(options, (lesson.student, lesson.terms))
+        self.optimizer = make_optimizer(options, (*lesson.learners, lesson.terms))
         self.schedule = make_schedule(options, self.optimizer, lesson.steps)
         self.augments = [use.build() for use in options.augment]
         for augment in self.augments:
@@ -94,6 +109,7 @@ class Course:
         self.average = copy.deepcopy(lesson.student) if options.ema is not None else None
         self._sparse: list[Tensor] = [lesson.student.get_parameter(n) for n in lesson.sparse]
         self._zeros = [weight.detach() == 0 for weight in self._sparse]
+        self.pruning = self._pruning()
         self.order = torch.Generator().manual_seed(sub_seed(seed, "order"))
         self.standing = Standing()
         self._order = self.order.get_state()
@@ -129,7 +145,8 @@ class Course:
     def over(self) -> bool:
         """Whether all epochs are over, or enough of them without a better score."""
         options, now = self.lesson.options, self.standing
-        patient = options.patience is None or now.epoch - 1 - now.best_epoch < options.patience
+        waits = options.patience is None or (self.pruning is not None and not now.best_epoch)
+        patient = waits or now.epoch - 1 - now.best_epoch < (options.patience or 0)
         return now.epoch > options.epochs or not patient
 
     def batches(self) -> Iterator[Batch]:
@@ -172,11 +189,22 @@ class Course:
             torch.manual_seed(seed)
             seed_process(seed)
 
+    def prune(self) -> None:
+        """Prune the student, and the average of its weights, where a step of that is due."""
+        if self.pruning is None or not self.pruning.due(self.step):
+            return
+        with no_chance_drawn(self.device):
+            self.pruning.go_on(self.step)
+        if self.average is not None:
+            self.pruning.set_zero(self.average)
+
     def hold(self) -> None:
         """Set back to zero what a step has moved of the zeros that stay."""
         with torch.no_grad():
             for weight, zeros in zip(self._sparse, self._zeros, strict=True):
                 weight.masked_fill_(zeros, 0)
+        if self.pruning is not None:
+            self.pruning.hold()
 
     def follow(self) -> None:
         """Let the average of the weights follow the student by a step."""
@@ -203,8 +231,10 @@ class Course:
         means = {name: value.item() / now.taken for name, value in now.sums.items()}
         rate = float(self.schedule.get_last_lr()[0])
         entry = {"epoch": now.epoch, "learning_rate": rate, "loss": means.pop("loss")}
+        entry |= {} if self.pruning is None else {"pruned": self.pruning.share}
         now.epochs.append(entry | {"terms": means, "validation": {monitor: score}})
-        if score > now.best_score or not now.best_epoch:
+        whole = self.pruning is None or self.pruning.over
+        if whole and (score > now.best_score or not now.best_epoch):
             now.best_score, now.best_epoch = score, now.epoch
             now.best_state = copy.deepcopy(self.judged.state_dict())
         now.epoch, now.batch, now.taken, now.sums = now.epoch + 1, 0, 0, {}
@@ -261,13 +291,23 @@ class Course:
         self.standing = Standing(**state["standing"])
         self._order = state["order"]
 
+    def _pruning(self) -> Pruning | None:
+        """Return what prunes the student meanwhile, where the lesson asks for it."""
+        lesson = self.lesson
+        if lesson.prune is None:
+            return None
+        with no_chance_drawn(self.device):
+            return Pruning(lesson.prune, lesson.run, lesson.student, lesson.steps)
+
     def _parts(self) -> dict[str, Remembers]:
         """Return every part that keeps state, by name; plain functions keep none."""
         terms = {f"objective {name}": term for name, term in self.lesson.terms.built.items()}
         augments = {f"augment {index}": augment for index, augment in enumerate(self.augments)}
         own = {"student": self.lesson.student, "optimizer": self.optimizer, "rate": self.schedule}
         own |= {} if self.average is None else {"average": self.average}
-        every = own | terms | augments
+        own |= {} if self.pruning is None else {"pruning": self.pruning}
+        peers = {f"teacher {name}": peer for name, peer in self.lesson.peers.items()}
+        every = own | terms | augments | peers
         return {name: part for name, part in every.items() if isinstance(part, Remembers)}
 
 

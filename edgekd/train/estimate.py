@@ -1,6 +1,6 @@
 """How much memory and disk a training needs, told without data and without weights."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -15,46 +15,55 @@ IN_FLIGHT = 4
 
 
 def training_bytes(
-    student: nn.Module, teachers: Sequence[nn.Module], signature: Signature, options: Train
+    learners: Sequence[nn.Module],
+    teachers: Sequence[nn.Module],
+    signature: Signature,
+    options: Train,
 ) -> int | None:
     """Return about how many bytes a training takes, beyond the libraries and the data set.
 
-    All models are on the meta device (`train.check.outline`). A training step and the scoring of
-    a split are added up: allocators keep the first one's blocks, which are too small for the
-    second. Terms that learn are not counted. None where a model cannot be followed without values.
+    All models are on the meta device (`train.check.outline`); the first that learns is the student,
+    others are teachers that learn, too, of which no better state is kept. A training step and the
+    scoring of a split are added up: allocators keep the first one's blocks, which are too small for
+    the second. Terms that learn are not counted. None where a model cannot be followed without
+    values.
     """
-    learning = sum(_bytes([p]) for p in student.parameters() if p.requires_grad)
-    state = _bytes([*student.parameters(), *student.buffers()])
-    optimizer = _optimizer_bytes(student, options)
     try:
         at_once = -(-options.batch_size // options.accumulate)
-        saved, largest = activations(student, signature, at_once)
-        scored = activations(student, signature, BATCH)[1]
-        taught = 0
+        scored = activations(learners[0], signature, BATCH)[1]
+        learned = taught = 0
+        for learner in learners:
+            saved, largest = activations(learner, signature, at_once)
+            learned += _learning_bytes(learner) + saved + IN_FLIGHT * largest
         for teacher in teachers:
             given = _bytes([*teacher.parameters(), *teacher.buffers()])
             taught += given + IN_FLIGHT * activations(teacher, signature, at_once)[1]
     except Exception:  # the user's own model may raise anything
         return None
-    step = learning + saved + IN_FLIGHT * largest + taught
-    copies = 2 if options.ema is None else 3
-    return copies * state + optimizer + step + IN_FLIGHT * scored
+    held = sum(_held_bytes(learners, options))
+    return held + learned + taught + IN_FLIGHT * scored
 
 
-def checkpoint_bytes(student: nn.Module, options: Train) -> int:
+def checkpoint_bytes(learners: Sequence[nn.Module], options: Train) -> int:
     """Return about how many bytes of disk a training's checkpoints take at most.
 
-    Two are kept while a third is written; each has the student, its best state so far and the
-    optimizer's state.
+    Two are kept while a third is written; each has what learns, the student's best state so far
+    and the optimizer's state.
     """
-    state = _bytes([*student.parameters(), *student.buffers()])
-    copies = 2 if options.ema is None else 3
-    return 3 * (copies * state + _optimizer_bytes(student, options))
+    return 3 * sum(_held_bytes(learners, options))
 
 
-def _optimizer_bytes(student: nn.Module, options: Train) -> int:
-    learning = sum(_bytes([p]) for p in student.parameters() if p.requires_grad)
-    return learning * (2 if options.optimizer == "adamw" else int(options.momentum > 0))
+def _held_bytes(learners: Sequence[nn.Module], options: Train) -> Iterator[int]:
+    """Yield the bytes of each network's copies and of the optimizer's state for it."""
+    slots = 2 if options.optimizer == "adamw" else int(options.momentum > 0)
+    for number, learner in enumerate(learners):
+        copies = 1 if number else 2 + (options.ema is not None)
+        yield copies * _bytes([*learner.parameters(), *learner.buffers()])
+        yield slots * _learning_bytes(learner)
+
+
+def _learning_bytes(learner: nn.Module) -> int:
+    return _bytes(p for p in learner.parameters() if p.requires_grad)
 
 
 def activations(module: nn.Module, signature: Signature, batch: int) -> tuple[int, int]:

@@ -9,6 +9,7 @@ from edgekd.core.kinds import measure
 from edgekd.core.protocols import Batch, Split, Task
 from edgekd.core.quantity import Quantity
 from edgekd.core.registry import Plugin
+from edgekd.core.signals import TEACHER
 from edgekd.ops.named import call_by_name
 from edgekd.ops.statistics import mean_interval, share_interval
 from edgekd.parallel.group import group
@@ -17,18 +18,33 @@ from edgekd.train.memory import enough_memory
 BATCH = 512
 VALUE = "value"
 """The column of what a measure says of each example."""
+NOTHING: Batch = {}
 SMALLER = "Lower the model's width or the size of its inputs, or run where there is more memory."
 
 
-def evaluate(model: nn.Module, task: Task, split: Split, device: torch.device) -> Quantity:
+def evaluate(
+    model: nn.Module,
+    task: Task,
+    split: Split,
+    device: torch.device,
+    *,
+    reference: nn.Module | None = None,
+) -> Quantity:
     """Return the mean of the task's first measure, with its 95 % interval.
 
+    Of a task without labels that compares with `reference`, in eval mode on the same device.
     StageError where memory runs out.
     """
     plugin = measure.get(task.quality[0])
+    beside = reference if compares(plugin) else None
     with enough_memory(f"scoring {BATCH} examples of {split} at once", SMALLER):
-        scores = _scores(plugin, model, task, split, device)
+        scores = _scores(plugin, model, task, split, device, beside)
     return mean_score(plugin, scores)
+
+
+def compares(plugin: Plugin) -> bool:
+    """Tell whether a measure compares a model with another one: alone it cannot be scored."""
+    return any(need.startswith(TEACHER) for need in plugin.needs)
 
 
 def mean_score(plugin: Plugin, scores: Tensor) -> Quantity:
@@ -41,9 +57,13 @@ def mean_score(plugin: Plugin, scores: Tensor) -> Quantity:
     return Quantity(scores.mean().item(), plugin.traits["unit"], low, high, len(scores))
 
 
-def asked_by(plugin: Plugin, outputs: Batch, batch: Batch) -> Batch:
-    """Return the signals that a measure asks for, of a batch and what a model gave for it."""
+def asked_by(plugin: Plugin, outputs: Batch, batch: Batch, expected: Batch = NOTHING) -> Batch:
+    """Return the signals that a measure asks for, of a batch and what a model gave for it.
+
+    `expected` is what the model gave that it is compared with.
+    """
     signals = batch | {f"student_{name}": value for name, value in outputs.items()}
+    signals |= {f"{TEACHER}{name}": value for name, value in expected.items()}
     return {need: signals[need] for need in plugin.needs}
 
 
@@ -62,7 +82,12 @@ def score_each(plugin: Plugin, parts: Sequence[Batch]) -> Tensor:
 
 @torch.inference_mode()
 def _scores(
-    plugin: Plugin, model: nn.Module, task: Task, split: Split, device: torch.device
+    plugin: Plugin,
+    model: nn.Module,
+    task: Task,
+    split: Split,
+    device: torch.device,
+    reference: nn.Module | None,
 ) -> Tensor:
     """Return the measure of every example of the split, in its order.
 
@@ -73,7 +98,8 @@ def _scores(
     found: dict[str, list[Tensor]] = {}
     for batch in task.batches(split, BATCH, device=device, part=group().part):
         outputs = call_by_name(model, task.signature(), batch)
-        own = asked_by(plugin, outputs, batch)
+        expected = call_by_name(reference, task.signature(), batch) if reference else NOTHING
+        own = asked_by(plugin, outputs, batch, expected)
         kept = own if together else {VALUE: score_each(plugin, [own])}
         for name, column in ({"ids": batch["ids"]} | kept).items():
             found.setdefault(name, []).append(column)

@@ -39,12 +39,14 @@ def choose_excluded(
 ) -> Choice:
     """Return the layers without which the validation score falls by at most `most` from `fp32`."""
     paths = [layer.path for layer in ranking.layers]
+    reference = with_rounding(simulated, lambda _: False)
     drops: dict[tuple[str, ...], float] = {}
 
     def fits(excluded: Sequence[str]) -> bool:
         progress(len(drops), 2 + len(paths).bit_length() + len(paths))
         model = without(simulated, excluded)
-        found = evaluate(model, task, "validation", torch.device("cpu"))
+        cpu = torch.device("cpu")
+        found = evaluate(model, task, "validation", cpu, reference=reference)
         drops[tuple(excluded)] = sign_of(task) * (fp32.value - found.value)
         return drops[tuple(excluded)] <= most
 

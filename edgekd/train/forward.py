@@ -1,6 +1,7 @@
 """From a batch to its loss: teachers and student speak, and the terms make one number of it."""
 
 import copy
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import cast
@@ -15,8 +16,10 @@ from edgekd.parallel.group import group
 from edgekd.train.chance import no_chance_drawn
 from edgekd.train.clock import Clock
 from edgekd.train.course import Course, Lesson
+from edgekd.train.peer import Peer
 from edgekd.train.precision import TRIED, Precision, decide
 from edgekd.train.taps import tapped
+from edgekd.train.teaching import Said, Teaching
 from edgekd.train.terms import Terms, student_taps
 from edgekd.train.views import view_of
 
@@ -36,9 +39,10 @@ class Forward:
 
     def __call__(self, batch: Batch, view: int) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the weighted loss of a view of some examples, and the mean of each term."""
-        said = {name: teacher(batch, view) for name, teacher in self.lesson.teachers.items()}
+        device = torch.device(self.lesson.run.device)
+        said = {n: self._ask(t, batch, view, device) for n, t in self.lesson.teachers.items()}
         self.clock.mark("teacher")
-        signature, device = self.lesson.run.task.signature(), torch.device(self.lesson.run.device)
+        signature = self.lesson.run.task.signature()
         taps = student_taps(self.terms.uses)
         with tapped(self.module, taps) as features, self.precision.autocast(device):
             own = call_by_name(self.student, signature, batch)
@@ -49,6 +53,12 @@ class Forward:
         loss, means = self.terms(signals, features, said)
         self.clock.mark("objective")
         return loss, means
+
+    def _ask(self, teacher: Teaching, batch: Batch, view: int, device: torch.device) -> Said:
+        """Return what a teacher says; one that learns multiplies in what the student does."""
+        learns = isinstance(teacher, Peer)
+        with self.precision.autocast(device) if learns else nullcontext():
+            return teacher(batch, view)
 
 
 def make_forward(course: Course, clock: Clock) -> Forward:
@@ -66,8 +76,10 @@ def _precision(course: Course, forward: Forward) -> Precision:
 
     def loss(student: nn.Module, batch: Batch, precision: Precision) -> Tensor:
         own = copy.deepcopy(lesson.terms)
+        teachers = {**lesson.teachers, **copy.deepcopy(dict(lesson.peers))}
         tried = replace(
             forward,
+            lesson=replace(lesson, teachers=teachers),
             module=student,
             student=student,
             terms=own,

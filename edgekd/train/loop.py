@@ -23,6 +23,8 @@ from edgekd.train.forward import make_forward
 from edgekd.train.frozen import freeze, set_to_learn
 from edgekd.train.guard import LOSS, Watch, note
 from edgekd.train.memory import enough_memory
+from edgekd.train.peer import Peer
+from edgekd.train.pruning import Pruning
 from edgekd.train.recompute import recomputing
 from edgekd.train.views import channels_last, view_of
 
@@ -38,6 +40,8 @@ class Trained:
     """What every run of the same training finds."""
     facts: dict[str, Any]
     """What this one took: speed, memory, where the time went."""
+    pruning: Pruning | None
+    """What was pruned meanwhile, and is still to be cut out."""
 
 
 def train(lesson: Lesson) -> Trained:
@@ -64,17 +68,20 @@ def write_history(folder: Path, history: dict[str, Any]) -> None:
 
 def _train(lesson: Lesson) -> Trained:
     run, student, monitor = lesson.run, lesson.student, lesson.run.task.quality[0]
-    for module in (student, lesson.terms):
+    for module in (*lesson.learners, lesson.terms):
         module.to(run.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     freeze(student, lesson.options.freeze)
     course, checkpoints = Course(lesson), Checkpoints(run)
     watch = Watch(run, lesson.options, student, lesson.steps)
     forward = make_forward(course, clock := Clock(course.device, course.group.size))
     _resume(course, checkpoints)
-    learner = Replica(forward, student, lesson.terms)
+    learner = Replica(forward, lesson.learners, lesson.terms)
     while not course.over:
         set_to_learn(student, lesson.options.freeze)
+        for peer in lesson.peers.values():
+            set_to_learn(peer, ())
         for batch in clock.steps(course.batches()):
+            course.prune()
             if not course.standing.batch or course.count > 1:
                 _step(course, batch, learner, clock, watch)  # one left over is none to a norm
             course.standing.batch += 1
@@ -92,7 +99,15 @@ def _train(lesson: Lesson) -> Trained:
     done = course.standing
     student.load_state_dict(done.best_state)
     history = {"monitor": monitor, "best_epoch": done.best_epoch, "epochs": done.epochs}
-    return Trained(history, {"precision": forward.precision.why, **clock.facts()})
+    if lesson.peers:
+        history |= {"teachers": {name: _score(course, p) for name, p in lesson.peers.items()}}
+    facts = {"precision": forward.precision.why, **clock.facts()}
+    return Trained(history, facts, course.pruning)
+
+
+def _score(course: Course, peer: Peer) -> float:
+    """Return what a teacher that learned came to."""
+    return evaluate(peer.network, course.lesson.run.task, "validation", course.device).value
 
 
 def _step(course: Course, given: Batch, learner: Replica, clock: Clock, watch: Watch) -> None:
@@ -114,7 +129,8 @@ def _step(course: Course, given: Batch, learner: Replica, clock: Clock, watch: W
             course.add(values, weight)
             clock.mark("student")
     if lesson.options.clip_norm is not None:
-        nn.utils.clip_grad_norm_(lesson.student.parameters(), lesson.options.clip_norm)
+        for network in lesson.learners:
+            nn.utils.clip_grad_norm_(network.parameters(), lesson.options.clip_norm)
     course.optimizer.step()
     course.hold()
     course.schedule.step()
@@ -126,9 +142,10 @@ def _step(course: Course, given: Batch, learner: Replica, clock: Clock, watch: W
 @contextmanager
 def _computed_as_asked(course: Course) -> Iterator[None]:
     """Have the student see the batch of all processes, and keep no more than it is to keep."""
-    student, again = course.lesson.student, course.lesson.options.activation_checkpointing
+    lesson, again = course.lesson, course.lesson.options.activation_checkpointing
+    student = lesson.student
     with (
-        norms_of_all(student, course.lesson.terms) if course.divides else nullcontext(),
+        norms_of_all(*lesson.learners, lesson.terms) if course.divides else nullcontext(),
         recomputing(student) if again else nullcontext(),
     ):
         yield

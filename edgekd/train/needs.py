@@ -29,6 +29,8 @@ PROBE = 2
 SAMPLES_BYTES = 2**20
 """Raw latencies of one program: up to some ten thousand numbers as text."""
 FOUR_BYTES = 4
+PRUNING_COPIES = 5
+"""The dense model, the one that learns, what is tried on the way to a budget, and a gradient."""
 
 
 def unbuilt(source: UseModel | Ref | None, preview: Preview) -> nn.Module | None:
@@ -49,6 +51,8 @@ def training_needs(
     task: Task,
     options: Train | None,
     hands: Hands = ALONE,
+    *,
+    peers: Sequence[nn.Module] = (),
 ) -> Needs | None:
     """Return what a training takes: its step and its checkpoints on top of data and libraries.
 
@@ -61,16 +65,24 @@ def training_needs(
     most = count(task, "train") or options.batch_size  # a batch is never larger than the split
     own = -(-min(options.batch_size, most) // hands.everywhere)
     options = options.model_copy(update={"batch_size": own})
-    step = training_bytes(student, teachers, task.signature(), options) if student else None
-    if student is None or step is None:
+    if student is None:
+        return None
+    learners = [student, *peers]
+    step = training_bytes(learners, teachers, task.signature(), options)
+    if step is None:
         return None
     return Needs(
         memory_bytes=hands.here * (LIBRARIES_BYTES + data_bytes(task) + step),
-        disk_bytes=state_bytes(student) + checkpoint_bytes(student, options) + DESCRIPTION_BYTES,
+        disk_bytes=state_bytes(student) + checkpoint_bytes(learners, options) + DESCRIPTION_BYTES,
         device_bytes=step,
         lower=("train.batch_size", "the width of the model"),
         processes=hands.here,
     )
+
+
+def pruning_bytes(model: nn.Module, task: Task, examples: int) -> int:
+    """Return what pruning in steps holds beside a training: copies of the model, and examples."""
+    return PRUNING_COPIES * state_bytes(model) + 2 * example_bytes(task.signature(), examples)
 
 
 def compression_needs(

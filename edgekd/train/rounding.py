@@ -52,7 +52,8 @@ def rounding_student(origin: StoredModel, options: Train, task: Task, device: st
         )
     assert origin.quantization is not None
     learns = origin.quantization.plugin.traits["learns"]
-    passes = -(-task.size("train") // options.batch_size) * options.epochs * options.accumulate
+    parts = min(options.accumulate, options.batch_size)  # no part is empty
+    passes = -(-task.size("train") // options.batch_size) * options.epochs * parts
     module = learns(
         origin.quantization.options,
         origin.module,

@@ -3,8 +3,23 @@
 import torch
 
 from edgekd.core.protocols import Batch, Split, Task
+from edgekd.core.quantization import Int8Static
+from edgekd.core.refs import UseTransform
+from edgekd.core.seeds import sub_seed
 
 BATCH = 32
+DEFAULT_EXAMPLES = Int8Static().examples
+
+
+def calibration_examples(transform: UseTransform) -> int:
+    """Return how many training examples a transform takes its ranges from."""
+    return int(getattr(transform.options, "examples", DEFAULT_EXAMPLES))
+
+
+def calibration(task: Task, transform: UseTransform, seed: int) -> list[Batch]:
+    """Return the training examples that a transform takes its ranges from, by a stage's seed."""
+    rng = torch.Generator().manual_seed(sub_seed(seed, "calibration"))
+    return take(task, "train", calibration_examples(transform), rng=rng)
 
 
 def take(

@@ -75,8 +75,8 @@ class _Judge:
         return [call_by_name(model, self.signature, batch) for batch in self.batches]
 
     def _scores(self, outputs: list[Batch]) -> Tensor:
-        pairs = zip(outputs, self.batches, strict=True)
-        return score_each(self.plugin, [asked_by(self.plugin, *pair) for pair in pairs])
+        parts = zip(outputs, self.batches, self.outputs, strict=True)
+        return score_each(self.plugin, [asked_by(self.plugin, *part) for part in parts])
 
 
 def rank_layers(

@@ -1,22 +1,24 @@
 """Columns of tensors on disk in files of a few dozen megabytes, read through a memory map.
 
-Rows are numbered from 0. A file is written whole under a name with the digest of its content, so
-what an interrupted run left is known to be whole, and is taken up where it ends. Any number of
-processes can read.
+Rows are numbered from 0; all columns of a row lie side by side as bytes. A file is written whole
+under a name with the digest of its content, so what an interrupted run left is known to be whole,
+and is taken up where it ends. Any number of processes can read.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
 from edgekd.core.artifact import digest_file, sync
+from edgekd.train.row_layout import Columns, RowLayout, Rows, chosen, joined
 
 SHARD_BYTES = 64 * 2**20
 """Most of a file; where all files together are no larger, they are read into memory at once."""
@@ -24,9 +26,8 @@ PARTS = 16
 """Files at least, unless they were tiny: an interruption costs one of them."""
 FEWEST_ROWS = 256
 INDEX = "shards.json"
-
-Columns = Mapping[str, Tensor]
-"""Tensors by name with the same first dimension."""
+ROWS, LAYOUT = "rows", "layout"
+"""A file's one tensor, and the entry of its header that tells what the bytes of a row are."""
 
 
 class ShardWriter:
@@ -87,8 +88,8 @@ class ShardWriter:
                 self._waiting.insert(0, {name: column[here:] for name, column in columns.items()})
             rows, self._held = rows - here, self._held - here
         held = {name: torch.cat([columns[name] for columns in taken]) for name in taken[0]}
-        part = self.folder / f"{self._first:06}.part"
-        save_file(held, part)
+        part, layout = self.folder / f"{self._first:06}.part", RowLayout.of(held)
+        save_file({ROWS: layout.pack(held)}, part, {LAYOUT: layout.text()})
         sync(part)
         part.rename(self.folder / f"{self._number:06}-{digest_file(part)}.safetensors")
         sync(self.folder)
@@ -101,7 +102,7 @@ class ShardWriter:
         whole = 0
         for number, file in zip(numbers, files, strict=False):
             fits = file.stem == f"{number:06}-{digest_file(file)}"
-            if not fits or _rows(load_file(file)) != self.rows_per_shard:
+            if not fits or len(_load(file)[1]) != self.rows_per_shard:
                 break
             whole += 1
         for file in files[whole:]:
@@ -120,47 +121,61 @@ class Shards:
 
     def take(self, numbers: Tensor) -> dict[str, Tensor]:
         """Return columns with the rows of these numbers, [batch], in their order."""
-        numbers = numbers.to(next(iter(self._columns[0].values())).device)
-        if len(self._columns) == 1:
-            return {n: _chosen(column, numbers) for n, column in self._columns[0].items()}
+        if self._held is not None:
+            numbers = numbers.to(self._device)
+            return {name: chosen(column, numbers) for name, column in self._held.items()}
         places = [divmod(number, self._each) for number in numbers.tolist()]
-        return {name: torch.from_numpy(self._read(name, places)) for name in self._columns[0]}
+        kinds = [self._kinds[file] for file, _ in places]
+        if len(set(kinds)) == 1:
+            return self._read(places)
+        parts = []
+        for kind in set(kinds):
+            rows = [row for row, own in enumerate(kinds) if own == kind]
+            read = self._read([places[row] for row in rows])
+            parts.append((torch.tensor(rows, device=self._device), read))
+        return joined(parts)
 
-    def _read(self, name: str, places: Sequence[tuple[int, int]]) -> np.ndarray[Any, np.dtype[Any]]:
-        """Return the rows of a column at these files and places, each copied once."""
-        there = [self._arrays[file][name] for file, _ in places]
-        # a file whose numbers float16 could not hold has float32
-        dtype = np.result_type(*{array.dtype for array in there})
-        found = np.empty((len(places), *there[0].shape[1:]), dtype)
-        for row, (array, (_, place)) in enumerate(zip(there, places, strict=True)):
-            found[row] = array[place]
-        return found
-
-    @cached_property
-    def _columns(self) -> Sequence[Columns]:
-        """Every file's tensors; the system reads what is touched, and no more."""
-        mapped = [load_file(file) for file in self._files]
-        size = sum(column.nbytes for columns in mapped for column in columns.values())
-        alike = {tuple((n, c.dtype) for n, c in sorted(columns.items())) for columns in mapped}
-        if size > SHARD_BYTES or len(alike) > 1:
-            return mapped
-        whole = {name: torch.cat([columns[name] for columns in mapped]) for name in mapped[0]}
-        return [{name: column.to(self._device) for name, column in whole.items()}]
+    def _read(self, places: Sequence[tuple[int, int]]) -> dict[str, Tensor]:
+        """Return the columns of rows at these places of files alike, each row copied once."""
+        layout = self._mapped[places[0][0]][0]
+        room = layout.room(len(places), pinned=self._device.type == "cuda")
+        into = room.numpy()[:, : layout.row_bytes]
+        for there, (file, place) in zip(into, places, strict=True):
+            there[...] = self._arrays[file][place]
+        return layout.unpack(room.to(self._device, non_blocking=True))
 
     @cached_property
-    def _arrays(self) -> Sequence[Mapping[str, np.ndarray[Any, np.dtype[Any]]]]:
+    def _mapped(self) -> Sequence[tuple[RowLayout, Rows]]:
+        """Every file's rows; the system reads what is touched, and no more."""
+        return [_load(file) for file in self._files]
+
+    @cached_property
+    def _kinds(self) -> Sequence[int]:
+        """Of each file the first that has the same layout."""
+        layouts = [layout for layout, _ in self._mapped]
+        return [layouts.index(layout) for layout in layouts]
+
+    @cached_property
+    def _arrays(self) -> Sequence[np.ndarray[Any, np.dtype[np.uint8]]]:
         """The same memory as arrays: a row of one is copied at a tenth of what torch takes."""
-        return [{name: c.numpy() for name, c in columns.items()} for columns in self._columns]
+        return [rows.numpy() for _, rows in self._mapped]
+
+    @cached_property
+    def _held(self) -> Columns | None:
+        """All columns on the device, where they are few bytes of one layout."""
+        layouts, rows = zip(*self._mapped, strict=True)
+        if sum(part.nbytes for part in rows) > SHARD_BYTES or len(set(layouts)) > 1:
+            return None
+        room = layouts[0].room(self.rows)
+        room[:, : layouts[0].row_bytes] = torch.cat(rows)
+        return {n: c.to(self._device).contiguous() for n, c in layouts[0].unpack(room).items()}
+
+
+def _load(file: Path) -> tuple[RowLayout, Rows]:
+    """Return a file's rows through a memory map, and what they are."""
+    with safe_open(file, "pt") as mapped:
+        return RowLayout.read(mapped.metadata()[LAYOUT]), mapped.get_tensor(ROWS)
 
 
 def _rows(columns: Columns) -> int:
     return len(next(iter(columns.values())))
-
-
-def _chosen(column: Tensor, rows: Tensor) -> Tensor:
-    return _signed(column).index_select(0, rows).view(column.dtype)
-
-
-def _signed(column: Tensor) -> Tensor:
-    """Return the same bits as numbers with a sign: torch picks no rows of those without one."""
-    return column.view(torch.int16) if column.dtype == torch.uint16 else column

@@ -21,7 +21,8 @@ from edgekd.parallel.sharding import sharded
 from edgekd.train.chance import no_chance_drawn
 from edgekd.train.folding import folded
 from edgekd.train.precision import TRIED, Precision, Wanted, decide_for_teacher
-from edgekd.train.shards import Columns, Shards
+from edgekd.train.row_layout import Columns
+from edgekd.train.shards import Shards
 from edgekd.train.taps import tapped
 from edgekd.train.views import channels_last
 
@@ -33,12 +34,16 @@ SCORES = "logits"
 
 @dataclass(frozen=True)
 class Said:
-    """What a teacher gave for a batch, without gradient, on the device of the batch."""
+    """What a teacher gave for a batch, on the device of the batch; only a peer's has a gradient."""
 
     outputs: Mapping[str, Tensor]
     """By the names of its signature."""
     features: Mapping[str, Tensor]
     """What tapped modules gave, by path."""
+
+    def fixed(self) -> "Said":
+        """Return it without a gradient."""
+        return Said(_detached(self.outputs), _detached(self.features))
 
 
 @runtime_checkable
@@ -207,6 +212,10 @@ def columns_of(said: Said, top: int | None) -> dict[str, Tensor]:
 def _halved(value: Tensor) -> Tensor:
     half = value.half()
     return half if half.isfinite().all() or not value.isfinite().all() else value.float()
+
+
+def _detached(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.detach() for name, tensor in tensors.items()}
 
 
 def _copies(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

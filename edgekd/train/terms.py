@@ -34,12 +34,20 @@ class Terms(nn.Module):
         means = {}
         for use, (name, term) in zip(self.uses, self.built.items(), strict=True):
             teacher = said.get(use.teacher or next(iter(said), ""))
+            if teacher is not None and not moves_teacher(use):
+                teacher = teacher.fixed()
             own = {need: _found(need, use, signals, features, teacher) for need in use.plugin.needs}
             value = term(**own)
             _check_shape(name, value, signals)
             means[name] = value.mean()
         weighted = [use.weight * mean for use, mean in zip(self.uses, means.values(), strict=True)]
         return sum(weighted[1:], start=weighted[0]), means
+
+
+def moves_teacher(use: UseObjective) -> bool:
+    """Tell whether a term has its teacher learn: `@objective(..., teacher_learns=...)`."""
+    learns = use.plugin.traits.get("teacher_learns")
+    return bool(learns and learns(use.options))
 
 
 def student_taps(uses: Sequence[UseObjective]) -> list[str]:

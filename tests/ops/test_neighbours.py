@@ -48,6 +48,16 @@ def test_a_space_in_which_all_is_one_point_finds_nothing():
     assert found.tolist() == [3.0] * 4
 
 
+@pytest.mark.parametrize("lost", ["query", "answers", "all"])
+def test_what_is_not_a_number_finds_nothing(lost):
+    space = torch.eye(8)
+    space[{"query": slice(0, 4), "answers": slice(4, 8), "all": slice(0, 8)}[lost]] = torch.nan
+    answers = torch.tensor([4, 5, 6, 7, -1, -1, -1, -1])
+    assert nearer_than_answer(space, torch.arange(8), answers).tolist() == [3.0] * 4
+    if lost == "all":
+        assert (nearer_than_nearest(space, torch.eye(8)) >= 6).all()
+
+
 def test_an_answer_that_is_not_there_is_an_error():
     with pytest.raises(ValueError, match="not among"):
         nearer_than_answer(torch.eye(3), torch.arange(3), torch.tensor([2, 2, 9]))

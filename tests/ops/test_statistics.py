@@ -1,10 +1,14 @@
+from fractions import Fraction
+from math import comb
+
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgekd.ops import statistics
 from edgekd.ops.statistics import (
+    early_stopping_estimate,
     least_n,
     mean_interval,
     paired_share_interval,
@@ -25,6 +29,34 @@ RESTARTS = st.lists(
 )
 def test_the_least_number_of_runs_is_that_of_mlperf_loadgen(percentile: int, runs: int) -> None:
     assert least_n(percentile) == runs
+
+
+@pytest.mark.parametrize("percentile", [50, 90, 99])
+@given(n=st.integers(2, 900))
+@settings(max_examples=15)
+def test_the_estimate_is_the_slowest_value_that_early_stopping_leaves(
+    percentile: int, n: int
+) -> None:
+    values = np.random.default_rng(n).permutation(n).astype(float)
+    slow = Fraction(100 - percentile, 100)
+    total, most = Fraction(0), -1  # the most slow values that would be too few by chance alone
+    while total + (now := _chance(n, most + 1, slow)) <= Fraction(1, 100):
+        total, most = total + now, most + 1
+    found = early_stopping_estimate(values, percentile)
+    # of most slow values, one less are discarded: those with the ranks above the estimate
+    assert found == (n - 1 - (most - 1) if most >= 1 else None)
+    assert (found is None) == (n < least_n(percentile))
+
+
+def _chance(n: int, count: int, share: Fraction) -> Fraction:
+    return comb(n, count) * share**count * (1 - share) ** (n - count)
+
+
+def test_the_estimate_of_millions_of_runs_is_found_though_no_chance_of_them_fits_a_float() -> None:
+    found = early_stopping_estimate(np.arange(1_000_000.0))
+    assert found is not None
+    # a normal approximation of the binomial: 2.326 deviations below a tenth
+    assert found == pytest.approx(900_000 + 2.326 * (1_000_000 * 0.09) ** 0.5, abs=5)
 
 
 @given(st.lists(st.floats(-5, 5), min_size=1, max_size=40), st.sampled_from([0.5, 0.9, 0.99]))
@@ -68,6 +100,13 @@ def test_few_restarts_get_students_interval_over_their_own_quantiles(middles: li
     expected = np.exp(mean_interval(np.log(middles)))
     assert low <= expected[0] * (1 + 1e-9)
     assert high >= expected[1] * (1 - 1e-9)
+
+
+def test_a_share_of_nothing_in_few_restarts_has_an_interval_too() -> None:
+    assert quantile_interval([np.zeros(1)] * 3, 0.5) == (0, 0)
+    low, high = quantile_interval([np.zeros(1), np.zeros(1), np.full(1, 0.3)], 0.5)
+    assert low == 0
+    assert high == pytest.approx(0.1 + 4.303 * 0.1)
 
 
 def test_one_restart_gives_no_interval() -> None:

@@ -23,8 +23,10 @@ from edgekd.parallel.norms import norms_of_all
 from edgekd.testing.runs import ExampleRun
 from edgekd.train import evaluate as scoring
 from edgekd.train.course import Lesson
+from edgekd.train.gradual import Gradual
 from edgekd.train.loop import train
 from edgekd.train.optim import Train
+from edgekd.train.peer import Peer
 from edgekd.train.teaching import Online
 from edgekd.train.terms import Terms
 from edgekd.train.views import Views
@@ -35,6 +37,11 @@ EXAMPLES, BATCH = 130, 32
 TASK = UseTask.model_validate(
     {"kind": "image_classification", "data": "digits", "train_examples": EXAMPLES}
 )
+PRUNED = {
+    "transform": {"kind": "channels", "ratio": 0.5, "round_to": 1, "importance": "taylor"},
+    "steps": 2,
+    "examples": 64,
+}
 NORM_SHAPES = {"pictures": (10, 3, 4, 5), "vectors": (7, 5), "sound": (8, 4, 6)}
 
 
@@ -82,15 +89,17 @@ class Projected(nn.Module):
 
 
 def lesson(folder, *, student=None, name="example", stops=lambda: False, **options):
-    term = options.pop("term", "cross_entropy")
+    term, prune = options.pop("term", "cross_entropy"), options.pop("prune", None)
+    peer = Peer(Network(), TASK.build().signature(), ()) if term == "bdkd" else None
     own = {"epochs": 2, "batch_size": BATCH, "optimizer": "sgd", "learning_rate": 0.02}
     return Lesson(
         run=ExampleRun(folder, TASK.build(), name=name, stops=stops),
         student=student or Network(),
-        teachers={},
+        teachers={"teacher": peer} if peer else {},
         terms=Terms([UseObjective.model_validate(term)]),
         options=Train(**own | options),
         views=Views(0),
+        prune=prune,
     )
 
 
@@ -153,12 +162,16 @@ def trainings(folder):
     every = {"plain": {}, "clipped": {"clip_norm": 0.1, "ema": 0.9}, "in_parts": {"accumulate": 2}}
     every["recomputed"] = {"activation_checkpointing": True}
     every["projected"] = {"term": "projected"}
+    every["with_peer"] = {"term": "bdkd"}
+    every["pruned"] = {"prune": Gradual.model_validate(PRUNED), "ema": 0.9}
     for name, options in every.items():
         # a norm sees one part of a batch at a time, and several processes cut it in other parts
         student = Network(norms="accumulate" not in options)
         taught = lesson(folder / name, student=student, **options)
         numbers[name] = train(taught).history["epochs"]
         tensors |= tensors_of(name, taught.student) | tensors_of(f"{name}/term", taught.terms)
+        for peer in taught.peers.values():
+            tensors |= tensors_of("peer", peer.network)
     tensors |= tensors_of("untrained", Network())
     scoring.BATCH = 64  # the last of 449 examples is then a batch that all have
     numbers["score"] = scoring.evaluate(taught.student, taught.run.task, "test", CPU).as_dict()

@@ -30,7 +30,17 @@ def test_what_cancels_is_not_lost_in_bfloat16(alone, together):
     assert (ours - torchs).norm() < 0.005 * torchs.norm()  # bfloat16 has eight bits
 
 
-TRAINED = ("plain", "clipped", "in_parts", "recomputed", "projected", "resumed")
+TRAINED = (
+    "plain",
+    "clipped",
+    "in_parts",
+    "recomputed",
+    "projected",
+    "with_peer",
+    "peer",
+    "pruned",
+    "resumed",
+)
 
 
 @pytest.mark.parametrize("trained", TRAINED)
@@ -44,6 +54,14 @@ def test_they_train_what_one_trains(alone, together, trained):
         torch.testing.assert_close(found, wanted, rtol=0, atol=apart)
 
 
+def test_they_prune_the_same_channels_while_they_train(alone, together):
+    for found in (alone, *together):
+        weight = found.tensors["pruned/body.1.0.weight"]
+        gone = (weight == 0).flatten(1).all(1)
+        assert gone.sum() == 4
+        assert torch.equal(gone, (alone.tensors["pruned/body.1.0.weight"] == 0).flatten(1).all(1))
+
+
 def test_all_have_the_same_bytes(together):
     for other in together[1:]:
         for name, tensor in together[0].tensors.items():
@@ -53,7 +71,7 @@ def test_all_have_the_same_bytes(together):
 def test_a_weight_that_nothing_rests_on_stays(together):
     apart = {n: t for n, t in together[0].tensors.items() if "apart" in n}
     fresh = {n: t for n, t in apart.items() if n.startswith("untrained/")}
-    assert len(apart) == 7 * len(fresh) == 14
+    assert len(apart) == 10 * len(fresh) == 20
     for name, tensor in apart.items():
         assert torch.equal(tensor, fresh[f"untrained/{name.partition('/')[2]}"]), name
 

@@ -7,7 +7,7 @@ from edgekd.core.refs import UseTransform
 from edgekd.testing.tiny import CASES
 from edgekd.train.evaluate import evaluate
 from edgekd.train.exclusion import choose_excluded
-from edgekd.train.sensitivity import rank_layers, relative_error
+from edgekd.train.sensitivity import rank_layers, relative_error, sign_of
 
 CASE = CASES["residual"]
 
@@ -102,3 +102,11 @@ def test_the_error_is_that_of_the_worst_output_of_floats():
     given = [{"a": torch.tensor([3.0, 4.5]), "b": torch.ones(2) * 1.2, "c": torch.tensor([0, 0])}]
     assert relative_error(given, expected) == pytest.approx(0.2)
     assert relative_error([{"a": torch.ones(2)}], [{"a": torch.zeros(2)}]) == 1.0
+
+
+def test_of_a_measure_that_is_better_when_lower_a_rise_is_a_loss():
+    class Calibrated(Task):
+        quality = ("calibration",)
+
+    assert sign_of(Calibrated()) == -1
+    assert sign_of(Task()) == 1

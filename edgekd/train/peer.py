@@ -1,0 +1,33 @@
+"""A teacher that learns while it teaches."""
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from edgekd.core.protocols import Batch
+from edgekd.core.signature import Signature
+from edgekd.ops.named import call_by_name
+from edgekd.train.taps import tapped
+from edgekd.train.teaching import Said
+
+
+class Peer(nn.Module):
+    """A teacher in train mode, whose words carry a gradient.
+
+    Only a term that says so (`@objective(..., teacher_learns=...)`) gets them with it; what the
+    teacher learns from is up to that term. It is trained like the student and then dropped.
+    """
+
+    def __init__(self, network: nn.Module, signature: Signature, taps: Sequence[str]):
+        super().__init__()
+        self.network, self.signature, self.taps = network, signature, taps
+
+    def forward(self, batch: Batch, view: int) -> Said:  # noqa: ARG002
+        """Return what it says of a batch now, in float32."""
+        with tapped(self.network, self.taps) as features:
+            outputs = call_by_name(self.network, self.signature, batch)
+        return Said(_floats(outputs), _floats(features))
+
+
+def _floats(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.float() for name, tensor in tensors.items()}

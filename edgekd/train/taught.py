@@ -1,0 +1,166 @@
+"""Those who teach: what a file says of them, whether it can be done, and what becomes of it."""
+
+from collections.abc import Iterator, Mapping
+
+import torch
+
+from edgekd.core.config import Config
+from edgekd.core.errors import Problem, StageError
+from edgekd.core.protocols import Preview, Run
+from edgekd.core.refs import Ref, Teachers, UseObjective, as_written
+from edgekd.core.seeds import sub_seed
+from edgekd.core.signals import TEACHER as WORD
+from edgekd.models.folder import load_model
+from edgekd.train.check import check_full_precision
+from edgekd.train.keeping import Cache, Keeping, keep_outputs
+from edgekd.train.optim import Train
+from edgekd.train.peer import Peer
+from edgekd.train.teaching import DESCRIPTION, Kept, Online, Teaching
+from edgekd.train.terms import moves_teacher, teacher_taps
+from edgekd.train.views import Views
+
+TEACHER = "teacher"
+"""What an only teacher is called."""
+
+
+class Taught(Config):
+    """Who teaches what, and how what they say is come by."""
+
+    teacher: Teachers | None = None
+    """The teacher, or several by name; without one the student learns from labels alone."""
+    objective: tuple[UseObjective, ...]
+    """Weighted terms of the loss."""
+    train: Train = Train()
+    """How the student is trained."""
+    cache: Cache = Cache()
+    """Whether what a teacher says is kept, so that it is asked once for all."""
+    shard_teacher: bool = False
+    """Of several processes that train together, let each hold a part of a teacher's weights
+    (FSDP2): for teachers too large for the memory of one. It costs an exchange in every block."""
+
+
+def teachers_of(config: Taught) -> Mapping[str, Ref]:
+    """Return the teachers by name, in the order of the file."""
+    if config.teacher is None:
+        return {}
+    return {TEACHER: config.teacher} if isinstance(config.teacher, Ref) else config.teacher
+
+
+def heard(config: Taught) -> Mapping[str, Ref]:
+    """Return the teachers that a term listens to: nobody else is asked."""
+    teachers = teachers_of(config)
+    first = next(iter(teachers), "")
+    asking = [u for u in config.objective if any(n.startswith(WORD) for n in u.plugin.needs)]
+    return {
+        name: teachers[name] for name in teachers if name in {u.teacher or first for u in asking}
+    }
+
+
+def learning(config: Taught) -> set[str]:
+    """Return the names of the teachers that learn while they teach: a term of theirs says so."""
+    first = next(iter(teachers_of(config)), "")
+    return {use.teacher or first for use in config.objective if moves_teacher(use)}
+
+
+def check_teachers(config: Taught, preview: Preview) -> Iterator[Problem]:
+    """Yield what is wrong with those who are to teach."""
+    keepings = keeping_of(config, preview)
+    for name, ref in teachers_of(config).items():
+        path = TEACHER if isinstance(config.teacher, Ref) else f"{TEACHER}.{name}"
+        yield from check_full_precision(ref, preview, path)
+        makes = preview.makes(ref)
+        if name in learning(config):
+            yield from _check_learning(config, makes, name, path)
+            continue
+        if makes == "outputs":
+            yield from _check_same_examples(config, preview.options(ref), path)
+            continue
+        why = keepings[name].why if name in keepings else ""
+        if makes == "program" and taps_of(config, name):
+            message = f"{ref} is a program, whose inside cannot be tapped."
+            yield Problem(path, message, "Take a term that needs the teacher's outputs alone.")
+        elif makes == "program" and why:
+            message = f"{ref} is a program, which is asked once and not in every batch: {why}."
+            yield Problem(path, message, "Mend that: what it says must be kept.")
+        elif config.cache.keep == "always" and why:
+            step = "Mend that, or leave cache.keep at auto."
+            yield Problem("cache.keep", f"{name} cannot be kept: {why}.", step)
+
+
+def _check_learning(config: Taught, makes: str | None, name: str, path: str) -> Iterator[Problem]:
+    """Yield why a teacher cannot learn while it teaches."""
+    teachers = teachers_of(config)
+    ref, first = teachers[name], next(iter(teachers))
+    moving = (use for use in config.objective if moves_teacher(use))
+    term = next(use.kind for use in moving if (use.teacher or first) == name)
+    frozen = "Name the stage of the model, or give the term online: false."
+    if makes == "outputs":
+        yield Problem(path, f"{term} lets its teacher learn, and {ref} is kept outputs.", frozen)
+    elif makes == "program":
+        yield Problem(path, f"{term} lets its teacher learn, and {ref} is a program.", frozen)
+    if config.cache.keep == "always":
+        message = f"{term} lets its teacher learn: what it says cannot be kept."
+        yield Problem("cache.keep", message, "Leave cache.keep at auto.")
+    if config.shard_teacher:
+        message = f"{term} lets its teacher learn, which cannot be shared out."
+        yield Problem("shard_teacher", message, "Leave it out: every process holds the teacher.")
+
+
+def taps_of(config: Taught, name: str) -> list[str]:
+    """Return the modules that are tapped in a teacher."""
+    return teacher_taps(config.objective, name, next(iter(teachers_of(config))))
+
+
+def _check_same_examples(config: Taught, outputs: Config | None, path: str) -> Iterator[Problem]:
+    """Yield that kept outputs are of other views than the student would see."""
+    kept = [as_written(use) for use in getattr(outputs, "augment", ())]
+    if outputs is not None and kept != [as_written(use) for use in config.train.augment]:
+        yield Problem(
+            path,
+            "these outputs are of examples that were changed in another way than train.augment.",
+            "Write the same augment: in both stages, or name the teacher's own stage here.",
+        )
+
+
+def keeping_of(config: Taught, preview: Preview) -> dict[str, Keeping]:
+    """Return what becomes of the outputs of each teacher that is a model."""
+    return {
+        name: keep_outputs(
+            ref,
+            preview,
+            taps=taps_of(config, name),
+            objective=config.objective,
+            train=config.train,
+            cache=config.cache,
+            shard=config.shard_teacher,
+        )
+        for name, ref in heard(config).items()
+        if preview.makes(ref) != "outputs" and name not in learning(config)
+    }
+
+
+def teaching_of(config: Taught, name: str, run: Run) -> Teaching:
+    """Return a teacher, or what was kept of it."""
+    device, folder = torch.device(run.device), run.input(teachers_of(config)[name])
+    taps = taps_of(config, name)
+    if (folder / DESCRIPTION).is_file():
+        kept = Kept(folder, device)
+        kept.check(config.train.augment, run.task.size("train"), taps)
+        return kept
+    stored = load_model(folder)
+    if name in learning(config):
+        return Peer(stored.module, stored.signature, taps)
+    wanted, shard = config.train.precision, config.shard_teacher
+    return Online(stored.module, stored.signature, taps, run.task, device, wanted, shard=shard)
+
+
+def views_of(config: Taught, teachers: Mapping[str, Teaching], run: Run) -> Views:
+    """Return the views that the examples are shown in: those that were kept, where some were."""
+    kept = [t.about for t in teachers.values() if isinstance(t, Kept) and config.train.augment]
+    views = {Views(about.seed, about.views) for about in kept}
+    if len(views) > 1:
+        raise StageError(
+            "the kept outputs of the teachers are of different views of the examples.",
+            "Give their outputs stages the same views and seed, or name the teachers' own stages.",
+        )
+    return views.pop() if views else Views(sub_seed(run.seed, "augment"), config.cache.views)

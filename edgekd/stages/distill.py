@@ -1,11 +1,12 @@
 """Train a student from a teacher, from labels, or from both."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
 
 import torch
 
-from edgekd.core.config import Config
-from edgekd.core.errors import Problem, StageError
+from edgekd.core.errors import Problem
 from edgekd.core.kinds import stage
 from edgekd.core.needs import Needs
 from edgekd.core.protocols import Facts, Preview, Run
@@ -13,18 +14,15 @@ from edgekd.core.refs import (
     Implied,
     ModelOrRef,
     Ref,
-    Teachers,
     UseModel,
     UseObjective,
     UseStage,
-    as_written,
 )
 from edgekd.core.seeds import sub_seed
-from edgekd.core.signals import TEACHER as WORD
 from edgekd.models.folder import load_model, save_model
 from edgekd.train.check import (
     check_frozen,
-    check_full_precision,
+    check_learnable,
     check_model,
     check_recomputing,
     check_terms,
@@ -32,56 +30,37 @@ from edgekd.train.check import (
 )
 from edgekd.train.course import Lesson
 from edgekd.train.evaluate import evaluate
-from edgekd.train.keeping import Cache, Keeping, keep_outputs
+from edgekd.train.gradual import Gradual, check_gradual
 from edgekd.train.loop import train, write_history
-from edgekd.train.needs import training_needs, unbuilt
-from edgekd.train.optim import Train
+from edgekd.train.needs import pruning_bytes, training_needs, unbuilt
+from edgekd.train.pruning import Pruning
 from edgekd.train.rounding import Student, check_rounding, rounding_student
-from edgekd.train.teaching import DESCRIPTION, Kept, Online, Teaching
-from edgekd.train.terms import Terms, teacher_taps
-from edgekd.train.views import Views
+from edgekd.train.taught import (
+    Taught,
+    check_teachers,
+    heard,
+    keeping_of,
+    learning,
+    teachers_of,
+    teaching_of,
+    views_of,
+)
+from edgekd.train.terms import Terms
+from edgekd.transforms.masks import with_zeros
 
-TEACHER = "teacher"
-"""What an only teacher is called."""
 EMBEDDING = "student_embedding"
 """What terms ask for that distil without labels."""
 
 
-class Distill(Config):
+class Distill(Taught):
     """Who learns what from whom."""
 
     model: ModelOrRef
     """The student: a model to build, or `$stage` to go on from that stage's model. One from a
     quantize stage rounds while it learns (quantization-aware training) and hands on what it
     learned with its ranges."""
-    teacher: Teachers | None = None
-    """The teacher, or several by name; without one the student learns from labels alone."""
-    objective: tuple[UseObjective, ...]
-    """Weighted terms of the loss."""
-    train: Train = Train()
-    """How the student is trained."""
-    cache: Cache = Cache()
-    """Whether what a teacher says is kept, so that it is asked once for all."""
-    shard_teacher: bool = False
-    """Of several processes that train together, let each hold a part of a teacher's weights
-    (FSDP2): for teachers too large for the memory of one. It costs an exchange in every block."""
-
-
-def teachers_of(config: Distill) -> Mapping[str, Ref]:
-    """Return the teachers by name, in the order of the file."""
-    if config.teacher is None:
-        return {}
-    return {TEACHER: config.teacher} if isinstance(config.teacher, Ref) else config.teacher
-
-
-def heard(config: Distill) -> Mapping[str, Ref]:
-    """Return the teachers that a term listens to: nobody else is asked."""
-    teachers = teachers_of(config)
-    first = next(iter(teachers), "")
-    asking = [u for u in config.objective if any(n.startswith(WORD) for n in u.plugin.needs)]
-    return {
-        name: teachers[name] for name in teachers if name in {u.teacher or first for u in asking}
-    }
+    prune: Gradual | None = None
+    """What of the student goes while it learns, in steps."""
 
 
 def check(config: Distill, preview: Preview) -> Iterator[Problem]:
@@ -94,106 +73,66 @@ def check(config: Distill, preview: Preview) -> Iterator[Problem]:
         student = preview.model(config.model)
         if quantization := quantization_of(config.model, preview):
             yield from check_rounding(quantization, config.train, config.objective)
-    yield from _check_teachers(config, preview)
+    yield from check_teachers(config, preview)
     yield from check_terms(
         config.objective,
         preview.task,
         student,
         {name: preview.model(ref) for name, ref in teachers_of(config).items()},
     )
+    yield from check_learnable(preview.task, "train")
     yield from check_frozen(config.train, student, preview.task)
     yield from check_recomputing(config.train, student, preview.task)
+    if config.prune is not None:
+        rounds = isinstance(config.model, Ref) and quantization_of(config.model, preview)
+        pruning = (config.prune, config.train, student, preview.task)
+        yield from check_gradual(*pruning, rounds=bool(rounds))
     if config.train.compile and any(use.tap for use in config.objective):
         message = "a compiled student gives no tapped features."
         yield Problem("train.compile", message, "Leave it out, or the terms with a tap.")
 
 
-def _check_teachers(config: Distill, preview: Preview) -> Iterator[Problem]:
-    """Yield what is wrong with those who are to teach."""
-    keepings = _keeping(config, preview)
-    for name, ref in teachers_of(config).items():
-        path = TEACHER if isinstance(config.teacher, Ref) else f"{TEACHER}.{name}"
-        yield from check_full_precision(ref, preview, path)
-        makes = preview.makes(ref)
-        if makes == "outputs":
-            yield from _check_same_examples(config, preview.options(ref), path)
-            continue
-        why = keepings[name].why if name in keepings else ""
-        if makes == "program" and _taps(config, name):
-            message = f"{ref} is a program, whose inside cannot be tapped."
-            yield Problem(path, message, "Take a term that needs the teacher's outputs alone.")
-        elif makes == "program" and why:
-            message = f"{ref} is a program, which is asked once and not in every batch: {why}."
-            yield Problem(path, message, "Mend that: what it says must be kept.")
-        elif config.cache.keep == "always" and why:
-            step = "Mend that, or leave cache.keep at auto."
-            yield Problem("cache.keep", f"{name} cannot be kept: {why}.", step)
-
-
-def _taps(config: Distill, name: str) -> list[str]:
-    """Return the modules that are tapped in a teacher."""
-    return teacher_taps(config.objective, name, next(iter(teachers_of(config))))
-
-
-def _check_same_examples(config: Distill, outputs: Config | None, path: str) -> Iterator[Problem]:
-    """Yield that kept outputs are of other views than the student would see."""
-    kept = [as_written(use) for use in getattr(outputs, "augment", ())]
-    if outputs is not None and kept != [as_written(use) for use in config.train.augment]:
-        yield Problem(
-            path,
-            "these outputs are of examples that were changed in another way than train.augment.",
-            "Write the same augment: in both stages, or name the teacher's own stage here.",
-        )
-
-
-def _keeping(config: Distill, preview: Preview) -> dict[str, Keeping]:
-    """Return what becomes of the outputs of each teacher that is a model."""
-    return {
-        name: keep_outputs(
-            ref,
-            preview,
-            taps=_taps(config, name),
-            objective=config.objective,
-            train=config.train,
-            cache=config.cache,
-            shard=config.shard_teacher,
-        )
-        for name, ref in heard(config).items()
-        if preview.makes(ref) != "outputs"
-    }
-
-
 def implies(config: Distill, preview: Preview) -> Iterator[Implied]:
     """Yield a stage for each teacher whose outputs are to be kept."""
-    for name, keeping in _keeping(config, preview).items():
+    for name, keeping in keeping_of(config, preview).items():
         if keeping.options is not None:
             yield Implied(teachers_of(config)[name], UseStage.model_validate(keeping.options))
 
 
 def remarks(config: Distill, preview: Preview) -> Iterator[str]:
     """Yield which teachers look at every batch, and why."""
-    for name, keeping in _keeping(config, preview).items():
+    for name, keeping in keeping_of(config, preview).items():
         if keeping.options is None:
             yield f"{name} looks at every batch: {keeping.why}"
-    for name in teachers_of(config).keys() - heard(config).keys():
+    for name in sorted(learning(config)):
+        yield f"{name} learns, too: its outputs are not kept, and it is dropped at the end"
+    for name, ref in heard(config).items():
+        if name not in learning(config) and getattr(preview.options(ref), "untrained", False):
+            yield f"{name} is untrained and does not learn here: what it says is chance"
+    for name in sorted(teachers_of(config).keys() - heard(config).keys()):
         yield f"no term listens to {name}"
 
 
 def estimate(config: Distill, preview: Preview) -> Needs | None:
     """Return what training takes; what an objective of its own learns is not counted."""
-    kept = {name for name, keeping in _keeping(config, preview).items() if keeping.options}
-    online = [
-        ref
+    kept = {name for name, keeping in keeping_of(config, preview).items() if keeping.options}
+    online = {
+        name: unbuilt(ref, preview)
         for name, ref in heard(config).items()
         if name not in kept and preview.makes(ref) != "outputs"
-    ]
-    teachers = [unbuilt(ref, preview) for ref in online]
-    if None in teachers:
+    }
+    if None in online.values():
         return None
+    peers = [model for name, model in online.items() if model and name in learning(config)]
+    teachers = [model for name, model in online.items() if model and name not in learning(config)]
     student = unbuilt(config.model, preview)
-    return training_needs(
-        student, [*filter(None, teachers)], preview.task, config.train, preview.hands
+    needs = training_needs(
+        student, teachers, preview.task, config.train, preview.hands, peers=peers
     )
+    if needs is None or student is None or config.prune is None:
+        return needs
+    copies = pruning_bytes(student, preview.task, config.prune.examples) * preview.hands.here
+    return replace(needs, memory_bytes=needs.memory_bytes + copies)
 
 
 def controls(config: Distill) -> Mapping[str, Distill]:
@@ -240,19 +179,26 @@ def distill(config: Distill, run: Run) -> Facts:
     torch.manual_seed(sub_seed(run.seed, "weights"))
     student = _student(config, run)
     module, use = student.module, student.use
-    teachers = {name: _teaching(config, name, run) for name in heard(config)}
-    terms, views = Terms(config.objective), _views(config, teachers, run)
-    trained = train(Lesson(run, module, teachers, terms, config.train, views, student.sparse))
+    teachers = {name: teaching_of(config, name, run) for name in heard(config)}
+    terms, views = Terms(config.objective), views_of(config, teachers, run)
+    lesson = Lesson(run, module, teachers, terms, config.train, views, student.sparse, config.prune)
+    trained = train(lesson)
     write_history(run.out, trained.history)
+    pruned: dict[str, Any] = {}
+    if trained.pruning is not None:
+        student = _without(student, trained.pruning)
+        pruned, module = trained.pruning.facts(student.module), student.module
     score = evaluate(module, run.task, "validation", device)
     tested = evaluate(module, run.task, "test", device)
     stored = student.stored(run.task)
     save_model(run.out, stored)
     parameters = sum(p.numel() for p in stored.module.parameters())
     loss = " + ".join(term.kind for term in config.objective)
+    loss += ", and its teacher" if learning(config) else ""
     rounded = f", rounded by {stored.quantization.kind}" if stored.quantization else ""
-    return {
-        "says": f"{use.kind} {parameters:,} parameters, {loss}{rounded}",
+    less = f"; pruned while it learned: {pruned['says']}" if pruned else ""
+    facts: Facts = {
+        "says": f"{use.kind} {parameters:,} parameters, {loss}{rounded}{less}",
         "result": score,
         "measure": run.task.quality[0],
         "test": tested,
@@ -260,31 +206,15 @@ def distill(config: Distill, run: Run) -> Facts:
         "best_epoch": trained.history["best_epoch"],
         "training": trained.facts,
     }
+    return {**facts, "pruning": pruned} if pruned else facts
 
 
-def _teaching(config: Distill, name: str, run: Run) -> Teaching:
-    """Return a teacher, or what was kept of it."""
-    device, folder = torch.device(run.device), run.input(teachers_of(config)[name])
-    taps = _taps(config, name)
-    if (folder / DESCRIPTION).is_file():
-        kept = Kept(folder, device)
-        kept.check(config.train.augment, run.task.size("train"), taps)
-        return kept
-    stored = load_model(folder)
-    wanted, shard = config.train.precision, config.shard_teacher
-    return Online(stored.module, stored.signature, taps, run.task, device, wanted, shard=shard)
-
-
-def _views(config: Distill, teachers: Mapping[str, Teaching], run: Run) -> Views:
-    """Return the views that the examples are shown in: those that were kept, where some were."""
-    kept = [t.about for t in teachers.values() if isinstance(t, Kept) and config.train.augment]
-    views = {Views(about.seed, about.views) for about in kept}
-    if len(views) > 1:
-        raise StageError(
-            "the kept outputs of the teachers are of different views of the examples.",
-            "Give their outputs stages the same views and seed, or name the teachers' own stages.",
-        )
-    return views.pop() if views else Views(sub_seed(run.seed, "augment"), config.cache.views)
+def _without(student: Student, pruning: Pruning) -> Student:
+    """Return the trained student without what is to be cut out; zeros that are left stay zeros."""
+    module = pruning.cut_out()
+    if module is student.module:
+        return replace(student, sparse=sorted({*student.sparse, *pruning.zeros}))
+    return replace(student, module=module, sparse=with_zeros(module) if student.sparse else ())
 
 
 def _student(config: Distill, run: Run) -> Student:

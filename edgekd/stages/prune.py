@@ -15,13 +15,13 @@ from edgekd.core.protocols import Batch, Facts, Preview, Run
 from edgekd.core.refs import ModelRef, UseTransform
 from edgekd.core.seeds import sub_seed
 from edgekd.models.folder import StoredModel, load_model, save_model
-from edgekd.ops.cost import cost
 from edgekd.train.check import check_full_precision, check_paths, check_transform
 from edgekd.train.evaluate import evaluate
 from edgekd.train.needs import compression_needs, unbuilt
 from edgekd.train.samples import take
-from edgekd.transforms.budget import MIB, Latency
-from edgekd.transforms.masks import compressed_bytes, masked, with_zeros, zeros
+from edgekd.transforms.budget import Latency
+from edgekd.transforms.masks import masked, with_zeros
+from edgekd.transforms.worth import size_only, smaller
 from edgekd.trial.latency_budget import told, within_latency
 from edgekd.trial.to_latency import Found
 
@@ -108,13 +108,14 @@ def prune(config: Prune, run: Run) -> Facts:
     else:
         found = _by_latency(config, wanted, stored, batches, run)
         sparse = found.model
-    score = evaluate(sparse, run.task, "validation", torch.device("cpu"))
+    cpu = torch.device("cpu")
+    score = evaluate(sparse, run.task, "validation", cpu, reference=stored.module)
     held = _held(config, stored, sparse)
     save_model(run.out, replace(stored, module=sparse, sparse=held))
     facts: dict[str, Any] = {"result": score, "measure": run.task.quality[0]}
     if config.transform.plugin.traits.get("masks", False):
-        return facts | _size_only(stored.module, sparse)
-    facts |= _smaller(stored, sparse, batches[0])
+        return facts | size_only(stored.module, sparse)
+    facts |= smaller(stored.module, sparse, stored.signature, batches[0])
     return {**facts, **told(wanted, found, facts["says"])} if wanted and found else facts
 
 
@@ -136,7 +137,8 @@ def _by_latency(
 ) -> Found:
     """Return the model that is as fast as wanted, found on the target itself."""
     options = config.transform.options
-    holds = "ratios" in type(options).model_fields
+    numbered = "layers" in getattr(options, "parts", ())  # others have a layer's name when it goes
+    holds = "ratios" in type(options).model_fields and not numbered
 
     def remove(ratio: float, held: Mapping[str, float]) -> Module:
         if ratio == 0 and not held:
@@ -159,29 +161,3 @@ def _held(config: Prune, stored: StoredModel, sparse: Module) -> list[str]:
     if config.transform.plugin.traits.get("masks", False):
         return sorted({*stored.sparse, *masked(sparse, stored.module)})
     return with_zeros(sparse) if stored.sparse else []
-
-
-def _size_only(dense: Module, sparse: Module) -> dict[str, Any]:
-    """Return what masks are worth, and what they are not."""
-    before, after = compressed_bytes(dense), compressed_bytes(sparse)
-    return {
-        "says": f"{zeros(sparse):.1%} of the weights are zero: {after / MIB:.3g} of "
-        f"{before / MIB:.3g} MiB when compressed, no smaller as they are, and no faster",
-        "zeros": zeros(sparse),
-        "compressed_bytes": after,
-        "compressed_bytes_before": before,
-    }
-
-
-def _smaller(stored: StoredModel, sparse: Module, batch: Batch) -> dict[str, Any]:
-    """Return parameters and work before and after."""
-    before = cost(stored.module, stored.signature, batch)
-    after = cost(sparse, stored.signature, batch)
-    return {
-        "says": f"{after.parameters:,} of {before.parameters:,} parameters stay, "
-        f"{after.macs:,} of {before.macs:,} MACs",
-        "parameters": after.parameters,
-        "parameters_before": before.parameters,
-        "macs": after.macs,
-        "macs_before": before.macs,
-    }

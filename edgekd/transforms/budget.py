@@ -65,6 +65,16 @@ class HowMuch(Config):
         return self
 
 
+def check_most(ratios: Mapping[str, float], most: float) -> None:
+    """Raise ValueError where a layer's own ratio is more than any one layer may lose."""
+    for path, ratio in ratios.items():
+        if ratio > most:
+            raise ValueError(
+                f"ratios: {ratio:g} for '{path}' is above max_ratio {most:g}, the "
+                "most that any one layer may lose; raise max_ratio too"
+            )
+
+
 @dataclass(frozen=True)
 class Budget:
     """What may stay."""
@@ -75,54 +85,54 @@ class Budget:
     """A price in words."""
 
 
-def so_much(
+def how_much(
     config: HowMuch,
     dense: nn.Module,
     remove: Callable[[float], nn.Module],
     *,
+    anyway: bool,
     signature: Signature,
     batch: Mapping[str, Tensor],
-) -> nn.Module:
-    """Return what `remove` leaves where it takes the ratio, or the least that keeps the budget.
+) -> float | None:
+    """Return the ratio that `remove` is to take: the given one, or the least that keeps the budget.
 
-    StageError where a budget cannot be reached, or where it is one that only a stage can measure.
+    `anyway` says that `remove` takes something whatever the ratio is; where it does not, and the
+    dense model keeps the budget, nothing has to go: None. StageError where a budget cannot be
+    reached, or where it is one that only a stage can measure.
     """
     if config.ratio is not None:
-        return remove(config.ratio)
+        return config.ratio
     if config.latency is not None:
         raise StageError(
             "a budget in latency is found by measuring, which the transform itself cannot.",
             "Give it to a prune stage, or give ratio.",
         )
-    return within(_budget(config, signature, batch), dense, remove, config.max_ratio)
+    budget, whole = _budget(config, signature, batch), remove(0.0) if anyway else dense
+    if budget.price(whole) <= budget.limit:
+        return 0.0 if anyway else None
+    return _least(budget, whole, remove, config.max_ratio)
 
 
-def within(
+def _least(
     budget: Budget, dense: nn.Module, remove: Callable[[float], nn.Module], most: float
-) -> nn.Module:
-    """Return what `remove` leaves at the smallest ratio that keeps the budget, by bisection.
-
-    The dense model where it keeps the budget already; StageError where even `most` does not.
-    """
-    if budget.price(dense) <= budget.limit:
-        return dense
-    best = remove(most)
-    if budget.price(best) > budget.limit:
+) -> float:
+    """Return the smallest ratio that keeps the budget, by bisection; StageError if none does."""
+    best = budget.price(remove(most))
+    if best > budget.limit:
         raise StageError(
             f"pruning cannot reach {budget.say(budget.limit)}: the dense model has "
             f"{budget.say(budget.price(dense))}, and the least that these options leave is "
-            f"{budget.say(budget.price(best))}.",
+            f"{budget.say(best)}.",
             "Raise the budget, lower round_to, raise max_ratio, or begin with a smaller model.",
         )
     low, high = 0.0, most
     for _ in range(STEPS):
         middle = (low + high) / 2
-        candidate = remove(middle)
-        if budget.price(candidate) <= budget.limit:
-            best, high = candidate, middle
+        if budget.price(remove(middle)) <= budget.limit:
+            high = middle
         else:
             low = middle
-    return best
+    return high
 
 
 def size_bytes(model: nn.Module) -> int:

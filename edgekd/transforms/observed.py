@@ -13,6 +13,8 @@ from edgekd.core.protocols import Batch
 from edgekd.core.quantization import Int8Static
 from edgekd.core.signature import Signature
 from edgekd.ops.ranges import Histogram, Levels, least_squares_range
+from edgekd.transforms.clamped import clamped
+from edgekd.transforms.padded import round_padded
 from edgekd.transforms.tracing import CPU, outside, traced
 
 BATCH_NORM = torch.ops.aten.batch_norm.default
@@ -92,10 +94,12 @@ def calibrate(config: Int8Static, seen: Observed, batches: Sequence[Batch]) -> N
     if config.ranges:
         seen.run(batches[:1])  # observers of weights look only when they are run
         _give(seen, config.ranges)
-    elif config.calibration == "mse":
-        _give(seen, _least_squares(config, seen, batches))
-    else:
-        seen.run(batches)
+        return
+    with clamped(seen.graph):
+        if config.calibration == "mse":
+            _give(seen, _least_squares(config, seen, batches))
+        else:
+            seen.run(batches)
 
 
 def _give(seen: Observed, ranges: Mapping[str, tuple[float, float]]) -> None:
@@ -147,6 +151,14 @@ def _quantizer(config: Int8Static) -> Any:
         get_symmetric_quantization_config,
     )
 
+    class WithPadding(XNNPACKQuantizer):  # type: ignore[misc]
+        """ExecuTorch's quantizer, which also rounds what is padded."""
+
+        def annotate(self, model: torch.fx.GraphModule) -> torch.fx.GraphModule:
+            marked: torch.fx.GraphModule = super().annotate(model)
+            round_padded(marked)
+            return marked
+
     spec = get_symmetric_quantization_config(is_per_channel=config.granularity == "channel")
     activation = spec.input_activation
     if config.ranges or config.calibration in {"minmax", "mse"}:
@@ -154,7 +166,7 @@ def _quantizer(config: Int8Static) -> Any:
     if config.symmetric:
         activation = dataclasses.replace(activation, qscheme=torch.per_tensor_symmetric)
     spec = dataclasses.replace(spec, input_activation=activation, output_activation=activation)
-    quantizer = XNNPACKQuantizer().set_global(spec)
+    quantizer = WithPadding().set_global(spec)
     return quantizer.set_filter_function(outside(config.exclude)) if config.exclude else quantizer
 
 

@@ -57,18 +57,20 @@ class RoundedActivation(nn.Module):
 class RoundedWeight(nn.Module):
     """Round to the extremes that the weight has now."""
 
-    def __init__(self, *, per_channel: bool):
+    def __init__(self, axis: int | None):
         super().__init__()
-        self.per_channel = per_channel
+        self.axis = axis
+        """That of the output channels, of which each has a scale; None where one is for all."""
 
     def forward(self, weight: Tensor) -> Tensor:
-        """Return the rounded weight, one scale per output channel or one for all."""
-        rows = weight.detach().flatten(1) if self.per_channel else weight.detach().flatten()
+        """Return the rounded weight."""
+        given, bounds = weight.detach(), (WEIGHTS.least, WEIGHTS.most)
+        if self.axis is None:
+            scale, zero = WEIGHTS.steps(*given.aminmax())
+            return torch.fake_quantize_per_tensor_affine(weight, scale, zero, *bounds)
+        rows = given.movedim(self.axis, 0).flatten(1)
         scale, zero = WEIGHTS.steps(rows.amin(-1), rows.amax(-1))
-        bounds = WEIGHTS.least, WEIGHTS.most
-        if self.per_channel:
-            return torch.fake_quantize_per_channel_affine(weight, scale, zero, 0, *bounds)
-        return torch.fake_quantize_per_tensor_affine(weight, scale, zero, *bounds)
+        return torch.fake_quantize_per_channel_affine(weight, scale, zero, self.axis, *bounds)
 
 
 class Rounding(nn.Module):
@@ -77,12 +79,12 @@ class Rounding(nn.Module):
     It stays in eval mode but for the ranges, which follow the batches in training mode.
     """
 
-    def __init__(self, seen: Observed, levels: Levels, *, per_channel: bool, until: int):
+    def __init__(self, seen: Observed, levels: Levels, *, until: int):
         super().__init__()
         self.graph: Any = seen.graph
         self.folded = dict(seen.folded)
         self.places = seen.activations()
-        weights = {name: RoundedWeight(per_channel=per_channel) for name in seen.weights().values()}
+        weights = {name: _rounded_weight(self.graph, name) for name in seen.weights().values()}
         values = {name: _rounded(self.graph, name, levels, until) for name in self.places.values()}
         own = {id(self.graph.get_submodule(n)): m for n, m in (weights | values).items()}
         for name, observer in [*self.graph._modules.items()]:  # one may have several names
@@ -127,6 +129,11 @@ class Rounding(nn.Module):
                 tensor.copy_(own[name])
         for weight, path in self.folded.items():
             _only_add(model.get_submodule(path), own.get(f"{weight}_bias"))
+
+
+def _rounded_weight(graph: Any, name: str) -> RoundedWeight:
+    """Return rounding along the axis of an observer: a transposed convolution's is the second."""
+    return RoundedWeight(getattr(graph.get_submodule(name), "ch_axis", None))
 
 
 def _rounded(graph: Any, name: str, levels: Levels, until: int) -> RoundedActivation:

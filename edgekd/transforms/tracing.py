@@ -6,24 +6,10 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import nn
 
-from edgekd.core.errors import Problem, RequestError, nearest
 from edgekd.core.protocols import Batch
 from edgekd.core.signature import Signature
 
 CPU = torch.device("cpu")
-
-
-def check_excluded(exclude: Sequence[str], model: nn.Module) -> None:
-    """Raise RequestError where a path names no module."""
-    known = [name for name, _ in model.named_modules() if name]
-    missing = [path for path in exclude if path not in known]
-    if missing:
-        raise RequestError(
-            [
-                Problem("exclude", f"the model has no module '{path}'.", nearest(path, known))
-                for path in missing
-            ]
-        )
 
 
 def traced(

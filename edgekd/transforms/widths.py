@@ -27,21 +27,36 @@ def goes(
     blocks: Sequence[int],
     amount: Amount,
     own: Sequence[float | None] = (),
+    before: Sequence[Sequence[int]] = (),
 ) -> list[Tensor]:
     """Return the channels that go from each group: its least important ones, in order.
 
     A group of `blocks[i]` blocks (as in a grouped convolution) loses the same channels of every
     block; its scores are those of one block. `own` gives ratios of their own to some groups.
+    Channels in `before` go first, and all of them go.
     """
+    earlier = before or [()] * len(scores)
+    scores = [_below(score, gone) for score, gone in zip(scores, earlier, strict=True)]
     wanted = _wanted(scores, amount)
     for index, ratio in enumerate(own):
         wanted[index] = wanted[index] if ratio is None else len(scores[index]) * (1 - ratio)
-    return [
-        score.argsort(stable=True)[: len(score) - _rounded(len(score), kept, block, amount)]
-        .sort()
-        .values
-        for score, block, kept in zip(scores, blocks, wanted, strict=True)
+    counts = [
+        max(len(score) - _rounded(len(score), kept, block, amount), len(gone))
+        for score, block, kept, gone in zip(scores, blocks, wanted, earlier, strict=True)
     ]
+    return [
+        score.argsort(stable=True)[:count].sort().values
+        for score, count in zip(scores, counts, strict=True)
+    ]
+
+
+def _below(score: Tensor, gone: Sequence[int]) -> Tensor:
+    """Return the scores with those of some channels below all others."""
+    if not gone:
+        return score
+    lowest = score.clone()
+    lowest[[*gone]] = -1.0  # no importance is negative
+    return lowest
 
 
 def _wanted(scores: Sequence[Tensor], amount: Amount) -> list[float]:

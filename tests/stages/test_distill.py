@@ -14,6 +14,7 @@ from edgekd.core.errors import RunInterruptedError, StageError
 from edgekd.models.folder import load_model
 from edgekd.ops.ranges import Levels
 from edgekd.testing.runs import ExampleRun
+from edgekd.train.evaluate import evaluate
 
 TRAIN = {
     "epochs": 2,
@@ -192,3 +193,45 @@ def test_training_may_go_on_from_a_student_that_rounds(rounded):
     ranges = [stored.quantization.options.ranges for stored in (before, after)]
     assert ranges[0].keys() == ranges[1].keys()
     assert ranges[0] != ranges[1]
+
+
+PRUNING = {
+    "model": "$student",
+    "teacher": "$student",
+    "objective": ("kd", "cross_entropy"),
+    "train": {"epochs": 2, "batch_size": 128, "learning_rate": 0.001},
+}
+
+
+def pruned(bench, name, **use):
+    """Return what a stage that prunes says, its model, and that of the stage before."""
+    prune = {"transform": use, "steps": 3, "examples": 64}
+    facts, _ = made(
+        "distill", ExampleRun(bench.folder, bench.task, name=name), PRUNING | {"prune": prune}
+    )
+    return facts, load_model(bench.folder / name), load_model(bench.folder / "student")
+
+
+def test_a_student_loses_channels_while_it_learns_and_is_handed_on_without_them(bench):
+    facts, sparse, dense = pruned(bench, "narrow", kind="channels", ratio=0.5, round_to=4)
+    told = facts["pruning"]
+    assert facts["parameters"] == told["parameters"] == count(sparse) < count(dense)
+    assert told["parameters_before"] == count(dense)
+    assert told["macs"] < told["macs_before"]
+    assert f"pruned while it learned: {told['says']}" in facts["says"]
+    assert sparse.sparse == ()
+    assert facts["result"] == evaluate(sparse.module, bench.task, "validation", torch.device("cpu"))
+
+
+def test_a_student_with_masks_is_handed_on_with_zeros_that_stay(bench):
+    facts, sparse, _ = pruned(bench, "masked", kind="magnitude", ratio=0.8)
+    assert "80.0% of the weights are zero" in facts["says"]
+    assert facts["pruning"]["compressed_bytes"] < facts["pruning"]["compressed_bytes_before"]
+    weights = dict(sparse.module.named_parameters())
+    assert sum(int((weights[name] == 0).sum()) for name in sparse.sparse) == pytest.approx(
+        0.8 * sum(w.numel() for n, w in weights.items() if n in sparse.sparse), rel=0.02
+    )
+
+
+def count(stored):
+    return sum(p.numel() for p in stored.module.parameters())

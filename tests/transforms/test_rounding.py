@@ -3,9 +3,11 @@ import copy
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from edgekd.core.errors import StageError
 from edgekd.core.refs import UseTransform
+from edgekd.core.signature import Port, Signature
 from edgekd.ops.named import call_by_name
 from edgekd.testing.tiny import CASES
 from edgekd.transforms.observed import observed
@@ -88,6 +90,32 @@ def test_what_learns_computes_what_the_converted_graph_computes(trained):
     steps = ((ours - theirs) / (high - low) * 255).abs()
     assert steps.max() < 2.1  # a value on the edge may round either way
     assert (steps > 0.5).float().mean() < 0.05
+
+
+@pytest.mark.parametrize("granularity", ["channel", "tensor"])
+def test_weights_of_a_transposed_convolution_are_rounded_as_its_program_rounds_them(granularity):
+    torch.manual_seed(0)
+    up = nn.ConvTranspose2d(3, 8, 3, stride=2)
+    with torch.no_grad():
+        up.weight.mul_(torch.logspace(-2, 0, 8)[None, :, None, None])  # each output of its own size
+    model = nn.Sequential(up, nn.ReLU(), nn.Flatten(), nn.LazyLinear(4))
+    batch = {"image": torch.randn(4, 3, 8, 8)}
+    model(batch["image"])
+    signature = Signature(
+        (Port("image", "float32", ("batch", 3, 8, 8)),),
+        (Port("logits", "float32", ("batch", 4)),),
+    )
+    use = specification(granularity=granularity)
+    learning = use.plugin.traits["learns"](
+        use.options,
+        model,
+        signature=signature,
+        batches=[batch],
+        until=UNTIL,
+        device=torch.device("cpu"),
+    ).eval()
+    simulated = use.build()(model, signature=signature, batches=[batch])
+    torch.testing.assert_close(learning(batch["image"]), simulated(batch["image"]))
 
 
 def test_ranges_follow_what_is_seen_in_training_until_they_are_fixed():

@@ -56,3 +56,24 @@ def test_one_ranking_takes_from_the_group_that_matters_least():
     kept, gone = goes([strong, weak], [1, 1], Amount(0.25, True, 1, 0.9))
     assert len(kept) == 0
     assert len(gone) == 4
+
+
+@given(
+    widths=WIDTHS,
+    ratio=st.floats(0, 0.9),
+    more=st.sampled_from([-0.3, 0.0, 0.02]),  # what a budget asks for may fall
+    step=st.sampled_from([1, 4, 8]),
+    over_all=st.booleans(),
+    seed=st.integers(0, 99),
+)
+def test_what_went_before_goes_again_whatever_its_score_is_now(
+    widths, ratio, more, step, over_all, seed
+):
+    blocks = [1] * len(widths)
+    before = [
+        gone.tolist()
+        for gone in goes(scores(widths, seed), blocks, Amount(ratio, over_all, step, 0.9))
+    ]
+    later = Amount(max(0.0, ratio + more), over_all, step, 0.9)
+    now = goes(scores(widths, seed + 1), blocks, later, before=before)
+    assert all({*old} <= {*new.tolist()} for old, new in zip(before, now, strict=True))

@@ -6,24 +6,26 @@ runtime runs faster. Training the accuracy back is a later `distill` stage's wor
 """
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import nn
 
 from edgekd.core.config import PositiveCount, Share
-from edgekd.core.errors import StageError
+from edgekd.core.errors import Problem, RequestError, StageError
 from edgekd.core.kinds import transform
 from edgekd.core.protocols import Batch
 from edgekd.core.quiet import quiet
 from edgekd.core.registry import Paper
 from edgekd.core.signature import Signature
 from edgekd.ops.named import call_by_name
-from edgekd.transforms.budget import HowMuch, so_much
-from edgekd.transforms.dependencies import cut
+from edgekd.transforms.budget import HowMuch, check_most, how_much
+from edgekd.transforms.dependencies import cut, cut_again
 from edgekd.transforms.importance import Evidence, Kind, evidence, scorer
+from edgekd.transforms.in_steps import Cuts, Removal
 from edgekd.transforms.outputs import output_layers
 from edgekd.transforms.paths import check_paths
 from edgekd.transforms.widths import Amount
@@ -51,57 +53,155 @@ class Channels(HowMuch):
     exclude: tuple[str, ...] = ()
     """Module paths whose outputs keep their width, as `named_modules()` spells them."""
 
+    @model_validator(mode="after")
+    def _own_within_most(self) -> "Channels":
+        check_most(self.ratios, self.max_ratio)
+        return self
 
-@transform(config=Channels, paper=PAPER, purpose="prune", distributions=("torch-pruning",))
+
+@dataclass(frozen=True)
+class _Dense:
+    """A model to cut, with what the examples say of it."""
+
+    config: Channels
+    model: nn.Module
+    found: Evidence
+    signature: Signature
+    batch: Batch
+    before: Removal
+    """What is zero already, and goes in any case."""
+
+
+def choose(
+    config: Channels,
+    model: nn.Module,
+    *,
+    signature: Signature,
+    batches: Sequence[Batch],
+    share: float,
+    before: Removal,
+) -> Removal:
+    """Return the channels that go at a share of the way, by the layer that writes them.
+
+    That is a share of the ratio; where there is a budget, of the ratio that keeps it now.
+    """
+    dense = _dense(config, model, signature, batches, before)
+    ratio = _ratio(dense)
+    return {} if ratio is None else _remove(dense, ratio * share, share)[1]
+
+
+def cut_out(
+    config: Channels,  # noqa: ARG001
+    model: nn.Module,
+    removal: Removal,
+    *,
+    signature: Signature,
+    batches: Sequence[Batch],
+    ready: Callable[[nn.Module], None] = lambda model: None,  # noqa: ARG005
+) -> nn.Module:
+    """Return a copy of the model without the channels that `choose` found."""
+    narrow = _learning(model)
+    example = tuple(_one(signature, batches)[port.name] for port in signature.inputs)
+    with quiet():
+        cut_again(narrow, example, removal, ready)
+    return narrow
+
+
+@transform(
+    config=Channels,
+    paper=PAPER,
+    purpose="prune",
+    distributions=("torch-pruning",),
+    in_steps=Cuts(choose, cut_out),
+)
 def channels(
     config: Channels, model: nn.Module, *, signature: Signature, batches: Sequence[Batch]
 ) -> nn.Module:
     """Return a copy of the model with channels removed; the layers that give its outputs stay.
 
     StageError where a budget cannot be reached or the model cannot follow, RequestError where
-    `exclude` names no module.
+    `exclude` or `ratios` names no module that fits.
     """
+    dense = _dense(config, model, signature, batches)
+    ratio = _ratio(dense)
+    return dense.model if ratio is None else _remove(dense, ratio)[0]
+
+
+def _dense(
+    config: Channels,
+    model: nn.Module,
+    signature: Signature,
+    batches: Sequence[Batch],
+    before: Removal | None = None,
+) -> _Dense:
+    """Return a copy of the model, ready to be cut."""
     check_paths(config.exclude, model)
     check_paths(config.ratios, model, "ratios")
-    dense = copy.deepcopy(model).eval()
-    for parameter in dense.parameters():  # a frozen model is pruned like any other
-        parameter.requires_grad_(True)
-    one = {port.name: batches[0][port.name][:2] for port in signature.inputs}
+    _check_have_channels(config.ratios, model)
+    dense = _learning(model)
     found = evidence(config.importance, dense, signature, batches)
-
-    def remove(ratio: float) -> nn.Module:
-        return _remove(config, dense, ratio, found, signature, one)
-
-    return so_much(config, dense, remove, signature=signature, batch=one)
+    return _Dense(config, dense, found, signature, _one(signature, batches), before or {})
 
 
-def _remove(
-    config: Channels,
-    dense: nn.Module,
-    ratio: float,
-    found: Evidence,
-    signature: Signature,
-    batch: Batch,
-) -> nn.Module:
-    """Return a copy of the model without `ratio` of its channels."""
-    model = copy.deepcopy(dense)
+def _learning(model: nn.Module) -> nn.Module:
+    """Return a copy in eval mode; a frozen model is pruned like any other."""
+    copied = copy.deepcopy(model).eval()
+    for parameter in copied.parameters():
+        parameter.requires_grad_(True)
+    return copied
+
+
+def _one(signature: Signature, batches: Sequence[Batch]) -> Batch:
+    """Return two examples to trace and to try the model with."""
+    return {port.name: batches[0][port.name][:2] for port in signature.inputs}
+
+
+def _check_have_channels(paths: Collection[str], model: nn.Module) -> None:
+    """Raise RequestError where a module has no weights of its own, but at most layers that have."""
+    without = [p for p in paths if not any(True for _ in model.get_submodule(p).parameters(False))]
+    if without:
+        step = "Name the layers themselves, as convolutions and linear layers."
+        raise RequestError(
+            [Problem("ratios", f"'{path}' has no channels of its own.", step) for path in without]
+        )
+
+
+def _ratio(dense: _Dense) -> float | None:
+    """Return the ratio to take; None where nothing has to go."""
+    return how_much(
+        dense.config,
+        dense.model,
+        lambda ratio: _remove(dense, ratio)[0],
+        anyway=bool(dense.config.ratios or dense.before),
+        signature=dense.signature,
+        batch=dense.batch,
+    )
+
+
+def _remove(dense: _Dense, ratio: float, share: float = 1.0) -> tuple[nn.Module, Removal]:
+    """Return a copy of the model without `ratio` of its channels, and what went.
+
+    Layers with ratios of their own lose a share of those.
+    """
+    config, signature, batch = dense.config, dense.signature, dense.batch
+    model = copy.deepcopy(dense.model)
     fixed = output_layers(model, signature, batch)
     fixed += [model.get_submodule(path) for path in config.exclude]
     amount = Amount(ratio, config.scope == "global", config.round_to, config.max_ratio)
     example = tuple(batch[port.name] for port in signature.inputs)
     with quiet():
-        scores = scorer(config.importance, model, found)
-        own = {model.get_submodule(path): ratio for path, ratio in config.ratios.items()}
-        unscored = cut(model, example, fixed, scores, amount, own)
-    if unscored and config.importance == "batch_norm":
+        scores = scorer(config.importance, model, dense.found)
+        own = {model.get_submodule(path): own * share for path, own in config.ratios.items()}
+        done = cut(model, example, fixed, scores, amount, own, dense.before)
+    if done.unscored and config.importance == "batch_norm":
         raise StageError(
-            f"importance: batch_norm has nothing to go by for '{unscored[0]}': no batch norm with "
-            "a scale comes after it.",
+            f"importance: batch_norm has nothing to go by for '{done.unscored[0]}': no batch norm "
+            "with a scale comes after it.",
             "List it under exclude, or use importance: norm.",
         )
     model.zero_grad()
-    _check_outputs(model, dense, signature, batch)
-    return model
+    _check_outputs(model, dense.model, signature, batch)
+    return model, done.gone
 
 
 def _check_outputs(model: nn.Module, dense: nn.Module, signature: Signature, batch: Batch) -> None:

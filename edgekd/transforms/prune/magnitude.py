@@ -16,6 +16,7 @@ from edgekd.core.kinds import transform
 from edgekd.core.protocols import Batch
 from edgekd.core.registry import Paper
 from edgekd.core.signature import Signature
+from edgekd.transforms.in_steps import Masks
 from edgekd.transforms.masks import maskable
 from edgekd.transforms.paths import check_paths
 
@@ -33,7 +34,12 @@ class Magnitude(Config):
     """Module paths whose weights stay, as `named_modules()` spells them."""
 
 
-@transform(config=Magnitude, paper=PAPER, purpose="prune", masks=True)
+def partly(config: Magnitude, share: float) -> Magnitude:
+    """Return the options that set a share of those weights to zero."""
+    return config.model_copy(update={"ratio": config.ratio * share})
+
+
+@transform(config=Magnitude, paper=PAPER, purpose="prune", masks=True, in_steps=Masks(partly))
 def magnitude(
     config: Magnitude,
     model: nn.Module,

@@ -18,6 +18,7 @@ from edgekd.core.kinds import transform
 from edgekd.core.protocols import Batch
 from edgekd.core.registry import Paper
 from edgekd.core.signature import Signature
+from edgekd.transforms.in_steps import Masks
 from edgekd.transforms.masks import maskable
 from edgekd.transforms.paths import check_paths
 
@@ -43,7 +44,13 @@ class NOfM(Config):
         return self
 
 
-@transform(config=NOfM, paper=PAPER, purpose="prune", masks=True)
+def partly(config: NOfM, share: float) -> NOfM | None:
+    """Return the options that spare so many more of each group; None where that is all of it."""
+    gone = round((config.m - config.n) * share)
+    return config.model_copy(update={"n": config.m - gone}) if gone else None
+
+
+@transform(config=NOfM, paper=PAPER, purpose="prune", masks=True, in_steps=Masks(partly))
 def n_m(
     config: NOfM,
     model: nn.Module,

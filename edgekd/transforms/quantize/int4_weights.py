@@ -17,7 +17,7 @@ from edgekd.core.protocols import Batch
 from edgekd.core.quantization import Int4Weights
 from edgekd.core.quiet import quiet
 from edgekd.core.signature import Signature
-from edgekd.transforms.tracing import check_excluded
+from edgekd.transforms.paths import check_paths
 from edgekd.transforms.weighted import CONVOLUTIONS, layers_of
 
 FOUR_BITS = getattr(torch, "int4")  # noqa: B009  torch's stubs lack it
@@ -67,7 +67,7 @@ def int4_weights(
 
     RequestError where `exclude` names no module.
     """
-    check_excluded(config.exclude, model)
+    check_paths(config.exclude, model)
     rounded = copy.deepcopy(model).cpu().eval()
     paths = {*layers_of(model, nn.Linear, config.exclude).paths} - {*_uneven(config, model)}
     with quiet():

@@ -18,7 +18,8 @@ from edgekd.core.protocols import Batch
 from edgekd.core.quantization import Int8Dynamic
 from edgekd.core.quiet import quiet
 from edgekd.core.signature import Signature
-from edgekd.transforms.tracing import check_excluded, outside, traced
+from edgekd.transforms.paths import check_paths
+from edgekd.transforms.tracing import outside, traced
 from edgekd.transforms.weighted import CONVOLUTIONS, layers_of
 
 LEVELS = 127
@@ -64,7 +65,7 @@ def int8_dynamic(
 
     RequestError where `exclude` names no module.
     """
-    check_excluded(config.exclude, model)
+    check_paths(config.exclude, model)
     model = copy.deepcopy(model).cpu().eval()
     if config.convolutions:
         for path in layers_of(model, CONVOLUTIONS, config.exclude).paths:

@@ -18,8 +18,8 @@ from edgekd.core.quantization import Int8Static
 from edgekd.core.quiet import quiet
 from edgekd.core.signature import Signature
 from edgekd.transforms.observed import calibrate, levels_of, observed
+from edgekd.transforms.paths import check_paths
 from edgekd.transforms.rounding import Rounding
-from edgekd.transforms.tracing import check_excluded
 
 
 def learns(
@@ -35,13 +35,11 @@ def learns(
 
     The ranges follow what is seen in training until so many passes are over.
     """
-    check_excluded(config.exclude, model)
+    check_paths(config.exclude, model)
     with quiet():
         seen = observed(config, model, signature, batches[0], device)
         calibrate(config, seen, batches)
-        return Rounding(
-            seen, levels_of(config), per_channel=config.granularity == "channel", until=until
-        )
+        return Rounding(seen, levels_of(config), until=until)
 
 
 def by_layer(
@@ -81,7 +79,7 @@ def _converted(
     fold: bool,
 ) -> torch.fx.GraphModule:
     """Return the calibrated graph; `fold` keeps its weights in int8, else they are rounded anew."""
-    check_excluded(config.exclude, model)
+    check_paths(config.exclude, model)
     with quiet():
         from torchao.quantization.pt2e import allow_exported_model_train_eval
         from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e

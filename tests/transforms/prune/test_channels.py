@@ -12,6 +12,7 @@ from edgekd.models.folder import StoredModel, load_model, save_model
 from edgekd.ops.cost import cost
 from edgekd.ops.named import call_by_name
 from edgekd.testing.tiny import CASES
+from edgekd.transforms.budget import size_bytes
 from edgekd.transforms.importance import products
 from edgekd.transforms.prune.channels import Channels
 
@@ -116,6 +117,27 @@ def test_a_layer_with_a_ratio_of_its_own_takes_along_all_that_must_stay_as_wide(
     assert sparse.second[0].out_channels == 32
 
 
+def test_of_several_ratios_for_layers_of_one_width_the_largest_counts():
+    own = {"first.1": 0.25, "stem.0": 0.75}
+    sparse = prune(CASES["residual"], ratio=0.0, round_to=1, ratios=own)
+    assert sparse.stem[0].out_channels == sparse.first[1].out_channels == 4
+
+
+def test_ratios_of_single_layers_are_kept_also_where_the_budget_is_met_without_them():
+    sparse = prune(CASES["residual"], macs=10**12, round_to=1, ratios={"first.1": 0.75})
+    assert sparse.stem[0].out_channels == 4
+
+
+def test_a_ratio_for_a_module_without_channels_of_its_own_is_refused():
+    with pytest.raises(RequestError, match="'first' has no channels of its own"):
+        prune(CASES["residual"], ratio=0.0, ratios={"first": 0.75})
+
+
+def test_a_ratio_of_a_layer_is_not_above_the_most_that_may_go():
+    with pytest.raises(ValidationError, match=r"0\.95 for 'stem\.0' is above max_ratio 0\.9"):
+        Channels(ratio=0.5, ratios={"stem.0": 0.95})
+
+
 def test_the_given_model_is_left_as_it_was():
     case = CASES["residual"]
     dense = case.model()
@@ -142,6 +164,10 @@ def test_a_budget_is_kept_and_nearly_used_up(name, scope, what):
     budget = (before + least) // 2
     sparse = prune(case, **{what: budget}, round_to=1, scope=scope)
     assert 0.8 * budget <= getattr(price(case, sparse), what) <= budget
+
+
+def test_a_size_counts_what_batch_norms_keep():
+    assert size_bytes(nn.BatchNorm2d(8)) == 4 * 8 * 4 + 8  # and how many batches were seen
 
 
 def test_a_budget_that_is_kept_already_removes_nothing():

@@ -3,16 +3,18 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from pydantic import ValidationError
 from torch import nn
 
-from edgekd.core.errors import StageError
+from edgekd.core.errors import RequestError, StageError
 from edgekd.core.refs import UseModel, UseRuntime, UseTransform
 from edgekd.core.signature import Port, Signature
 from edgekd.models.folder import StoredModel, load_model, save_model
 from edgekd.ops.cost import cost
 from edgekd.testing.tiny import CASES, PICTURES
 from edgekd.transforms.blocks import blocks_of
-from edgekd.transforms.importance import products
+from edgekd.transforms.encoder_scores import score
+from edgekd.transforms.importance import gradients, products
 
 SIZES = {"hidden_size": 24, "num_hidden_layers": 3, "num_attention_heads": 4}
 FAMILIES = {
@@ -167,6 +169,37 @@ def test_one_ranking_over_all_layers_takes_where_least_is_and_leaves_a_head_in_e
     assert [len(block.heads) for block in blocks_of(sparse)] == [1, 2, 4]
 
 
+@pytest.mark.parametrize("importance", ["norm", "taylor"])
+def test_by_weights_the_score_of_a_head_counts_all_that_write_and_read_it(vit, importance):
+    block = blocks_of(vit.model)[0]
+    found = gradients(vit.model, vit.signature, vit.batches) if importance == "taylor" else {}
+    worth = torch.zeros(24)
+    for name in (*block.attention_in, block.attention_out):
+        weight = vit.model.get_submodule(name).weight.detach()
+        by_channel = weight.T if name == block.attention_out else weight
+        if importance == "norm":
+            worth += by_channel.square().sum(1)
+        else:
+            grad = found[f"{name}.weight"]
+            slope = grad.T if name == block.attention_out else grad
+            worth += (by_channel * slope).sum(1).abs()
+    heads = worth.view(4, 6).sum(1)
+    scores = score(importance, ("heads",), vit.model, [block], vit.signature, vit.batches)
+    torch.testing.assert_close(scores.heads[0], heads)
+
+
+def test_no_layer_loses_more_than_max_ratio_and_inner_widths_stay_multiples(vit):
+    dense = copy.deepcopy(vit.model)
+    with torch.no_grad():
+        for index, block in enumerate(blocks_of(dense)):
+            dense.get_submodule(block.attention_out).weight.mul_(10.0**index)
+    spread = {"importance": "norm", "scope": "global", "max_ratio": 0.5}
+    sparse = prune(vit, dense, ratio=0.5, parts=("heads",), **spread)
+    assert [len(block.heads) for block in blocks_of(sparse)] == [2, 2, 4]
+    uneven = prune(vit, ratio=0.5, parts=("ffn",), importance="norm", round_to=12)
+    assert [inner for *_, inner in widths(uneven)] == [12] * 3
+
+
 def test_the_given_model_is_left_as_it_was(vit):
     before = {name: t.clone() for name, t in vit.model.state_dict().items()}
     prune(vit, ratio=0.5, parts=("heads", "ffn", "layers"))
@@ -275,3 +308,37 @@ def test_a_pruned_classifier_of_texts_is_the_same_after_saving_and_loading(famil
     loaded = load_model(tmp_path)
     assert torch.equal(outputs(case, loaded.module), outputs(case, sparse))
     assert widths(loaded.module) == widths(sparse) != widths(dense)
+
+
+def test_layers_have_ratios_of_their_own_whatever_goes_elsewhere(any_family):
+    first, second, third = blocks_of(any_family.model)
+    attention = first.attention_out.rpartition(".")[0]
+    sparse = prune(
+        any_family,
+        ratio=0.5,
+        importance="norm",
+        ratios={attention: 0.0, second.path: 0.25, third.ffn[1]: 0.75},
+    )
+    assert [(w[0], w[2]) for w in widths(sparse)] == [(4, 16), (3, 24), (2, 8)]
+
+
+def test_a_budget_is_kept_by_the_layers_without_a_ratio_of_their_own(vit):
+    first = blocks_of(vit.model)[0]
+    budget = int(0.8 * sum(p.numel() for p in vit.model.parameters()))
+    sparse = prune(vit, parameters=budget, ratios={first.path: 0.0}, round_to=1)
+    assert widths(sparse)[0] == widths(vit.model)[0]
+    assert sum(p.numel() for p in sparse.parameters()) <= budget
+
+
+@pytest.mark.parametrize("parts", [("ffn",), ("layers",)])
+def test_a_ratio_for_what_has_no_such_part_is_refused_by_name(vit, parts):
+    path = blocks_of(vit.model)[0].attention_out
+    with pytest.raises(RequestError, match=f"'{path}' has no heads or inner width to lose"):
+        prune(vit, ratio=0.5, parts=parts, ratios={path: 0.5})
+    with pytest.raises(RequestError, match=r"no module 'encoder.nine'"):
+        prune(vit, ratio=0.5, ratios={"encoder.nine": 0.5})
+
+
+def test_a_layer_may_not_lose_more_than_any_may():
+    with pytest.raises(ValidationError, match=r"0.95 for 'x' is above max_ratio 0.9"):
+        UseTransform.model_validate({"kind": "encoder", "ratio": 0.5, "ratios": {"x": 0.95}})

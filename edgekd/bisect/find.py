@@ -40,6 +40,11 @@ class Wanted:
 def find(artifact: Path, store: Store) -> Wanted:
     """Return what is known of a program; RequestError where it cannot be compared."""
     artifact = artifact.expanduser().absolute()
+    if artifact.suffix == ".ort":
+        raise _refusal(
+            f"{artifact.name} has ONNX Runtime's own format, in which layers cannot be told apart.",
+            "Export the model with format: onnx too, and give that program.",
+        )
     if artifact.suffix not in ENDINGS or not artifact.is_file():
         raise _refusal(
             f"{artifact} is no {' or '.join(ENDINGS)} file.", "Give an exported program."
@@ -49,14 +54,13 @@ def find(artifact: Path, store: Store) -> Wanted:
         return Wanted(str(artifact), "", {}, {})
     record = read_record(artifact.parent / RECORD)
     made = _program(artifact, record, store)
-    if len(made.inputs) != 1:
+    if len(made.inputs) != 1 or "program" in made.identity["options"]:
         raise _refusal(
-            f"{artifact.name} was given to stage {made.stage}, not exported: there is no PyTorch "
-            "model to compare it with.",
+            f"{artifact.name} was given, and stage {made.stage} took or converted it: there is no "
+            "PyTorch model to compare it with.",
             "Give a program that an export stage made.",
         )
     program = load_program(store.folder(made.key))
-    sha256 = made.files[artifact.name]["sha256"] if artifact.name in made.files else ""
     return Wanted(
         program=str(artifact),
         model=str(store.folder(_model(made, record, store).key)),
@@ -66,7 +70,7 @@ def find(artifact: Path, store: Store) -> Wanted:
         file=record.file if record else "",
         command=record.command if record else "",
         stage=made.stage,
-        altered=digest_file(artifact) != sha256,
+        altered=digest_file(artifact) != made.files[program.file]["sha256"],
     )
 
 

@@ -1,14 +1,12 @@
 """The process that compares a program's layers: a file that was altered can harm nothing else.
 
-    python -P -m edgekd.bisect.process REQUEST
+    python -P -m edgekd.bisect.process REQUEST.json
 
 It confines itself before it opens the file, and prints one JSON object.
 """
 
 import json
-import os
 import shlex
-import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from itertools import pairwise
@@ -18,44 +16,31 @@ from typing import Any
 from pydantic import ValidationError
 
 from edgekd.bisect.find import Wanted
+from edgekd.core.apart import confine, serve
 from edgekd.core.errors import EdgekdError, Problem, RequestError, StageError
 from edgekd.core.protocols import Arrays
 from edgekd.core.refs import UseRuntime, UseTask, as_read
 from edgekd.core.registry import load_user_module
-from edgekd.core.shipped import shipped
 
-SECONDS, WRITTEN_MIB = 3600, 4096
-"""Processor time of it all, lowering included; the largest file that is written meanwhile."""
 HIDDEN = "<file>"
 """Stands for a path in what a key is made of."""
 
 
 def main() -> None:
     """Answer the request of the command line."""
-    request = json.loads(sys.argv[1])
-    channel = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # what libraries print is no answer
+    serve(answer)
+
+
+def answer(request: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what was found, or why the program cannot be compared."""
     wanted = Wanted(**request["wanted"])
     try:
-        _confine(Path(wanted.program))
-        answer = compared(wanted, request["samples"])
+        if refused := confine(Path(wanted.program)):
+            name = Path(wanted.program).name
+            raise StageError(f"{name} cannot be read: {refused}.", _step(wanted))
+        return compared(wanted, request["samples"])
     except EdgekdError as error:
-        answer = {"refused": str(error), "exit_code": error.exit_code}
-    print(json.dumps(answer), file=channel, flush=True)
-
-
-def _confine(program: Path) -> None:
-    """Limit this process; StageError where the program names files that are not its own."""
-    sys.path.insert(0, str(shipped("targets") / "runners"))
-    import external_data  # type: ignore[import-not-found]
-    import limits  # type: ignore[import-not-found]
-
-    limits.confine(memory_mib=0, seconds=SECONDS, written_mib=WRITTEN_MIB)
-    if program.suffix == ".onnx":
-        try:
-            external_data.check(program)
-        except external_data.RefusedError as error:
-            raise StageError(f"{program.name} cannot be read: {error}") from error
+        return {"refused": str(error), "exit_code": error.exit_code}
 
 
 def compared(wanted: Wanted, rows: int) -> dict[str, Any]:
@@ -82,9 +67,18 @@ def compared(wanted: Wanted, rows: int) -> dict[str, Any]:
         raise
     except Exception as error:  # what runtimes raise over a bad file shares no other ancestor
         reason = str(error).strip().split("\n", 1)[0]
-        raise StageError(f"{program.name} cannot be looked into: {reason}") from error
+        raise StageError(
+            f"{program.name} cannot be looked into: {reason}", _step(wanted)
+        ) from error
     said = {"says": list(sentences(found)), "table": list(table(found))}
     return {"found": found.as_dict() | {"samples": len(next(iter(samples.values())))}, **said}
+
+
+def _step(wanted: Wanted) -> str:
+    """Return what to do about a file that cannot be looked into."""
+    if wanted.altered:
+        return f"It is not as stage {wanted.stage} made it: give the program of a new run."
+    return "Export the model once more; if that does not help, report this message."
 
 
 def _made_from(wanted: Wanted) -> tuple[Any, Any]:

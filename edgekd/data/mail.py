@@ -45,7 +45,7 @@ def _decoded(content: bytes, charset: str | None) -> str:
     """Return bytes as text; where they are not what they say, every byte is a Latin letter."""
     try:
         return content.decode(charset or "utf-8")
-    except (LookupError, UnicodeDecodeError):
+    except (LookupError, ValueError):  # ValueError: a name with NUL, or bytes that are not so
         return content.decode("latin-1")
 
 

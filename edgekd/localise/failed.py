@@ -1,5 +1,6 @@
 """What is said of a program that departs from its model, and what is left to look at."""
 
+import shlex
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -40,7 +41,9 @@ def located(
         )
     (folder / TABLE).write_text("\n".join(table(found)) + "\n", "utf-8")
     steps = (error.next_step, *_steps(found), f"All layers: {folder / TABLE}")
-    again = f"To compare them again: edgekd bisect {kept.program}"
+    store = folder.absolute().parent.parent
+    command = shlex.join(["edgekd", "bisect", kept.program, "--store", str(store)])
+    again = f"To compare them again: {command}"
     return StageError("\n".join([error.message, *sentences(found)]), "\n".join([*steps, again]))
 
 

@@ -49,10 +49,10 @@ def smallest_failing(
     tried = 1
     while failing is not None:
         for path in _inner(model, failing.path, calls):
+            if tried == MOST_TRIED:
+                return failing
             tried += 1
             inner = _failing(path, model.get_submodule(path), calls[path], attempt)
-            if tried > MOST_TRIED:
-                return failing
             if inner is not None and _reason(inner) == _reason(failing):
                 failing = inner
                 break

@@ -131,14 +131,11 @@ class ExecuTorchRuntime:
     def _lower(self, exported: Any, metadata: str) -> Any:
         """Return the program in ExecuTorch's edge form, XNNPACK's parts taken out."""
         with quiet():
-            from executorch.backends.xnnpack.partition.xnnpack_partitioner import (
-                XnnpackPartitioner,
-            )
             from executorch.exir import to_edge_transform_and_lower
 
             return to_edge_transform_and_lower(
                 exported,
-                partitioner=[XnnpackPartitioner()],
+                partitioner=[_partitioner()],
                 constant_methods={METADATA: metadata},
             )
 
@@ -221,6 +218,30 @@ class ExecuTorchRuntime:
             }
 
         return call
+
+
+def _partitioner() -> Any:
+    """Return XNNPACK's partitioner, which here takes over int8 padding, too: XNNPACK has it."""
+    from executorch.backends.xnnpack.partition.config import ALL_PARTITIONER_CONFIGS
+    from executorch.backends.xnnpack.partition.config.generic_node_configs import (
+        ConstantPadConfig,
+    )
+    from executorch.backends.xnnpack.partition.config.xnnpack_config import ConfigPrecisionType
+    from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
+
+    class Padding(ConstantPadConfig):  # type: ignore[misc]
+        def supported_precision_types(self) -> list[ConfigPrecisionType]:
+            return [ConfigPrecisionType.FP32, ConfigPrecisionType.STATIC_QUANT]
+
+        def get_node_and_deps(self, node: Any, ep: Any) -> list[Any]:
+            """Return what goes together: the roundings too, where both are the same."""
+            (before,), after = node.all_input_nodes, [*node.users]
+            one_step = len(after) == 1 and before.args[1:] == after[0].args[1:]
+            found: list[Any] = super().get_node_and_deps(node, ep) if one_step else [node]
+            return found
+
+    own = {ConstantPadConfig: Padding}
+    return XnnpackPartitioner([own.get(kind, kind) for kind in ALL_PARTITIONER_CONFIGS])
 
 
 def _execute(loaded: Any, given: Sequence[torch.Tensor], name: str) -> list[NDArray[Any]]:

@@ -6,6 +6,8 @@ from typing import Any
 
 from edgekd.core.signature import Port, Signature
 
+CHANNELS_FIRST = (0, 3, 1, 2)
+"""Axes of [batch, height, width, channels] in the order of [batch, channels, height, width]."""
 Found = Mapping[str, Any]
 """A port as the runners describe it; one without a name is known by its place."""
 
@@ -33,6 +35,21 @@ def fit(signature: Signature, described: Mapping[str, Any]) -> Signature:
         signature.state,
         signature.most,
     )
+
+
+def has_channels_last(signature: Signature, described: Mapping[str, Any]) -> bool:
+    """Tell whether a program would fit if it took the axes of pictures in the task's order."""
+    turned = [
+        {**found, "shape": [found["shape"][axis] for axis in CHANNELS_FIRST]}
+        if len(found["shape"]) == len(CHANNELS_FIRST)
+        else found
+        for found in described["inputs"]
+    ]
+    try:
+        fit(signature, {**described, "inputs": turned})
+    except ValueError:
+        return False
+    return True
 
 
 def _paired(

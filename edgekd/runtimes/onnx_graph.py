@@ -3,6 +3,7 @@
 import ast
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -68,10 +69,13 @@ def _module_of(node: Any, weights: set[str]) -> str:
 
 
 def nodes_of_modules(model: Any, paths: Sequence[str]) -> list[str]:
-    """Return the names of the nodes inside the modules; LookupError names a path without any."""
+    """Return the names of the nodes inside the modules; LookupError names a path without any.
+
+    Of a graph that others made, names and patterns such as `/head/*` are known too.
+    """
     found: list[str] = []
     for path in paths:
-        inside = [n.name for n in model.graph.node if is_inside(n.name.partition("/")[0], path)]
+        inside = [n.name for n in model.graph.node if is_named(n.name, path)]
         if not inside:
             raise LookupError(path)
         found += inside
@@ -83,6 +87,14 @@ def parameters_of(model: Any) -> dict[str, Any]:
     from onnx import numpy_helper
 
     return {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+
+
+def is_named(node: str, path: str) -> bool:
+    """Tell whether a node is inside the module `path`, or its name is one that `path` stands for.
+
+    A node called as `path` says is meant, whatever characters of patterns are in it.
+    """
+    return is_inside(node.partition("/")[0], path) or node == path or fnmatchcase(node, path)
 
 
 def is_inside(module: str, path: str) -> bool:

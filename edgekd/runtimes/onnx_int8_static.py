@@ -52,7 +52,10 @@ def quantize(
 
 
 def _reader(signature: Signature, batches: Sequence[Batch], *, by_row: bool) -> Any:
-    """Return a calibration reader; histograms want every feed to have one shape, hence rows."""
+    """Return a calibration reader; histograms want every feed to have one shape, hence rows.
+
+    A program that takes so many examples and no other number is fed batches: they have that shape.
+    """
     from onnxruntime.quantization import CalibrationDataReader
 
     feeds = _feeds(signature, batches, by_row=by_row)
@@ -67,13 +70,16 @@ def _reader(signature: Signature, batches: Sequence[Batch], *, by_row: bool) -> 
 def _feeds(
     signature: Signature, batches: Sequence[Batch], *, by_row: bool
 ) -> Iterator[dict[str, Any]]:
+    leading = next(iter(signature.inputs[0].shape), None)
     for batch in batches:
         columns = {port.name: batch[port.name].cpu().numpy() for port in signature.inputs}
-        if not by_row:
+        if not by_row or not isinstance(leading, str):
             yield columns
             continue
-        rows = len(next(iter(columns.values())))
-        yield from ({k: v[i : i + 1] for k, v in columns.items()} for i in range(rows))
+        axes = {p.name: p.shape.index(leading) for p in signature.inputs if leading in p.shape}
+        rows = len(columns[signature.inputs[0].name])
+        for row in range(rows):
+            yield {k: v.take([row], axes[k]) if k in axes else v for k, v in columns.items()}
 
 
 def _load(path: Path) -> Any:

@@ -18,6 +18,7 @@ from edgekd.core.refs import UseTransform
 from edgekd.core.signature import Signature
 from edgekd.runtimes import onnx_graph, onnx_quantize, onnx_taps, optimum_export, ort_format
 from edgekd.runtimes.insides import Insides
+from edgekd.runtimes.onnx_traced import Traced, TracedGraphs
 from edgekd.runtimes.trace import (
     CannotExportError,
     example_inputs,
@@ -33,6 +34,7 @@ LEVELS = {
     "off": "ORT_DISABLE_ALL",
 }
 """Names of the graph optimisation levels in ONNX Runtime's own enumeration."""
+TRACED = TracedGraphs()
 
 
 class OnnxRuntime(Config):
@@ -109,7 +111,7 @@ class OnnxRuntimeRuntime:
             raise StageError(
                 f"the exporter wrote ONNX that is not valid: {error}", "Try another opset."
             ) from error
-        return facts | way | {"operators": len(graph.graph.node)}
+        return {**facts, **way, "operators": len(graph.graph.node)}
 
     def _write_ort(self, graph: Any, out: Path, metadata: Mapping[str, str]) -> None:
         with tempfile.TemporaryDirectory() as folder:
@@ -117,10 +119,13 @@ class OnnxRuntimeRuntime:
             onnx_graph.write(graph, plain, metadata)
             ort_format.convert(plain, out, LEVELS[self.config.graph_level])
 
-    def _graph(
-        self, model: nn.Module, signature: Signature, samples: Batch
-    ) -> tuple[Any, dict[str, str]]:
+    def _graph(self, model: nn.Module, signature: Signature, samples: Batch) -> Traced:
         """Return the model as an ONNX graph, and by whom where that is not PyTorch's exporter."""
+        examples = example_inputs(signature, samples, batch=self.traced_rows)
+        about = (model, signature, examples, self.config.opset, self.config.optimize)
+        return TRACED.get(about, lambda: self._traced_anew(model, signature, samples))
+
+    def _traced_anew(self, model: nn.Module, signature: Signature, samples: Batch) -> Traced:
         try:
             return self._trace(model, signature, samples).model_proto, {}
         except CannotExportError as error:
@@ -209,6 +214,8 @@ class OnnxRuntimeRuntime:
         """Return what the program computes on its way; `model` in fp32 is what it was made of."""
         import onnx
 
+        if program.suffix == ".ort":
+            raise StageError("a .ort file cannot be looked into; with format: onnx it could be.")
         traced = self._trace(model, signature, samples)
         before, after = traced.model_proto, traced.model_proto
         onnx_graph.name_ports(after, signature)

@@ -20,6 +20,17 @@ class DepartsError(StageError):
         self.sample = sample
 
 
+@dataclass(frozen=True)
+class Original:
+    """What a program was made from."""
+
+    name: str
+    """As messages call it."""
+    short: str
+    """As results call it."""
+
+
+PYTORCH = Original("the PyTorch model", "PyTorch, fp32")
 CLASSES, LABELS = "logits", "labels"
 """The output that is read as class scores where the samples have labels."""
 
@@ -66,13 +77,14 @@ def check_parity(
     *,
     quantized: bool,
     limits: Parity,
+    original: Original = PYTORCH,
 ) -> dict[str, Any]:
     """Return the comparison of every output as JSON values; DepartsError where a limit is broken.
 
-    `samples` has the inputs and, where there are some, `labels`; `reference` is what the PyTorch
-    model gave for them: with NaN in it nothing can be proved, which is a StageError too.
+    `samples` has the inputs and, where there are some, `labels`; `reference` is what the original
+    gave for them: with NaN in it nothing can be proved, which is a StageError too.
     """
-    _check_reference(name, reference)
+    _check_reference(name, reference, original)
     outputs = program(samples)
     labels = samples.get(LABELS)
     compared = [
@@ -81,20 +93,22 @@ def check_parity(
     ]
     for result in compared:
         if not result.kept:
-            raise DepartsError(_complaint(name, result), _advice(quantized), result.sample)
+            raise DepartsError(
+                _complaint(name, result, original), _advice(quantized), result.sample
+            )
     return {
         "samples": len(next(iter(reference.values()))),
-        "reference": "PyTorch, fp32",
+        "reference": original.short,
         "outputs": [asdict(result) for result in compared],
     }
 
 
-def _check_reference(name: str, reference: Arrays) -> None:
-    """Raise StageError where the PyTorch model gives NaN."""
+def _check_reference(name: str, reference: Arrays, original: Original) -> None:
+    """Raise StageError where the original gives NaN."""
     for output, value in reference.items():
         if np.issubdtype(value.dtype, np.floating) and np.isnan(value).any():
             raise StageError(
-                f"{name} cannot be compared: the PyTorch model gives NaN in output '{output}' for "
+                f"{name} cannot be compared: {original.name} gives NaN in output '{output}' for "
                 f"validation sample {int(np.argwhere(np.isnan(value))[0][0])}.",
                 "Look at the stage that made the model: its training diverged, or it divides by 0.",
             )
@@ -188,10 +202,10 @@ def relative_error(given: NDArray[Any], expected: NDArray[Any]) -> float:
     return error / size if size else error
 
 
-def _complaint(name: str, result: Compared) -> str:
+def _complaint(name: str, result: Compared, original: Original) -> str:
     found = ", ".join(f"{key} {value:.4g}" for key, value in result.found.items())
     return (
-        f"{name} departs from the PyTorch model: output '{result.output}' has {found}; "
+        f"{name} departs from {original.name}: output '{result.output}' has {found}; "
         f"expected {result.rule}. The largest difference, {result.largest:.4g}, is in "
         f"validation sample {result.sample}."
     )
@@ -201,9 +215,9 @@ def _advice(quantized: bool) -> str:
     if quantized:
         return (
             "Give quantize more calibration examples, try calibration: percentile, or exclude "
-            "the layers that suffer; or loosen parity: in the export stage."
+            "the layers that suffer; or loosen parity: of this stage."
         )
     return (
         "Try another opset or graph_level; if the difference is harmless, "
-        "loosen parity: {atol, rtol} in the export stage."
+        "loosen parity: {atol, rtol} of this stage."
     )

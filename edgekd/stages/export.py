@@ -1,9 +1,7 @@
 """Write a model as a program for one runtime, and prove that both compute the same."""
 
 import json
-import platform
-from collections.abc import Iterator, Mapping
-from typing import Any, Literal
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -14,7 +12,7 @@ from edgekd.core.kinds import stage
 from edgekd.core.needs import Needs
 from edgekd.core.protocols import Arrays, Batch, Facts, Preview, Run
 from edgekd.core.quantity import Quantity
-from edgekd.core.quantization import Int8Static, precision_of
+from edgekd.core.quantization import Int8Static, activation_type, precision_of
 from edgekd.core.refs import ModelRef, UseRuntime
 from edgekd.core.version import VERSION
 from edgekd.localise.case import case_of
@@ -28,8 +26,6 @@ from edgekd.runtimes.trace import CannotExportError
 from edgekd.train.check import quantization_of
 from edgekd.train.needs import compression_needs, unbuilt
 from edgekd.train.samples import take
-
-X86 = ("x86_64", "amd64", "i386", "i686", "x86")
 
 
 class Export(Config):
@@ -95,7 +91,7 @@ def export(config: Export, run: Run) -> Facts:
             metadata=_metadata(stored, config, digest),
             quantization=stored.quantization,
             calibration=stored.calibration,
-            activation=activation(stored, run.targets.get(config.target, {})),
+            activation=activation_type(stored.quantization, run.targets.get(config.target, {})),
             out=path,
         )
     except CannotExportError as error:
@@ -140,22 +136,6 @@ def export(config: Export, run: Run) -> Facts:
         "parity": parity,
         **facts,
     }
-
-
-def activation(stored: StoredModel, target: Mapping[str, Any]) -> Literal["uint8", "int8"]:
-    """Return the type of int8 activations: the specification's, or where it is open the target's.
-
-    Where both are open the architecture decides: x86 multiplies unsigned by signed bytes fastest,
-    others signed by signed.
-    """
-    options = stored.quantization.options if stored.quantization else None
-    asked: str = options.activation if isinstance(options, Int8Static) else "auto"
-    if asked == "auto":
-        asked = target.get("quantization", {}).get("activation", "auto")
-    if asked == "auto":
-        architecture = target.get("hardware", {}).get("arch", platform.machine())
-        asked = "uint8" if architecture.lower() in X86 else "int8"
-    return "int8" if asked == "int8" else "uint8"
 
 
 def _metadata(stored: StoredModel, config: Export, digest: str) -> dict[str, str]:

@@ -14,10 +14,14 @@ from edgekd.core.refs import UseRuntime
 from edgekd.core.signature import Signature
 from edgekd.devices.model_file import EXTERNAL_DATA, ONNX, describe
 from edgekd.models.folder import write_companions
-from edgekd.runtimes.fit import fit
+from edgekd.runtimes.fit import fit, has_channels_last
 from edgekd.runtimes.folder import DESCRIPTION, Program, file_stem, save_program
 
 RUNTIMES = {ONNX: "onnxruntime", ".pte": "executorch"}
+CHANNELS_LAST = (
+    "It wants the channels last: put a Transpose with perm [0, 2, 3, 1] before it, or "
+    "export it so that it takes the channels first (tf2onnx: --inputs-as-nchw)."
+)
 OTHER = "Give a program of the same task: names, types and fixed sizes must be the same."
 
 
@@ -99,10 +103,12 @@ def given(config: Given, run: Run) -> Facts:
 
 def _fitted(file: Path, signature: Signature) -> Signature:
     """Return the signature that a file has; StageError where it is not the task's."""
+    found = describe(file)
     try:
-        return fit(signature, describe(file))
+        return fit(signature, found)
     except ValueError as error:
-        raise StageError(f"{file.name} is no program of this task: {error}.", OTHER) from error
+        step = CHANNELS_LAST if has_channels_last(signature, found) else OTHER
+        raise StageError(f"{file.name} is no program of this task: {error}.", step) from error
 
 
 def _beside(file: Path) -> list[str]:

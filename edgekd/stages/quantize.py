@@ -5,17 +5,15 @@ from dataclasses import replace
 from typing import Annotated, Any
 
 import torch
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, model_validator
 
 from edgekd.core.config import Config, PositiveCount, Share
 from edgekd.core.errors import Problem
-from edgekd.core.kinds import stage
+from edgekd.core.kinds import measure, stage
 from edgekd.core.needs import Needs
 from edgekd.core.protocols import Batch, Facts, Preview, Run
 from edgekd.core.quantity import Quantity
-from edgekd.core.quantization import Int8Static
 from edgekd.core.refs import ModelRef, UseTransform
-from edgekd.core.seeds import sub_seed
 from edgekd.models.folder import StoredModel, load_model, save_model
 from edgekd.ops.named import at_rest
 from edgekd.train.check import (
@@ -25,13 +23,11 @@ from edgekd.train.check import (
     check_quantizable,
     check_transform,
 )
-from edgekd.train.evaluate import evaluate
+from edgekd.train.evaluate import compares, evaluate
 from edgekd.train.exclusion import Choice, choose_excluded
 from edgekd.train.needs import compression_needs, unbuilt
-from edgekd.train.samples import take
+from edgekd.train.samples import calibration, calibration_examples, take
 from edgekd.train.sensitivity import Ranking, as_facts, rank_layers
-
-DEFAULT_EXAMPLES = Int8Static().examples
 
 
 def _switched(value: object) -> object:
@@ -68,6 +64,18 @@ class Quantize(Config):
     """Quantize each layer alone and rank them by what it costs: `true`, or `{examples: 2000}`."""
     budget: Budget | None = None
     """Leave the layers that cost most in fp32, as few as keep this: `{accuracy_drop: 0.003}`."""
+    simulate: bool = True
+    """Score the model on the validation split with and without its rounding, in PyTorch. `false`
+    leaves that to a `validate` stage, which scores the programs themselves."""
+
+    @model_validator(mode="after")
+    def _simulated_where_scored(self) -> "Quantize":
+        for asked in ("sensitivity", "budget"):
+            if not self.simulate and getattr(self, asked) is not None:
+                raise ValueError(
+                    f"{asked} needs the rounding simulated: leave out {asked} or simulate: false"
+                )
+        return self
 
 
 def check(config: Quantize, preview: Preview) -> Iterator[Problem]:
@@ -86,7 +94,7 @@ def check(config: Quantize, preview: Preview) -> Iterator[Problem]:
 
 def estimate(config: Quantize, preview: Preview) -> Needs | None:
     """Return what quantizing takes: the model, its graph, what observes it, what simulates it."""
-    drawn = getattr(config.transform.options, "examples", DEFAULT_EXAMPLES)
+    drawn = calibration_examples(config.transform)
     return compression_needs(
         unbuilt(config.model, preview),
         preview.task,
@@ -98,37 +106,54 @@ def estimate(config: Quantize, preview: Preview) -> Needs | None:
 
 @stage(config=Quantize, makes="model", check=check, estimate=estimate, named=False)
 def quantize(config: Quantize, run: Run) -> Facts:
-    """Return the validation score of the simulated quantized model beside the fp32 one's.
+    """Return the validation score of the simulated quantized model beside the fp32 one's, if asked.
 
     The folder keeps the fp32 weights with the specification and the samples: each runtime
     quantizes for itself when the model is exported, from the same ranges' source.
     """
     stored = load_model(run.input(config.model))
-    calibration = _calibration(config, stored, run)
-    cpu = torch.device("cpu")
-    before = evaluate(stored.module, run.task, "validation", cpu)
+    samples = _calibration(config, stored, run)
     transform, found = config.transform, dict[str, Any]()
-    if config.sensitivity or config.budget:
-        transform, found = _by_layer(config, stored, calibration, before, run)
-    simulated = transform.build()(stored.module, signature=stored.signature, batches=calibration)
-    after = evaluate(simulated, run.task, "validation", cpu)
-    save_model(run.out, replace(stored, quantization=transform, calibration=calibration))
+    if config.simulate:
+        transform, found = _scored(config, stored, samples, run)
+    save_model(run.out, replace(stored, quantization=transform, calibration=samples))
     left = _left(transform, stored.module)
     stays = f"; {', '.join(left)} stay in fp32" if left else ""
-    says = f"{transform.kind}, {_change(before, after)} against fp32, simulated{stays}"
+    costs, more = found.pop("costs", "not simulated"), found.pop("says", "")
+    says = f"{transform.kind}, {costs}{stays}"
     return {
-        "says": f"{says}; {found.pop('says')}" if found else says,
+        "says": f"{says}; {more}" if more else says,
+        "left_in_fp32": left,
+        "calibration_examples": sum(len(next(iter(batch.values()))) for batch in samples),
+        **found,
+    }
+
+
+def _scored(
+    config: Quantize, stored: StoredModel, samples: list[Batch], run: Run
+) -> tuple[UseTransform, dict[str, Any]]:
+    """Return the transform as it was settled, and what the model loses by it, simulated."""
+    cpu = torch.device("cpu")
+    beside = {"reference": stored.module}
+    before = evaluate(stored.module, run.task, "validation", cpu, **beside)
+    transform, found = config.transform, dict[str, Any]()
+    if config.sensitivity or config.budget:
+        transform, found = _by_layer(config, stored, samples, before, run)
+    simulated = transform.build()(stored.module, signature=stored.signature, batches=samples)
+    after = evaluate(simulated, run.task, "validation", cpu, **beside)
+    alike = compares(measure.get(run.task.quality[0]))
+    change = "the same answer as in fp32" if alike else f"{_change(before, after)} against fp32"
+    return transform, {
+        "costs": f"{change}, simulated",
         "result": after,
         "measure": run.task.quality[0],
         "fp32": before,
-        "left_in_fp32": left,
-        "calibration_examples": sum(len(next(iter(batch.values()))) for batch in calibration),
         **found,
     }
 
 
 def _by_layer(
-    config: Quantize, stored: StoredModel, calibration: list[Batch], before: Quantity, run: Run
+    config: Quantize, stored: StoredModel, samples: list[Batch], before: Quantity, run: Run
 ) -> tuple[UseTransform, dict[str, Any]]:
     """Return the transform with the layers left out that the budget asks for, and what was found.
 
@@ -137,7 +162,7 @@ def _by_layer(
     """
     options = config.transform.options
     simulated = config.transform.plugin.traits["by_layer"](
-        options, stored.module, signature=stored.signature, batches=calibration
+        options, stored.module, signature=stored.signature, batches=samples
     )
     examples = (config.sensitivity or Sensitivity()).examples
     ranking = rank_layers(
@@ -198,10 +223,8 @@ def _not_kept(budget: Budget, choice: Choice) -> str:
 
 def _calibration(config: Quantize, stored: StoredModel, run: Run) -> list[Batch]:
     """Return the inputs of training examples, drawn by the stage's seed."""
-    rng = torch.Generator().manual_seed(sub_seed(run.seed, "calibration"))
-    examples = getattr(config.transform.options, "examples", DEFAULT_EXAMPLES)
     inputs = [port.name for port in stored.signature.inputs]
-    drawn = take(run.task, "train", examples, rng=rng)
+    drawn = calibration(run.task, config.transform, run.seed)
     rested = [at_rest(stored.signature, batch) for batch in drawn]
     return [{name: batch[name] for name in inputs} for batch in rested]
 

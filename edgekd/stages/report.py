@@ -1,7 +1,4 @@
-"""Show what was found: one page, the same as Markdown and as JSON."""
-
-import os
-import platform
+"""Show what was found: one page, the same as Markdown and as JSON, and the gates as JUnit XML."""
 
 from pydantic import Field
 
@@ -12,8 +9,7 @@ from edgekd.core.protocols import Facts, Preview, Run
 from edgekd.core.refs import MeasurementsRef
 from edgekd.report.build import build_report
 from edgekd.report.evidence import read_evidence
-from edgekd.report.html import to_html
-from edgekd.report.markdown import to_markdown
+from edgekd.report.write import here, write_report
 
 
 class Report(Config):
@@ -24,7 +20,7 @@ class Report(Config):
 
 
 DRAWING_BYTES, PAGE_BYTES = 100 * 2**20, 4 * 2**20
-"""What matplotlib and the evidence take in memory, and three forms of a report on disk."""
+"""What matplotlib and the evidence take in memory, and a report's forms on disk."""
 
 
 def estimate(_config: Report, _preview: Preview) -> Needs:
@@ -42,19 +38,12 @@ def estimate(_config: Report, _preview: Preview) -> Needs:
     compares=True,
 )
 def report(config: Report, run: Run) -> Facts:
-    """Write `report.json`, `report.md` and `report.html`; say the verdict."""
+    """Write `report.json`, `report.md`, `report.html` and `report.xml`; say the verdict."""
     stages = [ref.stage for ref in config.of]
-    document = build_report(read_evidence(run.origin, run.ancestors, stages, _here()))
-    (run.out / "report.json").write_text(document.model_dump_json(indent=1) + "\n", "utf-8")
-    (run.out / "report.md").write_text(to_markdown(document), "utf-8")
-    (run.out / "report.html").write_text(to_html(document), "utf-8")
+    document = build_report(read_evidence(run.origin, run.ancestors, stages, here()))
+    write_report(document, run.out)
     return {
-        "says": "one page, Markdown and JSON",
+        "says": "one page, Markdown, JSON and JUnit XML",
         "result": document.headline.words,
         "verdict": document.headline.verdict,
     }
-
-
-def _here() -> dict[str, str]:
-    """Return what tells this machine from another, in the words of a manifest's host."""
-    return {"arch": platform.machine(), "cores": str(os.cpu_count())}

@@ -10,30 +10,33 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
+from edgekd.core import kinds
 from edgekd.core.config import Config, LocalPath
 from edgekd.core.errors import Problem, StageError
 from edgekd.core.kinds import stage
 from edgekd.core.needs import Needs
-from edgekd.core.protocols import Facts, Preview, Run, Task
+from edgekd.core.protocols import Facts, Preview, Run, Split, Task
 from edgekd.core.refs import UseModel, UseObjective
 from edgekd.core.seeds import sub_seed
 from edgekd.models.folder import save_model, stored_for
 from edgekd.models.weights import first_misfit, shapes_in, shapes_of
 from edgekd.train.check import (
     check_frozen,
+    check_learnable,
     check_model,
     check_recomputing,
     check_terms,
     outline,
 )
 from edgekd.train.course import Lesson
-from edgekd.train.evaluate import evaluate
+from edgekd.train.evaluate import compares, evaluate
 from edgekd.train.loop import train, write_history
 from edgekd.train.needs import training_needs, unbuilt
 from edgekd.train.optim import Train
 from edgekd.train.terms import Terms
 from edgekd.train.views import Views
 
+SCORED: tuple[Split, Split] = ("validation", "test")
 FITTING = "Give the weights of this model, or the model of these weights."
 
 
@@ -46,6 +49,12 @@ class Teacher(Config):
     """A .safetensors file with the model's weights; pickles are refused."""
     train: Train | None = None
     """How it is trained; nothing is trained where this is absent."""
+    untrained: bool = False
+    """Hand the model on with weights by chance: for a distillation in which the teacher learns,
+    too."""
+    score: bool = True
+    """Score the model on the validation and the test split, in PyTorch. `false`, for given weights,
+    leaves that to a `validate` stage, which scores the programs themselves."""
     objective: tuple[UseObjective, ...] = Field(
         default=({"kind": "cross_entropy"},),
         validate_default=True,
@@ -64,11 +73,19 @@ def check(config: Teacher, preview: Preview) -> Iterator[Problem]:
         train = config.train or Train()
         yield from check_frozen(train, config.model, preview.task)
         yield from check_recomputing(train, config.model, preview.task)
+    if config.train is not None:
+        yield from check_learnable(preview.task, "train")
+        if not config.score:
+            message = "a model that is trained is scored: its training is judged by that."
+            yield Problem("score", message, "Leave it out.")
     if config.weights is not None:
         use = None if problems else config.model
         yield from _check_weights(Path(config.weights), use, preview.task)
-    elif config.train is None and not _has_weights(config.model):
+    elif config.train is None and not config.untrained and not _has_weights(config.model):
         yield Problem("", "this teacher has neither weights nor train.", "Add one of them.")
+    if config.untrained and (config.train is not None or config.weights is not None):
+        message = "an untrained teacher has neither weights nor train."
+        yield Problem("untrained", message, "Leave it out, or both of them.")
 
 
 def _check_weights(file: Path, use: UseModel | None, task: Task) -> Iterator[Problem]:
@@ -123,7 +140,7 @@ def teacher(config: Teacher, run: Run) -> Facts:
     model: nn.Module = config.model.build()(run.task.signature())
     if config.weights is not None:
         _load_exactly(model, Path(config.weights), config.model.kind)
-    elif config.train is None:
+    elif config.train is None and not config.untrained:
         _check_nothing_fresh(model, config.model.kind)
     facts: dict[str, Any] = {}
     if config.train is not None:
@@ -131,16 +148,23 @@ def teacher(config: Teacher, run: Run) -> Facts:
         trained = train(Lesson(run, model, {}, Terms(config.objective), config.train, views))
         write_history(run.out, trained.history)
         facts = {"training": trained.facts}
-    score = evaluate(model.to(device), run.task, "validation", device)
+    if config.score:
+        facts |= _scores(model.to(device), run.task, device)
+    else:
+        facts |= {"result": "not scored"}
     save_model(run.out, stored_for(run.task, model, config.model))
     parameters = sum(p.numel() for p in model.parameters())
-    return {
-        "says": f"{config.model.kind}, {parameters:,} parameters",
-        "result": score,
-        "measure": run.task.quality[0],
-        "test": evaluate(model, run.task, "test", device),
-        "parameters": parameters,
-    } | facts
+    says = f"{config.model.kind}, {parameters:,} parameters"
+    return {"says": says, "parameters": parameters} | facts
+
+
+def _scores(model: nn.Module, task: Task, device: torch.device) -> dict[str, Any]:
+    """Return how good a model is; without labels nobody can tell of a model alone."""
+    first = task.quality[0]
+    if compares(kinds.measure.get(first)):
+        return {"result": "no labels: not scored"}
+    scores = [evaluate(model, task, split, device) for split in SCORED]
+    return {"result": scores[0], "measure": first, "test": scores[1]}
 
 
 def _load_exactly(model: nn.Module, file: Path, kind: str) -> None:

@@ -1,30 +1,35 @@
 """Measure programs on the target itself, and judge whether the contract is kept."""
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, model_validator
 
+from edgekd.core import kinds
 from edgekd.core.config import Config
-from edgekd.core.errors import Problem
+from edgekd.core.errors import EdgekdError, Problem
 from edgekd.core.kinds import stage
 from edgekd.core.needs import Needs
 from edgekd.core.protocols import Facts, Preview, Run
 from edgekd.core.refs import ProgramRef
 from edgekd.core.results import Measurements, Role
 from edgekd.devices.kept import Journal
-from edgekd.devices.settings import settle
+from edgekd.devices.settings import Settings, settle
 from edgekd.devices.target import Bench, Target
 from edgekd.measures.contract import Gates
 from edgekd.measures.verdict import limits_on
 from edgekd.runtimes.folder import load_program
+from edgekd.train.check import check_gates
+from edgekd.train.evaluate import compares
 from edgekd.train.needs import measurement_needs, unbuilt
+from edgekd.trial.at_once import as_one, at_once
 from edgekd.trial.entry import Entry
-from edgekd.trial.inputs import write_inputs
-from edgekd.trial.on_target import OnTarget
+from edgekd.trial.inputs import Inputs, time_preparing, write_inputs
+from edgekd.trial.on_target import OnTarget, Progress
 
 
 class Validate(Config):
@@ -82,6 +87,7 @@ def check(config: Validate, preview: Preview) -> Iterator[Problem]:
                     f"{ref} needs {runtime}, which target '{name}' lacks; it has {', '.join(has)}.",
                     "Install it there and list it under runtimes, or export for another runtime.",
                 )
+    yield from check_gates(config.gates, preview.task)
 
 
 CODE = ("measures", "devices", "trial", "targets/runners")
@@ -113,7 +119,6 @@ def validate(config: Validate, run: Run) -> Facts:
     entries = list(_entries(config, run))
     targets = {name: Target.model_validate(run.targets[name]) for name in config.targets}
     settings = {name: settle(target.bench, config.bench) for name, target in targets.items()}
-    real = [name for name, target in targets.items() if not target.emulated]
     with _anew(run.unfinished / "inputs") as folder:
         inputs = write_inputs(
             run.task,
@@ -122,19 +127,9 @@ def validate(config: Validate, run: Run) -> Facts:
             [entry.program.signature for entry in entries],
             folder,
         )
-        parts = [
-            OnTarget(
-                name,
-                target,
-                entries=entries,
-                inputs=inputs,
-                settings=settings[name],
-                limits=limits_on(config.gates, name, exempt=target.emulated and bool(real)),
-                journal=Journal(run.unfinished / "measured" / name),
-            )
-            for name, target in targets.items()
-        ]
-        _measure(parts, run)
+        reach = partial(_reach, config, run, targets, settings, entries, inputs)
+        prepared = time_preparing(run.task, max(s.samples for s in settings.values()))
+        parts = _measured({name: partial(reach, name) for name in targets}, run)
     document = Measurements(
         reference=config.reference.stage,
         split=config.split,
@@ -144,11 +139,13 @@ def validate(config: Validate, run: Run) -> Facts:
         measurements=[m for part in parts for m in part.measurements(run.out)],
         quality=[q for part in parts for q in part.quality()],
         gates=[gate for part in parts for gate in part.gates()],
+        preparing=prepared,
     )
     (run.out / "measurements.json").write_text(document.model_dump_json(indent=1) + "\n", "utf-8")
     for failed in document.failures():
         run.notice(f"{failed.program} on {failed.target} {failed.happened}")
-    return _facts(config, document)
+    unlabelled = compares(kinds.measure.get(run.task.quality[0]))
+    return _facts(config, document, "; no labels: agreement only" if unlabelled else "")
 
 
 @contextmanager
@@ -162,13 +159,49 @@ def _anew(folder: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _measure(parts: Sequence[OnTarget], run: Run) -> None:
-    """Score on every target, then time on every real one."""
-    for part in parts:
-        part.score(run.progress)
+def _reach(
+    config: Validate,
+    run: Run,
+    targets: Mapping[str, Target],
+    settings: Mapping[str, Settings],
+    entries: Sequence[Entry],
+    inputs: Inputs,
+    name: str,
+) -> OnTarget:
+    """Return a target with all programs, none of which was run yet."""
+    only_emulated = all(target.emulated for target in targets.values())
+    exempt = targets[name].emulated and not only_emulated
+    return OnTarget(
+        name,
+        targets[name],
+        entries=entries,
+        inputs=inputs,
+        settings=settings[name],
+        limits=limits_on(config.gates, name, exempt=exempt),
+        journal=Journal(run.unfinished / "measured" / name),
+    )
+
+
+def _measured(reach: Mapping[str, Callable[[], OnTarget]], run: Run) -> list[OnTarget]:
+    """Score on every target, then time on every real one, all targets at once.
+
+    Where one fails, that is raised once the others are done; what they measured is kept.
+    """
+
+    def work(name: str, progress: Progress) -> OnTarget:
+        part = reach[name]()
+        part.score(progress)
         if not part.target.emulated:
-            part.time(run.progress)
-    run.progress(len(parts), len(parts), "measured")
+            part.time(progress)
+            part.more(progress)
+        return part
+
+    ends = at_once({name: partial(work, name) for name in reach}, run.progress)
+    failed = {name: end for name, end in ends.items() if isinstance(end, EdgekdError)}
+    if failed:
+        raise as_one(failed)
+    run.progress(len(ends), len(ends), "measured")
+    return [end for end in ends.values() if isinstance(end, OnTarget)]
 
 
 def _entries(config: Validate, run: Run) -> Iterator[Entry]:
@@ -184,15 +217,15 @@ def _entries(config: Validate, run: Run) -> Iterator[Entry]:
             yield Entry(ref.stage, role, run.input(ref) / program.file, program)
 
 
-def _facts(config: Validate, found: Measurements) -> Facts:
-    """Return the verdicts for people and for the exit code."""
+def _facts(config: Validate, found: Measurements, scored: str) -> Facts:
+    """Return the verdicts for people and for the exit code; `scored` says what quality means."""
     failing = {"fail"} if config.allow_inconclusive else {"fail", "inconclusive"}
     failed = sum(gate.verdict in failing for gate in found.gates)
     result = f"{failed} of {len(found.gates)} gates not kept" if failed else "contract kept"
     failures = found.failures()
     lost = f", {len(failures)} failed" if failures else ""
     return {
-        "says": f"{len(found.programs)} programs on {', '.join(config.targets)}{lost}",
+        "says": f"{len(found.programs)} programs on {', '.join(config.targets)}{lost}{scored}",
         "result": result if found.gates else "no gates",
         "gates_failed": failed,
         "failures": [m.model_dump(include={"program", "target", "failure"}) for m in failures],

@@ -1,8 +1,23 @@
-"""What can be told of a task's options before its data is read."""
+"""What tasks ask of their source and splits, whatever the examples are."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 
-from edgekd.core.errors import Problem
+from edgekd.core.errors import Problem, RequestError
+from edgekd.core.protocols import Split
+
+SPLITS: Sequence[Split] = ("train", "validation", "test")
+
+
+def examine_all(examine: Callable[[Split], object]) -> None:
+    """Have every split looked at; RequestError with what is found in any, each fault once."""
+    problems: list[Problem] = []
+    for split in SPLITS:
+        try:
+            examine(split)
+        except RequestError as error:
+            problems += [p for p in error.problems if p not in problems]
+    if problems:
+        raise RequestError(problems)
 
 
 def check_few(wanted: int | None, there: int | None, classes: int, what: str) -> Iterator[Problem]:

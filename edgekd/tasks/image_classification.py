@@ -14,7 +14,8 @@ from edgekd.core.kinds import task
 from edgekd.core.protocols import Batch, Facts, Source, Split
 from edgekd.core.refs import UseSource
 from edgekd.core.signature import Port, Signature
-from edgekd.tasks.asking import check_few
+from edgekd.tasks.asking import SPLITS, check_few, examine_all
+from edgekd.tasks.preprocessing import facts_of_pictures
 
 if TYPE_CHECKING:
     import torch
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from edgekd.tasks.pictures import Pictures
     from edgekd.tasks.survey import Sums, Survey
 
-SPLITS: Sequence[Split] = ("train", "validation", "test")
 STREAMED_BYTES = 128
 """Of each picture that is streamed, while all are audited: its label, its digest, and both sorted;
 and its name where it has one. A shuffled pass takes 4."""
@@ -99,21 +99,17 @@ class ImageClassification:
         from edgekd.tasks.twins import Known, Sorted, find_twins
 
         names = self._asked("names") or (lambda _: ())
-        known, problems = [], list[Problem]()
-        compared = self.options.duplicates != "allow"
-        for split in SPLITS:
-            try:
-                pictures, found = self._pictures(split), self._survey(split, digests=compared)
-                if split == "train":
-                    _ = self._normalisation
-            except RequestError as error:
-                problems += [p for p in error.problems if p not in problems]
-                continue
+        known, compared = list[Known](), self.options.duplicates != "allow"
+
+        def examine(split: Split) -> None:
+            pictures, found = self._pictures(split), self._survey(split, digests=compared)
+            if split == "train":
+                _ = self._normalisation
             if found.digests is not None:
                 about = (pictures.row_of, names(split), self.source.labels, "pictures")
                 known.append(Known(split, Sorted.of(found.digests), found.label, *about))
-        if problems:
-            raise RequestError(problems)
+
+        examine_all(examine)
         twins = list(find_twins(known))
         if twins and self.options.duplicates == "refuse":
             step = "task.duplicates: refuse asks for this; say notice to go on nevertheless."
@@ -142,19 +138,7 @@ class ImageClassification:
 
     def facts(self) -> Facts:
         """Return the class names and all that turns a decoded picture into the model's input."""
-        height, width, channels = self._shape
-        mean, std = self._normalisation
-        return {
-            "labels": list(self.source.labels),
-            "preprocessing": {
-                "layout": "NCHW",
-                "color": "L" if channels == 1 else "RGB",
-                "size": [height, width],
-                "scale": 1 / 255,
-                "mean": list(mean),
-                "std": list(std),
-            },
-        }
+        return facts_of_pictures(self.source.labels, self._shape, self._normalisation)
 
     def size(self, split: Split) -> int:
         """Return the number of pictures."""

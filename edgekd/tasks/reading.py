@@ -3,6 +3,7 @@
 import multiprocessing
 import shutil
 import signal
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,6 +30,8 @@ Indices = np.ndarray[Any, np.dtype[np.int64]]
 MOST_READERS = 8
 AHEAD = 2
 """Batches that each reader has ready."""
+MOMENT = 1.0
+"""Seconds by which the signal of a reader's end may come after its pipes are closed."""
 SHARED = Path("/dev/shm")  # noqa: S108
 """Where readers leave what they read; a container has 64 MiB of it unless it is told otherwise."""
 
@@ -163,6 +166,11 @@ Shelf: TypeAlias = Held | Streamed
 """The pictures of a split, by number."""
 
 
+def unlabelled(image: Column) -> Held:
+    """Return bytes [n, height, width, channels] as pictures of no class."""
+    return Held(as_pictures(image, image.shape[1:3]), torch.full((len(image),), -1))
+
+
 def as_pictures(image: Column, size: Sequence[int]) -> Bytes:
     """Return bytes [n, height, width, channels] as pictures of `size`, smoothed if they shrink."""
     pictures = torch.from_numpy(image).permute(0, 3, 1, 2).contiguous()
@@ -188,7 +196,11 @@ def _ahead(shelf: Streamed, asked: Iterator[Indices], readers: int, pinned: bool
     )
     with _signals_wait():
         reads = iter(loader)
-    yield from reads
+    try:
+        yield from reads
+    except (EOFError, ConnectionError):
+        time.sleep(MOMENT)  # torch raises in it what became of a reader that was ended
+        raise
 
 
 def _not_asked_for(split: Split, asked: int, found: Seen) -> Problem:

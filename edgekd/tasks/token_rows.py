@@ -100,6 +100,11 @@ def _faults(columns: Arrays, split: Split, labels: Sequence[str] | None) -> Iter
         )
         return
     texts = columns["text"]
+    sizes = {name: len(column) for name, column in columns.items()}
+    if len({*sizes.values()}) > 1:
+        found = ", ".join(f"{name} {size:,}" for name, size in sizes.items())
+        yield problem(f"{split} has columns of different lengths: {found}.", "Make them equal.")
+        return
     if not len(texts):
         yield problem(f"{split} is empty.", "Give it texts, or a larger share of the data.")
         return

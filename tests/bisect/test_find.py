@@ -73,7 +73,7 @@ def test_a_program_is_known_in_its_run_in_the_store_and_elsewhere(finished, tmp_
         assert wanted.model == str(run.folders["teacher"])
         assert wanted.runtime["kind"] == "onnxruntime"
         assert wanted.task["kind"] == "image_classification"
-        assert (wanted.stage, wanted.altered) == ("program", False) or place == elsewhere
+        assert (wanted.stage, wanted.altered) == ("program", False)
     assert find(artifact, store).file == str(folder / "tiny.yaml")
 
 
@@ -83,6 +83,7 @@ def test_what_cannot_be_compared_is_refused_with_the_reason(finished, tmp_path):
     strange.write_bytes(b"nothing of ours")
     store = Store(folder / ".edgekd")
     for artifact, where, reason in (
+        (tmp_path / "program.ort", store, "ONNX Runtime's own format"),
         (tmp_path / "none.onnx", store, "no .onnx or .pte file"),
         (run.folder / "run.json", store, "no .onnx or .pte file"),
         (strange, store, "not made by edgekd, or its result is no longer in the store"),
@@ -143,6 +144,17 @@ def test_an_altered_program_is_compared_and_its_layer_named(finished):
     assert "not as stage program made it" in done.stdout
     assert "The first layer that departs is head (Linear; Gemm in the program)" in done.stdout
     assert done.stdout.count("departs\n") == 1
+
+
+@pytest.mark.parametrize("content", [b"", b"no program of any kind"])
+def test_a_file_that_cannot_be_read_is_told_with_what_to_do(content, finished):
+    file = altered(finished, lambda model: None)
+    file.write_bytes(content)
+    done = bisect(file, cwd=finished[0])
+    assert done.returncode == 1
+    assert "program.onnx cannot be" in done.stderr
+    assert "It is not as stage program made it: give the program of a new run." in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_a_healthy_program_is_told_in_json(finished):

@@ -123,6 +123,15 @@ def test_where_no_part_fails_on_its_own_it_is_the_model():
     assert smallest_failing(Outside(), (torch.zeros(2, 4),), attempt) is None
 
 
+def test_no_more_exports_are_tried_than_said(monkeypatch):
+    for most in (1, 2, 3):
+        monkeypatch.setattr("edgekd.localise.failing.MOST_TRIED", most)
+        attempt, seen = refusing(Bad)
+        found = smallest_failing(Outside(), (torch.zeros(2, 4),), attempt)
+        assert found.path == ("" if most == 1 else "blocks.0")
+        assert len(seen) == most
+
+
 def test_a_part_that_fails_for_another_reason_is_not_taken_for_it():
     def attempt(module, inputs):
         raise StopError("complex64" if isinstance(module, Inside) else "data-dependent expression")

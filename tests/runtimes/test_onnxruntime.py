@@ -9,6 +9,8 @@ import torch
 from edgekd.core.errors import RequestError, StageError
 from edgekd.core.refs import UseRuntime, UseTransform
 from edgekd.ops.named import call_by_name
+from edgekd.runtimes import onnxruntime
+from edgekd.runtimes.onnx_traced import TracedGraphs
 from edgekd.testing.tiny import CASES
 
 INT8 = {"kind": "int8_static"}
@@ -50,12 +52,21 @@ def test_a_program_computes_what_the_model_computes_for_any_batch(name, tmp_path
             np.testing.assert_allclose(outputs[key], value.numpy(), atol=1e-5, rtol=1e-4)
 
 
-@pytest.mark.parametrize("quantization", [None, INT8])
-def test_exporting_twice_gives_the_same_bytes(quantization, tmp_path):
-    case = CASES["residual"]
-    for name in ("a.onnx", "b.onnx"):
-        export(case, tmp_path / name, quantization=quantization)
-    assert (tmp_path / "a.onnx").read_bytes() == (tmp_path / "b.onnx").read_bytes()
+def test_exporting_twice_gives_the_same_bytes_and_traces_once(tmp_path, monkeypatch):
+    case, traced = CASES["residual"], []
+    trace = torch.onnx.export
+    monkeypatch.setattr(torch.onnx, "export", lambda *a, **k: traced.append(1) or trace(*a, **k))
+    for name, quantization in (("a", INT8), ("b", None), ("c", INT8)):
+        if name != "c":
+            monkeypatch.setattr(onnxruntime, "TRACED", TracedGraphs())
+        export(case, tmp_path / f"{name}.onnx", quantization=quantization)
+    assert (tmp_path / "a.onnx").read_bytes() == (tmp_path / "c.onnx").read_bytes()
+    assert len(traced) == 2
+    export(case, tmp_path / "d.onnx")
+    assert (tmp_path / "b.onnx").read_bytes() == (tmp_path / "d.onnx").read_bytes()
+    export(case, tmp_path / "e.onnx", opset=19)
+    export(case, tmp_path / "f.onnx", case.model(1))
+    assert len(traced) == 4
 
 
 def test_the_file_carries_names_metadata_and_nothing_of_this_machine(tmp_path):
@@ -196,6 +207,19 @@ def test_dynamic_int8_leaves_convolutions_and_excluded_layers_unless_asked(tmp_p
         export(CASES["pair"], path, quantization={"kind": kind, "exclude": ("logits",)})
         assert operators(path)["logits/Gemm_MatMul"] == "MatMul"
         assert "MatMul" not in {o for n, o in operators(path).items() if "logits" not in n}
+
+
+@pytest.mark.parametrize(("activation", "level"), [("float32", 1), ("int8", 4)])
+def test_a_product_of_4_bit_weights_says_what_it_may_round_its_input_to(
+    activation, level, tmp_path
+):
+    quantization = {"kind": "int4_weights", "activation": activation}
+    export(CASES["pair"], tmp_path / "q.onnx", quantization=quantization)
+    products = [n for n in onnx.load(tmp_path / "q.onnx").graph.node if n.op_type == "MatMulNBits"]
+    assert products
+    for node in products:
+        said = {attribute.name: attribute.i for attribute in node.attribute}
+        assert said["accuracy_level"] == level  # of MatMulNBits: 1 is float32, 4 is int8
 
 
 def test_embeddings_stay_in_fp32_where_they_are_to(tmp_path):

@@ -10,6 +10,8 @@ import torch
 from edgekd.core.errors import StageError
 from edgekd.core.refs import UseModel, UseRuntime, UseTransform
 from edgekd.core.signature import Port, Signature
+from edgekd.runtimes import onnxruntime
+from edgekd.runtimes.onnx_traced import TracedGraphs
 from edgekd.runtimes.onnxruntime import OnnxRuntimeRuntime
 from edgekd.runtimes.trace import CannotExportError
 from edgekd.testing.tiny import CASES
@@ -36,6 +38,7 @@ def _failing(monkeypatch):
         raise CannotExportError("the model cannot be exported to ONNX: planted", "Rewrite it.")
 
     monkeypatch.setattr(OnnxRuntimeRuntime, "_trace", fail)
+    monkeypatch.setattr(onnxruntime, "TRACED", TracedGraphs())
 
 
 def images(rows, seed=0):

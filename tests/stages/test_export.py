@@ -10,12 +10,11 @@ from edgekd.bisect.process import compared
 from edgekd.core import kinds
 from edgekd.core.artifact import digest_file
 from edgekd.core.errors import RequestError, StageError
-from edgekd.core.refs import Ref, UseTransform
-from edgekd.models.folder import StoredModel, load_model
+from edgekd.core.refs import Ref
 from edgekd.pipeline.store import Store
 from edgekd.runtimes.folder import file_stem, load_program
 from edgekd.runtimes.trace import CannotExportError
-from edgekd.stages.export import activation, export
+from edgekd.stages.export import export
 from edgekd.stages.quantize import quantize
 
 
@@ -79,24 +78,6 @@ def test_the_target_decides_the_activation_type(int8):
     assert facts["activation"] == "int8"
 
 
-@pytest.mark.parametrize(
-    ("asked", "target", "expected"),
-    [
-        ("int8", {"quantization": {"activation": "uint8"}}, "int8"),
-        ("auto", {"quantization": {"activation": "int8"}}, "int8"),
-        ("auto", {"hardware": {"arch": "aarch64"}}, "int8"),
-        ("auto", {"hardware": {"arch": "x86_64"}}, "uint8"),
-    ],
-)
-def test_the_specification_comes_before_the_target_and_that_before_the_architecture(
-    asked, target, expected, bench
-):
-    stored = load_model(bench.folder / "student")
-    use = UseTransform.model_validate({"kind": "int8_static", "activation": asked})
-    quantized = StoredModel(stored.module, stored.use, stored.signature, stored.facts, use)
-    assert activation(quantized, target) == expected
-
-
 def test_a_program_that_departs_stops_the_stage_and_leaves_no_description(bench, monkeypatch):
     runtime = kinds.runtime.get("onnxruntime").target
     original = runtime.open
@@ -138,7 +119,7 @@ def test_a_fault_in_one_layer_is_named_and_can_be_looked_at_again(bench, monkeyp
         "'bad' (bad.onnx) departs from the PyTorch model",
         f"The first layer that departs is {faulty.layer} (Conv2d; Conv in the program)",
         f"All layers: {run.unfinished / 'layers.txt'}",
-        f"edgekd bisect {program}",
+        f"edgekd bisect {program} --store {store}",
     ):
         assert part in text, part
     assert f"{faulty.layer} " in (run.unfinished / "layers.txt").read_text()
@@ -157,6 +138,9 @@ def test_where_the_layers_cannot_be_compared_the_failed_parity_still_stands(benc
         runtime, "open",
         lambda self, program: lambda x: {"logits": original(self, program)(x)["logits"] + 1},
     )  # fmt: skip
+    run = bench.run("own_format")
+    with pytest.raises(StageError, match=r"(.|\n)*a \.ort file cannot be looked into"):
+        export(options(runtime={"kind": "onnxruntime", "format": "ort"}), run)
     monkeypatch.setattr(runtime, "inside", None)
     with pytest.raises(StageError, match=r"departs from(.|\n)*could not be compared(.|\n)*loosen"):
         export(options(), bench.run("bad"))

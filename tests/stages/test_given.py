@@ -123,6 +123,17 @@ def test_a_program_of_another_task_is_refused_by_what_it_takes(bench, tmp_path, 
         given(Given(file=str(file)), bench.run("taken"))
 
 
+def test_a_program_that_takes_its_channels_last_is_refused_with_what_to_put_before_it(
+    bench, tmp_path
+):
+    file = write(tmp_path / "p.onnx", shape=("n", 8, 8, 1))
+    (problem,) = problems(Given(file=str(file)), bench.task)
+    assert "takes 'image' float32 [n, 8, 8, 1], where the task says" in problem
+    assert "put a Transpose with perm [0, 2, 3, 1] before it" in problem
+    (problem,) = problems(Given(file=str(write(file, shape=("n", 8, 9, 1)))), bench.task)
+    assert "Transpose" not in problem
+
+
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [

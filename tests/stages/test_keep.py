@@ -92,6 +92,9 @@ class FakeSession:
         self.answers["pruned"] = self.answers["student"].copy()
         self.answers["pruned"][:wrong] = (self.answers["pruned"][:wrong] + 1) % 10
 
+    def tell(self, told: Any) -> None:
+        told("waiting, at most 60 s, for ada")
+
     def score(self, name: str, *_: Any) -> Scores | Failure:
         model = name.split(maxsplit=1)[0]
         if model == self.fails:

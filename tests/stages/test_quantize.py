@@ -31,6 +31,27 @@ def test_the_stage_keeps_the_weights_the_specification_and_the_samples(bench):
     assert facts["says"].startswith("int8_static, ")
 
 
+def test_without_simulating_the_model_is_the_same_and_only_its_scores_are_not_there(
+    bench, monkeypatch
+):
+    quantize(options(examples=20), bench.run("scored"))
+    monkeypatch.setattr("edgekd.stages.quantize.evaluate", None)  # whoever scores, fails
+    facts = quantize(options(stage={"simulate": False}, examples=20), bench.run("int8"))
+    assert facts["says"] == "int8_static, not simulated"
+    assert facts["calibration_examples"] == 20
+    assert not {"result", "measure", "fp32"} & {*facts}
+    for file in ("model.safetensors", "quantization.json", "calibration.safetensors"):
+        written = (bench.folder / "int8" / file).read_bytes()
+        assert written == (bench.folder / "scored" / file).read_bytes(), file
+
+
+@pytest.mark.parametrize("asked", [{"sensitivity": True}, {"budget": {"accuracy_drop": 0.01}}])
+def test_layers_cannot_be_ranked_without_simulating(asked):
+    (name,) = asked
+    with pytest.raises(ValueError, match=f"leave out {name} or simulate: false"):
+        options(stage={"simulate": False, **asked})
+
+
 def test_the_samples_are_training_examples(bench):
     train = torch.cat(
         [b["image"] for b in bench.task.batches("train", 512, device=torch.device("cpu"))]

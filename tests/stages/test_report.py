@@ -42,12 +42,13 @@ def options(**values):
     return kinds.stage.get("report").config.model_validate(values)
 
 
-def test_the_stage_leaves_three_files_that_say_the_same(run):
+def test_the_stage_leaves_four_files_that_say_the_same(run, fits):
     facts = report(options(of=("$check",)), run)
     assert sorted(path.name for path in run.out.iterdir()) == [
-        "report.html", "report.json", "report.md",
+        "report.html", "report.json", "report.md", "report.xml",
     ]  # fmt: skip
     document = Report.model_validate_json((run.out / "report.json").read_text())
+    fits("report-2", (run.out / "report.json").read_text())
     for name in ("report.html", "report.md"):
         assert document.headline.words in (run.out / name).read_text()
     assert facts["result"] == document.headline.words

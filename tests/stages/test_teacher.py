@@ -10,6 +10,7 @@ from edgekd.core.needs import ALONE
 from edgekd.core.refs import UseModel
 from edgekd.core.signature import Port, Signature
 from edgekd.models.folder import load_model
+from edgekd.stages import teacher as stage
 from edgekd.stages.teacher import check, teacher
 
 MODEL = {"kind": "depthwise", "width": 8, "blocks": (1,)}
@@ -74,6 +75,14 @@ def weights(digits_task, tmp_path):
     return write
 
 
+def test_weights_by_chance_are_asked_for_by_name_and_go_with_no_others(digits_task):
+    (problem,) = problems(digits_task)
+    assert "neither weights nor train" in problem
+    assert problems(digits_task, untrained=True) == []
+    (problem,) = problems(digits_task, untrained=True, train={"epochs": 1})
+    assert problem.startswith("untrained an untrained teacher has neither weights nor train.")
+
+
 def test_a_loss_is_asked_for_where_something_is_learned_from_it(digits_task, folder):
     given, unknown = folder(), ("embedding_cosine",)  # an embedding and a teacher: neither is here
     assert not problems(digits_task, model=given)
@@ -90,6 +99,28 @@ def test_given_weights_are_taken_as_they_are(bench, weights):
     teacher(options(weights=file), run)
     state = load_model(run.out).module.state_dict()
     assert all(torch.equal(state[name], tensor) for name, tensor in load_file(file).items())
+
+
+def test_a_given_model_that_is_not_scored_is_the_same_model(bench, weights, monkeypatch):
+    file, found = weights(), []
+    for name, score in (("scored", True), ("plain", False)):
+        run = bench.run(name)
+        facts = teacher(options(weights=file, score=score), run)
+        found.append((facts, (run.out / "model.safetensors").read_bytes()))
+        monkeypatch.setattr(stage, "evaluate", None)  # what is not scored does not call it
+    (scored, one), (plain, other) = found
+    assert one == other
+    assert {"result", "measure", "test"} <= scored.keys()
+    assert plain == {
+        "says": scored["says"],
+        "parameters": scored["parameters"],
+        "result": "not scored",
+    }
+
+
+def test_a_model_that_is_trained_is_scored(digits_task):
+    (problem,) = problems(digits_task, train={"epochs": 1}, score=False)
+    assert problem.startswith("score a model that is trained is scored")
 
 
 @pytest.mark.parametrize(

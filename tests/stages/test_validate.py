@@ -12,9 +12,10 @@ from onnx import TensorProto, helper, numpy_helper
 from pydantic import ValidationError
 
 from edgekd.core.checkpoint import Checkpoint
-from edgekd.core.errors import StageError
+from edgekd.core.errors import StageError, UnreachableError
 from edgekd.core.needs import ALONE, Hands
-from edgekd.core.refs import Ref
+from edgekd.core.protocols import Task
+from edgekd.core.refs import Ref, UseTask
 from edgekd.core.results import Measurements
 from edgekd.core.signature import Port, Signature
 from edgekd.devices.bench import Session
@@ -212,12 +213,19 @@ def test_a_program_is_compared_with_the_reference_in_turns(run: FakeRun) -> None
     assert "[" in facts["gates"][0]["measured"]
 
 
+def digits() -> Task:
+    """Return a task that can be asked what it supplies."""
+    options = {"kind": "image_classification", "data": "digits"}
+    task: Task = UseTask.model_validate(options).build()
+    return task
+
+
 @dataclass
 class FakePreview:
     """Knows the runtime of each program, and one target."""
 
     runtimes: Mapping[str, str]
-    task: Any = None
+    task: Any = field(default_factory=digits)
     targets: Mapping[str, Any] = field(
         default_factory=lambda: {"pi": CPU | {"runtimes": ("executorch",)}}
     )
@@ -308,6 +316,37 @@ def test_an_interrupted_stage_goes_on_with_what_it_had_not_measured(
     validate(options(programs=("$copy",)), run)
     assert jobs == ["identify copy", "measure teacher copy"]
     assert all(len(m.restarts) == 2 for m in read(run).measurements)
+
+
+def test_a_target_that_is_not_reached_leaves_what_another_measured(
+    run: FakeRun, jobs: list[str]
+) -> None:
+    way = {"kind": "ssh", "host": "127.0.0.1", "port": 1}
+    run.targets = {"far": CPU | {"transport": way}, "cpu": CPU}
+    with pytest.raises(UnreachableError, match="cannot be reached: Connection refused"):
+        validate(options(programs=("$copy",), targets=("far", "cpu")), run)
+    assert jobs == ["score teacher", "score copy", *2 * ["measure teacher copy"]]
+    jobs.clear()
+    run.targets = {"far": CPU, "cpu": CPU}
+    validate(options(programs=("$copy",), targets=("far", "cpu")), run)
+    assert sorted(jobs) == sorted(
+        ["identify copy", "score teacher", "score copy", *2 * ["measure teacher copy"]]
+    )
+    assert [target.name for target in read(run).targets] == ["far", "cpu"]
+
+
+def test_operators_are_timed_last_in_processes_of_their_own(run: FakeRun, jobs: list[str]) -> None:
+    validate(options(programs=("$copy",), bench=QUICK | {"profile": True}), run)
+    assert jobs[-3:] == ["measure teacher copy", "profile teacher", "profile copy"]
+    assert all(m.profile and m.profile.operators for m in read(run).measurements)
+    assert all(r.pss_mib and r.pss_mib > 1 for m in read(run).measurements for r in m.restarts)
+    ready = read(run).preparing
+    assert ready is not None
+    assert 0 < ready.lowest_ms <= ready.median_ms <= ready.highest_ms
+    jobs.clear()
+    validate(options(programs=("$copy",)), run)
+    assert jobs == ["identify copy"]  # what was timed before does not hang on it
+    assert [m.profile for m in read(run).measurements] == [None, None]
 
 
 def test_other_gates_are_judged_without_measuring_again(run: FakeRun, jobs: list[str]) -> None:

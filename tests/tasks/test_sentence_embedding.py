@@ -98,6 +98,7 @@ def test_texts_that_are_all_too_short_are_refused():
         ([-1, -1, -1], "no text asks"),
         ([1, 0, -1], r"2 \(ids 0, 1\) have an answer that asks itself"),
         ([3, -1, -1], r"1 \(ids 0\) have an answer"),
+        ([1, -1], "columns of different lengths: text 3, answers 2"),
     ],
 )
 def test_pairs_that_lead_nowhere_are_refused(answers, says):

@@ -131,3 +131,16 @@ def test_a_file_that_is_missing_is_refused(tmp_path):
 def test_a_given_tokenizer_takes_no_options_of_a_trained_one():
     with pytest.raises(ValidationError, match="'entries' is for a tokenizer that is trained here"):
         TokenizerOptions(file="x.json", entries=2000)
+
+
+def test_rows_are_filled_with_the_padding_whatever_its_number(tmp_path):
+    from tokenizers import Tokenizer as Library
+    from tokenizers import models, pre_tokenizers
+
+    library = Library(models.WordLevel({"[UNK]": 0, "hello": 1, "<pad>": 2}, unk_token="[UNK]"))
+    library.pre_tokenizer = pre_tokenizers.Whitespace()
+    library.save(str(tmp_path / FILE))
+    found = Tokenizer.read(tmp_path / FILE, 4)
+    row, length = found.rows(["hello"])
+    assert (row.tolist(), length.tolist()) == ([[1, 2, 2, 2]], [1])
+    assert found.facts()["pad_id"] == 2

@@ -135,7 +135,7 @@ class TextFile:
                 if not _is_something(value, name == self.options.text)
             ]
             if bad:
-                what = "text" if name == self.options.text else "class"
+                what = "text" if name == self.options.text else "class (a text or a whole number)"
                 message = f"the column '{name}' of {path} has no {what} in {listed(bad)} rows."
                 raise RequestError(_problem(message, "Mend or remove them."))
         text = [str(value) for value in table.columns[self.options.text]]

@@ -67,7 +67,10 @@ def test_classes_may_be_numbers_or_absent(put):
     ("content", "says"),
     [
         (HEADER + "a,ham\n ,spam\n,ham\n", r"'text' of .* no text in 2 \(a.csv:3, a.csv:4\) rows"),
-        (HEADER + "a,ham\nb,\n", r"'label' of .* has no class in 1 \(a.csv:3\) rows"),
+        (
+            HEADER + "a,ham\nb,\n",
+            r"'label' of .* has no class \(a text or a whole number\) in 1 \(a.csv:3\) rows",
+        ),
         (HEADER, "a.csv has no rows"),
         (HEADER + "a,ham\n", "1 texts cannot be divided"),
     ],

@@ -1,0 +1,1 @@
+"""Programs that others made, in another form: quantized, in another opset, as `.ort`."""

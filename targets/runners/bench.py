@@ -9,6 +9,7 @@ taken out, and the others go on. Needs the standard library, numpy and the runti
 """
 
 import contextlib
+import importlib.util
 import json
 import math
 import os
@@ -18,11 +19,16 @@ from pathlib import Path
 from statistics import median
 
 import machine
-from children import Child, Company, FailedError
+from children import Child, Company, FailedError, together
 
 ROUNDS = 10
 """Measuring blocks of a program in one restart; the first and last two tell of drift."""
 WINDOW = 2
+STARTING_NS = 100_000_000
+"""From when all streams were asked until they begin together."""
+WINDOWS, LEAST_WINDOW_S, SUPPORTED_RUNS = 120, 1.0, 64
+"""Of a long run: about how many windows, and the least time and number of runs of each."""
+PACKAGES = {"bench_onnxruntime.py": "onnxruntime", "bench_executorch.py": "executorch"}
 
 
 def measure(job):
@@ -81,16 +87,99 @@ def score(job):
     return {"scored": scored, "failed": failed}
 
 
+def profile(job):
+    """Return what the operators of every program took, in a process that times nothing else."""
+    profiled, failed = {}, {}
+    for program in job["programs"]:
+        with Child(job, program) as child:
+            company = Company([child])
+            said = company.ask("profile")
+        failed |= company.failed
+        profiled |= {name: about["profile"] for name, about in said.items() if about["profile"]}
+    return {"profiled": profiled, "failed": failed}
+
+
+def sustain(job):
+    """Run every program for `sustained_s`, one after another; return what each window came to."""
+    sustained, failed = {}, {}
+    for program in job["programs"]:
+        time.sleep(job["cool_down_s"])
+        with Child(job, program) as child:
+            company = Company([child])
+            company.start()
+            windows = [*lasting(company, child.name, job["sustained_s"])]
+        failed |= company.failed
+        if not company.failed:
+            sustained[child.name] = windows
+    return {"sustained": sustained, "failed": failed}
+
+
+def lasting(company, name, seconds):
+    """Yield windows until the time is over or the program failed; each supports its p90."""
+    began, heat = time.monotonic(), machine.throttle_count()
+    size = max(LEAST_WINDOW_S, seconds / WINDOWS)
+    while company.children and time.monotonic() - began < seconds:
+        block = company.ask("block", runs=SUPPORTED_RUNS, seconds=size).get(name)
+        if block:
+            taken = sorted(block["ns"])
+            yield {
+                "at_s": time.monotonic() - began,
+                "runs": len(taken),
+                "p50_ms": taken[math.ceil(0.5 * len(taken)) - 1] / 1e6,
+                "p90_ms": taken[math.ceil(0.9 * len(taken)) - 1] / 1e6,
+                "cpu_share": block["cpu_s"] / block["wall_s"],
+                "temperature_c": machine.number(machine.temperature_c()),
+                "frequency_mhz": machine.frequencies_mhz(),
+                "throttled": machine.throttle_count() - heat,
+            }
+
+
+def stream(job):
+    """Return samples a second of every program, run by several processes at the same time."""
+    streamed, failed = {}, {}
+    for program in job["programs"]:
+        with contextlib.ExitStack() as started:
+            streams = range(job["streams"])
+            children = [started.enter_context(Child(job, program)) for _ in streams]
+            try:
+                for child in children:
+                    child.ask("load")
+                    child.ask("fill", batch=job["batch"])
+                at = time.perf_counter_ns() + STARTING_NS
+                said = together(children, "stream", at=at, seconds=job["min_s"])
+            except FailedError as error:
+                failed[program["name"]] = error.about
+                continue
+        streamed[program["name"]] = {
+            "per_s": sum(each["samples"] / each["wall_s"] for each in said),
+            "cores": sum(each["cpu_s"] / each["wall_s"] for each in said),
+            "samples_a_call": said[0]["samples_a_call"],
+        }
+    time.sleep(job["cool_down_s"])
+    return {"streamed": streamed, "failed": failed}
+
+
 def identify(job):
     """Return the versions of the runtimes, without any program: what it is that would measure."""
-    versions = {}
+    versions, failed = {}, {}
     for program in job["programs"]:
-        with Child(job, program) as child, contextlib.suppress(FailedError):
-            versions[program["name"]] = child.ask("version")["version"]
-    return {"versions": versions}
+        with Child(job, program) as child:
+            try:
+                versions[program["name"]] = child.ask("version")["version"]
+            except FailedError as error:
+                failed[program["name"]] = error.about
+    return {"versions": versions, "failed": failed}
 
 
-DO = {"measure": measure, "score": score, "identify": identify}
+def missing(job):
+    """Return the packages that this interpreter lacks, as far as is known what a runner takes."""
+    runners = {program["runner"] for program in job["programs"]}
+    needed = ["numpy", *(package for runner, package in PACKAGES.items() if runner in runners)]
+    return [name for name in needed if importlib.util.find_spec(name) is None]
+
+
+DO = {"measure": measure, "score": score, "profile": profile, "sustain": sustain}
+DO |= {"stream": stream, "identify": identify}
 
 
 def main():
@@ -99,7 +188,9 @@ def main():
     os.chdir(path.parent)
     job = json.loads(path.read_text("utf-8"))
     document = {"format": 2, "machine": machine.identity(), "measured_at": machine.now()}
-    print(json.dumps(document | DO[job["do"]](job)))
+    lacking = [] if job["do"] == "identify" else missing(job)
+    done = {"missing": lacking, "python": sys.executable} if lacking else DO[job["do"]](job)
+    print(json.dumps(document | done))
 
 
 if __name__ == "__main__":

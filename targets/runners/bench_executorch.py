@@ -31,14 +31,21 @@ def undelegated_time(file, feeds):
         return etdump.undelegated(noted.read_bytes())
 
 
+def profile(program, _file, folder, skipped):
+    """Return what each operator took, of a program that was loaded to note it."""
+    noted = Path(folder) / "noted.etdp"
+    program.module.write_etdump_result_to_file(str(noted))
+    return etdump.operators(noted.read_bytes(), skipped)
+
+
 class Program:
     """The method `forward` of a .pte file."""
 
-    def __init__(self, file, *, inputs, outputs, threads, graph_level):
+    def __init__(self, file, *, inputs, outputs, threads, graph_level, noted=""):
         del graph_level  # the graph was fixed when it was lowered
         torch.set_num_threads(threads)
         _C._unsafe_reset_threadpool(threads)
-        self.module = _C._load_for_executorch(file)
+        self.module = _C._load_for_executorch(file, enable_etdump=bool(noted))
         self.inputs, self.outputs = inputs, outputs
         meta = self.module.method_meta("forward")
         shapes = [meta.input_tensor_meta(index).sizes() for index in range(meta.num_inputs())]

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import external_data
 import onnxruntime
+import ort_profile
 
 LEVELS = {
     "all": onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL,
@@ -30,7 +31,7 @@ class Program:
     max_batch = None
     """Any number of examples goes."""
 
-    def __init__(self, file, *, inputs, outputs, threads, graph_level):
+    def __init__(self, file, *, inputs, outputs, threads, graph_level, noted=""):
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
@@ -39,6 +40,8 @@ class Program:
         options.log_severity_level = ERRORS_ONLY
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.add_session_config_entry("session.inter_op.allow_spinning", "0")
+        if noted:
+            options.enable_profiling, options.profile_file_prefix = True, f"{noted}/ort"
         self.session = onnxruntime.InferenceSession(
             file, options, providers=["CPUExecutionProvider"]
         )
@@ -57,6 +60,11 @@ class Program:
     def arrays(self, raw):
         """Return the outputs as arrays by name."""
         return dict(zip(self.outputs, raw, strict=True))
+
+
+def profile(program, file, _folder, skipped):
+    """Return what each operator took, of a program that was loaded to note it."""
+    return ort_profile.operators(program.session.end_profiling(), file, skipped)
 
 
 def named(names, ports):

@@ -26,8 +26,11 @@ DOING = {
     "block": "while it was timed",
     "score": "while scoring",
     "version": "while starting",
+    "fill": "while warming up",
+    "stream": "while it was timed",
     "end": "after its last run",
     "trace": "while its operators were timed",
+    "profile": "while its operators were timed",
 }
 
 
@@ -45,14 +48,18 @@ class Child:
     def __init__(self, job, program):
         self.name, self.timeout_s, self.doing = program["name"], job["timeout_s"], "starting"
         self.errors = tempfile.TemporaryFile()  # noqa: SIM115  (closed in __exit__)
-        written_mib = job["scores_mib"] if job["do"] == "score" else MEASURING_MIB
+        writes = job["do"] in ("score", "profile")
+        written_mib = job["scores_mib"] if writes else MEASURING_MIB
         confined = {
             "memory_mib": job["memory_mib"],
-            "seconds": math.ceil(job["timeout_s"] * job["threads"] * MOST_ANSWERS),
+            "seconds": math.ceil(
+                (job["timeout_s"] * MOST_ANSWERS + job.get("sustained_s", 0)) * job["threads"]
+            ),
             "written_mib": written_mib,
         }
+        worker = "worker.py" if program["runner"].endswith(".py") else "worker_native.py"
         self.process = subprocess.Popen(
-            [sys.executable, "-s", "-E", str(Path(__file__).with_name("worker.py"))],
+            [sys.executable, "-s", "-E", str(Path(__file__).with_name(worker))],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self.errors,
@@ -77,11 +84,13 @@ class Child:
 
     def ask(self, do, **request):
         """Return the answer to a request; FailedError where the process ends or takes too long."""
-        self.doing = do
+        return together([self], do, **request)[0]
+
+    def answer(self):
+        """Return the answer to what was sent; FailedError as of `ask`."""
         watch = threading.Timer(self.timeout_s, self.process.kill)
         watch.start()
         try:
-            self.send({"do": do, **request})
             line = self.process.stdout.readline()
         finally:
             in_time = watch.is_alive()
@@ -108,6 +117,14 @@ class Child:
         return FailedError(
             program=self.name, how=about, late=not in_time, lines=[*filter(None, lines)][-8:]
         )
+
+
+def together(children, do, **request):
+    """Return the answers of several to one request, sent to all before any is awaited."""
+    for child in children:
+        child.doing = do
+        child.send({"do": do, **request})
+    return [child.answer() for child in children]
 
 
 def plain(line):

@@ -1,6 +1,6 @@
 """What a model file takes and gives, asked of another process that may crash or hang.
 
-    python3 -s -E describe.py MODEL.onnx|MODEL.pte [SECONDS [MEMORY_MIB]]
+    python3 -s -E describe.py MODEL.onnx|MODEL.ort|MODEL.pte [SECONDS [MEMORY_MIB]]
 
 Prints one JSON object: what was found, or in `refused` why there is nothing to find.
 """
@@ -13,7 +13,11 @@ from pathlib import Path
 
 from describing import REFUSED
 
-SCRIPTS = {".onnx": "describe_onnxruntime.py", ".pte": "describe_executorch.py"}
+SCRIPTS = {
+    ".onnx": "describe_onnxruntime.py",
+    ".ort": "describe_onnxruntime.py",
+    ".pte": "describe_executorch.py",
+}
 READING_S = 60
 """Processor time that a runtime may take to read a file."""
 BY_THE_CLOCK = 2

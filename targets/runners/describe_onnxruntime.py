@@ -1,5 +1,7 @@
 """Prints what an ONNX file takes and gives: see `describing`."""
 
+from pathlib import Path
+
 import external_data
 from describing import answer
 
@@ -9,15 +11,22 @@ DTYPES = {
     "tensor(double)": "float64",
     "tensor(int64)": "int64",
     "tensor(int32)": "int32",
+    "tensor(int16)": "int16",
     "tensor(int8)": "int8",
+    "tensor(uint64)": "uint64",
+    "tensor(uint32)": "uint32",
+    "tensor(uint16)": "uint16",
     "tensor(uint8)": "uint8",
     "tensor(bool)": "bool",
 }
 
 
 def described(path):
-    """Return the inputs and outputs of a file; its graph is left as it is."""
-    beside = external_data.check(path)
+    """Return the inputs and outputs of a file; its graph is left as it is.
+
+    A .ort file holds all that it needs.
+    """
+    beside = [] if Path(path).suffix == ".ort" else external_data.check(path)
     import onnxruntime
 
     options = onnxruntime.SessionOptions()

@@ -68,7 +68,7 @@ def _named(held):
             if key == "location":
                 yield value
             continue
-        for field, kind, begin, after in _fields(held, start, end):
+        for field, kind, begin, after in fields(held, start, end):
             inner = INSIDE[message].get(field)
             if inner and kind == DELIMITED:
                 waiting.append((inner, begin, after))
@@ -77,13 +77,13 @@ def _named(held):
 def _text(held, start, end, wanted):
     """Return a text field of a message, the last where it is there twice, as parsers do."""
     text = ""
-    for field, kind, begin, after in _fields(held, start, end):
+    for field, kind, begin, after in fields(held, start, end):
         if field == wanted and kind == DELIMITED:
             text = held[begin:after].decode("utf-8", "surrogateescape")
     return text
 
 
-def _fields(held, at, end):
+def fields(held, at, end):
     """Yield number, wire type, and begin and end of the value of each field."""
     while at < end:
         tag, at = _varint(held, at, end)

@@ -55,6 +55,17 @@ def peak_rss_mib():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
+def pss_mib():
+    """Return this process's present memory in MiB, what it shares divided by those who share it.
+
+    None where the kernel does not tell.
+    """
+    for line in read("/proc/self/smaps_rollup").splitlines():
+        if line.startswith("Pss:"):
+            return int(line.split()[1]) / 1024
+    return None
+
+
 def throttle_count():
     """Return how often the cores were slowed for heat so far, 0 where that is not counted."""
     counters = CPU.glob("cpu[0-9]*/thermal_throttle/core_throttle_count")
@@ -109,6 +120,21 @@ def frequency_mhz(info):
     """Return the first core's present frequency in MHz."""
     khz = read(CPU / "cpu0/cpufreq/scaling_cur_freq")
     return f"{int(khz) / 1000:.0f}" if khz else info.get("cpu MHz", "").partition(".")[0]
+
+
+def frequencies_mhz():
+    """Return the mean present frequency of the cores that this process may use, or None."""
+    read_khz = (read(CPU / f"cpu{core}/cpufreq/scaling_cur_freq") for core in affinity().split())
+    found = [int(khz) / 1000 for khz in read_khz if khz]
+    if not found:
+        lines = read("/proc/cpuinfo").splitlines()
+        found = [float(line.partition(":")[2]) for line in lines if line.startswith("cpu MHz")]
+    return sum(found) / len(found) if found else None
+
+
+def number(text):
+    """Return a text as a number, None where it is empty."""
+    return float(text) if text else None
 
 
 def temperature_c():

@@ -50,8 +50,8 @@ def program(path, scores):
     """Return what the runner must know of an ONNX file."""
     if path.suffix != ".onnx":
         raise UsageError(
-            f"{path} is no .onnx file. ExecuTorch programs need torch in Python: let an edgekd "
-            "that has it measure them."
+            f"{path} is no .onnx file. ExecuTorch programs need torch in Python or the C++ "
+            "runner: let an edgekd that has either measure them."
         )
     try:
         found = described(path)

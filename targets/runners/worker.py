@@ -9,6 +9,7 @@ import importlib
 import json
 import os
 import sys
+import tempfile
 import time
 from pathlib import Path
 from statistics import median
@@ -19,6 +20,10 @@ import numpy as np
 from feeds import Feeds
 
 clock = time.perf_counter_ns
+FILLING_NS = 200_000_000
+"""Warm-up of a stream, which is no percentile's."""
+PROFILED_RUNS, UNSETTLED_RUNS = 25, 5
+"""Runs in which operators are timed, and how many of them, the first, do not count."""
 
 
 class Worker:
@@ -27,7 +32,7 @@ class Worker:
     def __init__(self, job, program):
         self.job, self.about = job, program
 
-    def load(self):
+    def load(self, **more):
         """Load the program: milliseconds, imports not counted."""
         ports = self.about["inputs"]
         fed_back = {into for _, into in self.about["state"]}
@@ -41,6 +46,7 @@ class Worker:
             outputs=[port["name"] for port in self.about["outputs"]],
             threads=self.job["threads"],
             graph_level=self.about["graph_level"],
+            **more,
         )
         loaded = clock()
         columns = {
@@ -48,7 +54,8 @@ class Worker:
             for port in ports
             if port["name"] not in fed_back
         }
-        self.feeds = Feeds(self.program, columns, ports, self.about["state"])
+        whole = self.about.get("whole_calls", False)
+        self.feeds = Feeds(self.program, columns, ports, self.about["state"], whole_calls=whole)
         return {"load_ms": (loaded - began) / 1e6, "version": loader.VERSION}
 
     def first(self):
@@ -124,10 +131,53 @@ class Worker:
         told = getattr(self.loader(), "undelegated_time", None)
         return {"undelegated_time": told(self.about["file"], self.feeds) if told else 0.0}
 
+    def profile(self):
+        """Return what each operator took; nothing where the runtime does not tell."""
+        told = getattr(self.loader(), "profile", None)
+        if told is None:
+            return {"profile": None}
+        with tempfile.TemporaryDirectory() as folder:
+            self.load(noted=folder)
+            self.timed(PROFILED_RUNS, 0)
+            return {"profile": told(self.program, self.about["file"], folder, UNSETTLED_RUNS)}
+
+    def fill(self, batch):
+        """Make ready to run `batch` examples a call, and warm up."""
+        most = self.program.max_batch
+        if batch > 1 and most and batch > most:
+            raise ValueError(f"it takes at most {most} examples a call")
+        self.calls = self.feeds.calls(batch, self.about["batched"]) if batch > 1 else []
+        self.batch, end, turn = batch, clock() + FILLING_NS, 0
+        while turn < 2 or clock() < end:
+            self.call(turn)
+            turn += 1
+        return {}
+
+    def call(self, turn):
+        """Run once, with the examples whose turn it is."""
+        if self.calls:
+            self.program.run(self.calls[turn % len(self.calls)])
+        else:
+            self.feeds.keep(self.program.run(self.feeds.next()))
+
+    def stream(self, at, seconds):
+        """Run from the time `at` on, which other processes share, for `seconds`."""
+        time.sleep(max(0, at - clock()) / 1e9)
+        began, cpu, turn = clock(), time.process_time_ns(), 0
+        end = began + int(seconds * 1e9)
+        while clock() < end:
+            self.call(turn)
+            turn += 1
+        wall, cpu = clock() - began, time.process_time_ns() - cpu
+        samples = self.batch * self.feeds.rows(self.about["batched"])
+        about = {"samples": turn * samples, "samples_a_call": samples}
+        return about | {"wall_s": wall / 1e9, "cpu_s": cpu / 1e9}
+
     def end(self):
         """Return what the process came to."""
         return {
             "peak_rss_mib": machine.peak_rss_mib(),
+            "pss_mib": machine.pss_mib(),
             "load_average": os.getloadavg()[0],
             "modules": sorted({name.partition(".")[0] for name in sys.modules}),
         }

@@ -1,3 +1,4 @@
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +20,10 @@ from edgekd.testing.tiny import CASES
 RUNNERS = shipped("targets") / "runners"
 CASE = CASES["pair"]
 SHORT = settle(Bench(), Bench(mode="quick", warmup_s=0.05, min_s=0.05, min_runs=20, timeout_s=60.0))
+ALL = (
+    "import json, sys, etdump; "
+    "print(json.dumps(etdump.operators(open(sys.argv[1], 'rb').read(), 5)))"
+)
 TOLD = "import sys, etdump; print(etdump.undelegated(open(sys.argv[1], 'rb').read()))"
 
 
@@ -46,7 +51,11 @@ def noted(program: Path, folder: Path) -> Path:
 
 
 def told(file: Path) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-c", TOLD, str(file)]
+    return asked(TOLD, file)
+
+
+def asked(code: str, file: Path) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-c", code, str(file)]
     return subprocess.run(command, cwd=RUNNERS, capture_output=True, text=True, check=False)
 
 
@@ -64,6 +73,34 @@ def test_the_share_is_that_of_executorchs_own_inspector(program: Path, tmp_path:
     assert spent["OPERATOR_CALL"] > 0
     expected = spent["OPERATOR_CALL"] / spent["Method::execute"]
     assert float(told(file).stdout) == pytest.approx(expected, rel=1e-4)
+
+
+def test_operators_in_and_outside_the_delegate_come_to_what_executorch_spent_on_both(
+    program: Path, tmp_path: Path
+) -> None:
+    from executorch.devtools import Inspector
+
+    file = noted(program, tmp_path)
+    with quiet():
+        blocks = Inspector(etdump_path=str(file)).event_blocks
+    events = [event for block in blocks if block.name == "Execute" for event in block.events]
+    last = {
+        name: 1000 * sum(event.perf_data.raw[-1] for event in events if event.name == name)
+        for name in ("OPERATOR_CALL", "DELEGATE_CALL", "Method::execute")
+    }
+    told = json.loads(asked(ALL, file).stdout)
+    spent = {
+        inside: sum(each["us"] for each in told["operators"] if each["delegated"] is inside)
+        for inside in (True, False)
+    }
+    assert told["runs"] == 1
+    assert spent[True] == pytest.approx(last["DELEGATE_CALL"], rel=1e-3, abs=1.0)
+    assert spent[False] == pytest.approx(last["OPERATOR_CALL"], rel=1e-3)
+    assert told["whole_us"] == pytest.approx(last["Method::execute"], rel=1e-3)
+    names = {each["operator"] for each in told["operators"]}
+    kernels = {e.name.removeprefix("native_call_") for e in events if e.name.startswith("native")}
+    assert kernels <= names
+    assert not any("#" in name for name in names)
 
 
 def test_what_is_no_such_file_is_refused(tmp_path: Path) -> None:

@@ -42,6 +42,17 @@ class Timing:
 
 
 @dataclass(frozen=True)
+class Streamed:
+    """One program in several fresh processes that ran at the same time."""
+
+    per_s: float
+    """Samples a second, of all together."""
+    cores: float
+    """Processor time a second, of all together."""
+    samples_a_call: int
+
+
+@dataclass(frozen=True)
 class Scores:
     """What a program answered to every example, by output name."""
 

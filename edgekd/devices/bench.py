@@ -11,13 +11,16 @@ from typing import Any
 import numpy as np
 
 from edgekd.core.protocols import Transport
-from edgekd.core.shipped import shipped
-from edgekd.devices.answers import Failure, Scores, Timing, failure, timing, unlike
+from edgekd.core.results import Profile, Sustained
+from edgekd.devices.answers import Failure, Scores, Streamed, Timing, failure, timing, unlike
 from edgekd.devices.job import Job
 from edgekd.devices.kept import STABLE, Arrays, Journal
 from edgekd.devices.model_file import program_files
+from edgekd.devices.runners import copy_runners, runner
 from edgekd.devices.settings import Settings
+from edgekd.devices.survey import lacking
 from edgekd.devices.target import Target
+from edgekd.devices.turn import Told
 
 SCORING_BATCH = 64
 
@@ -42,10 +45,21 @@ class Session:
     _found: dict[str, str] = field(default_factory=dict)
     _versions: dict[str, str] = field(default_factory=dict)
     _inputs: dict[Path, str] = field(default_factory=dict)
+    _said: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self._transport: Transport = self.target.transport.build()
         self._runtime = {job.name: job.runtime for job in self.jobs}
+
+    def tell(self, told: Told) -> None:
+        """Have it said through `told` for whom this waits, of each other run once."""
+
+        def once(message: str) -> None:
+            if message not in self._said:
+                self._said.add(message)
+                told(message)
+
+        self._transport.told = once
 
     @property
     def machine(self) -> dict[str, str]:
@@ -89,10 +103,42 @@ class Session:
                 self._versions[self._runtime[name]] = taken.runtime_version
         return found
 
+    def profile(self, name: str, samples: Path, settings: Settings) -> Profile | Failure | None:
+        """Return what a program's operators took; None where its runtime does not tell."""
+        key = self._key("profile", settings)
+        document, _ = self._taken(key, [name], samples, settings, {})
+        if name in document["failed"]:
+            return failure(document["failed"][name])
+        told = document["profiled"].get(name)
+        return told and Profile.model_validate(told)
+
+    def sustain(self, name: str, samples: Path, settings: Settings) -> Sustained | Failure:
+        """Return how a program ran for `sustained_s` without a pause."""
+        more = {"sustained_s": settings.sustained_s}
+        key = self._key("sustain", settings) | more
+        document, _ = self._taken(key, [name], samples, settings, more)
+        if name in document["failed"]:
+            return failure(document["failed"][name])
+        windows = document["sustained"][name]
+        return Sustained(seconds=settings.sustained_s, windows=windows)
+
+    def stream(
+        self, name: str, samples: Path, settings: Settings, *, batch: int, streams: int, number: int
+    ) -> Streamed | Failure:
+        """Return samples a second in so many processes at once, `batch` examples a call."""
+        if self._runtime[name] in self.target.native:
+            return Failure("is run by the C++ runner, which measures no throughput")
+        more = {"batch": batch, "streams": streams, "number": number}
+        key = self._key("stream", settings) | more
+        document, _ = self._taken(key, [name], samples, settings, more)
+        if name in document["failed"]:
+            return failure(document["failed"][name])
+        return Streamed(**document["streamed"][name])
+
     def _key(self, do: str, settings: Settings) -> dict[str, Any]:
         """Return what tells this measurement from others of the same programs."""
         target = self.target.model_dump(mode="json", exclude={"description", "bench"})
-        return {"do": do, "target": target, "settings": dict(vars(settings))}
+        return {"do": do, "target": target, "settings": settings.of_a_process}
 
     def _taken(
         self,
@@ -114,7 +160,8 @@ class Session:
         self._use(document, self.journal.sitting)
         sound = {name: digest for name, digest in digests.items() if name not in document["failed"]}
         if sound:
-            self.journal.keep(key, sound, document | {"failed": {}}, arrays)
+            beside = {"failed": {}, "versions": dict(self._versions)}
+            self.journal.keep(key, sound, document | beside, arrays)
         return document, arrays
 
     def _use(self, document: Mapping[str, Any], sitting: str) -> None:
@@ -127,6 +174,7 @@ class Session:
         now, then = self._identity["machine"], document["machine"]
         taken = document.get("measured", {}) | document.get("scored", {})
         versions = {self._runtime[name]: about["version"] for name, about in taken.items()}
+        versions = document.get("versions", {}) | versions  # those that it was taken beside
         same = all(now.get(name) == then.get(name) for name in STABLE)
         return same and versions.items() <= self._identity["versions"].items()
 
@@ -149,7 +197,7 @@ class Session:
         """Run a job of the named programs; return its document."""
         there, programs = self._brought
         samples = self._pushed(inputs) if inputs else ""
-        asked = {name: value for name, value in vars(settings).items() if name != "mode"}
+        asked = {name: value for name, value in settings.of_a_process.items() if name != "mode"}
         asked |= {"limit_s": settings.warmup_limit_s, "threads": self.target.threads, "do": do}
         asked |= {"programs": [programs[name] | {"samples": samples} for name in names]}
         with self.journal.workshop() as made:
@@ -158,6 +206,8 @@ class Session:
             job = self._transport.push(file)
         command = [self._transport.python, "-s", "-E", f"{there}/bench.py", job]
         document: dict[str, Any] = json.loads(self._transport.run(command))
+        if "missing" in document:
+            raise lacking(self.target, document["missing"], document["python"])
         return document
 
     @cached_property
@@ -165,8 +215,7 @@ class Session:
         """The folder on the target with runners and programs, and what is said of each program."""
         with self.journal.workshop() as made:
             here = made / "work"
-            caches = shutil.ignore_patterns("__pycache__")
-            shutil.copytree(shipped("targets") / "runners", here, ignore=caches)
+            copy_runners(self.target, here)
             for index, job in enumerate(self.jobs):
                 for file in program_files(job.file):
                     place = here / f"programs/{index}" / file.relative_to(job.file.parent)
@@ -179,9 +228,11 @@ class Session:
             | {
                 "name": job.name,
                 "file": f"{there}/programs/{index}/{job.file.name}",
-                "runner": job.runner,
+                "runner": runner(job.runtime, self.target.native, job.runner),
                 "scores": f"{there}/scores/{index}",
                 "graph_level": level or job.graph_level,
+                "whole_calls": job.whole_calls,
+                "batched": job.batched,
             }
             for index, job in enumerate(self.jobs)
         }

@@ -23,7 +23,7 @@ def describe(file: Path, script: str = "") -> dict[str, Any]:
     or how that process ended. A `script` of the runners asks for something else.
     """
     local = kinds.transport.get("local")
-    transport: Transport = local.build(local.config())  # type: ignore[assignment]
+    transport: Transport = local.build(local.config.model_validate({"alone": False}))  # type: ignore[assignment]
     asking = shipped("targets") / "runners" / "describe.py"
     words = [str(asking), str(file.absolute()), str(READING_S), "0", *([script] if script else [])]
     found: dict[str, Any] = json.loads(transport.run([transport.python, "-s", "-E", *words]))

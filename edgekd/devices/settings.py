@@ -6,7 +6,8 @@ from typing import Any
 from edgekd.devices.target import Bench
 
 MOST_DRIFT = 0.1
-OF_THE_DEVICE = ("cool_down_s", "memory_mib", "scores_mib")
+BESIDE = ("profile", "sustained_s", "throughput", "batches", "streams")
+OF_THE_DEVICE = ("cool_down_s", "memory_mib", "scores_mib", "batches", "streams")
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,16 @@ class Settings:
     timeout_s: float = 900.0
     memory_mib: int = 0
     scores_mib: int = 4096
+    profile: bool = True
+    sustained_s: float = 0.0
+    throughput: bool = False
+    batches: tuple[int, ...] = (1, 8, 32)
+    streams: tuple[int, ...] = (1, 2)
+
+    @property
+    def of_a_process(self) -> dict[str, Any]:
+        """What one process of a program is told; what else is taken beside it does not count."""
+        return {name: value for name, value in vars(self).items() if name not in BESIDE}
 
     @property
     def warmup_limit_s(self) -> float:
@@ -47,7 +58,9 @@ class Settings:
 
 
 PRESETS = {
-    "quick": Settings("quick", 3, 6, warmup_s=0.3, min_runs=25, min_s=0.3, max_drift=0.25),
+    "quick": Settings(
+        "quick", 3, 6, warmup_s=0.3, min_runs=25, min_s=0.3, max_drift=0.25, profile=False
+    ),
     "standard": Settings("standard", 5, 15),
     "thorough": Settings("thorough", 10, 30, min_runs=200, min_s=5.0),
 }

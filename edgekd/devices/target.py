@@ -1,14 +1,18 @@
 """What a target file says: one device, how to reach it, and how it is to be measured."""
 
 import platform
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from edgekd.core import kinds
 from edgekd.core.config import Config, Count, NonNegative, Positive, PositiveCount
 from edgekd.core.errors import nearest
 from edgekd.core.refs import UseTransport
+from edgekd.devices.runners import sources
+
+Sustain = Annotated[float, Field(ge=10, le=3600)]
+"""Long enough for a few windows, and for one command of a transport."""
 
 
 class Bench(Config):
@@ -36,6 +40,16 @@ class Bench(Config):
     """Most that the median may move between the first and the last fifth of a restart."""
     cool_down_s: NonNegative | None = None
     """Pause after each restart, in seconds."""
+    profile: bool | None = None
+    """Whether operators are timed too, in a process of its own after all else."""
+    sustained_s: Sustain | None = None
+    """How long candidates and reference run without a pause, in seconds, 10 to 3600."""
+    throughput: bool | None = None
+    """Whether samples a second of candidates and reference are measured too."""
+    batches: tuple[PositiveCount, ...] | None = Field(default=None, min_length=1, max_length=8)
+    """Examples in a call when they are."""
+    streams: tuple[PositiveCount, ...] | None = Field(default=None, min_length=1, max_length=8)
+    """Processes that run at the same time when they are, each with the target's threads."""
     timeout_s: Positive | None = None
     """How long one answer of a program's process may take, in seconds."""
     memory_mib: PositiveCount | None = None
@@ -71,6 +85,9 @@ class Target(Config):
     """How it is reached."""
     runtimes: tuple[str, ...] = Field(min_length=1)
     """Runtimes that are installed there."""
+    native: tuple[str, ...] = ()
+    """Of these, the ones that run through edgekd's C++ runner, which brings its libraries along:
+    nothing of them is installed there. See `edgekd runner build`."""
     threads: PositiveCount = 1
     """Threads that a program may use."""
     graph_level: Literal["all", "extended", "basic", "off"] | None = None
@@ -91,4 +108,14 @@ class Target(Config):
         for name in names:
             if name not in known:
                 raise ValueError(f"no runtime is named '{name}'. {nearest(name, known)}")
+        return names
+
+    @field_validator("native")
+    @classmethod
+    def _built(cls, names: tuple[str, ...], given: ValidationInfo) -> tuple[str, ...]:
+        for name in names:
+            if name not in given.data.get("runtimes", names):
+                raise ValueError(f"'{name}' is not among the runtimes of this target")
+            if not sources(name):
+                raise ValueError(f"there is no C++ runner for '{name}'")
         return names

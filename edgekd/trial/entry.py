@@ -18,6 +18,10 @@ class Entry:
     role: Role
     file: Path
     program: Program
+    whole_calls: bool = False
+    """Whether each sample is all that one call takes, not one row of a batch."""
+    free: tuple[str, ...] = ()
+    """With whole calls, the inputs whose first dimension may have any size."""
 
     @property
     def job(self) -> Job:
@@ -28,7 +32,17 @@ class Entry:
             self.program.runtime,
             self.program.signature,
             self.program.facts.get("program", {}).get("graph_level", "all"),
+            self.whole_calls,
+            self._batched,
         )
+
+    @property
+    def _batched(self) -> tuple[str, ...]:
+        """Inputs of which one call can take any number of examples; state stands for one."""
+        if self.whole_calls or self.program.signature.state:
+            return self.free
+        ports = self.program.signature.inputs
+        return tuple(p.name for p in ports if p.shape and isinstance(p.shape[0], str))
 
     @property
     def size_bytes(self) -> int:

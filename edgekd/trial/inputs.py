@@ -1,18 +1,22 @@
 """What goes into the programs: the examples that are scored, and the samples that are timed."""
 
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 
 import torch
 from torch import Tensor
 
 from edgekd.core.protocols import Split, Task
+from edgekd.core.results import Prepared
 from edgekd.core.signals import SIGNALS
 from edgekd.core.signature import Signature
 from edgekd.devices.columns import Array, write_columns
 
 BATCH = 256
+LEAST_PREPARED = 5
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,29 @@ def write_inputs(
     write_samples(task, num_samples, given, samples)
     write_columns(examples, scored(), task.size(split))
     return Inputs(examples, samples, {name: torch.cat(parts) for name, parts in kept.items()})
+
+
+def time_preparing(task: Task, most: int) -> Prepared | None:
+    """Return how long up to `most` examples of validation took, one at a time; None of too few.
+
+    The first is left out: it opens the data.
+    """
+    batches = iter(task.batches("validation", 1, device=torch.device("cpu")))
+    taken = []
+    for _ in range(min(most, task.size("validation"))):
+        began = time.perf_counter()
+        if next(batches, None) is None:
+            break
+        taken.append(1000 * (time.perf_counter() - began))
+    if len(taken) <= LEAST_PREPARED:
+        return None
+    counted = taken[1:]
+    return Prepared(
+        examples=len(counted),
+        median_ms=median(counted),
+        lowest_ms=min(counted),
+        highest_ms=max(counted),
+    )
 
 
 def write_samples(

@@ -1,7 +1,7 @@
 """A budget in latency, kept: what the search needs of a run, and what it tells."""
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -50,14 +50,22 @@ def within_latency(
         warn=run.notice,
     )
     found = Search(timer, remove=remove, holds=holds, most=most, tell=run.progress).search()
-    if found.ratio and found.p50.value > wanted.p50_ms:
-        run.notice(f"timed once more it takes {found.p50}, above {wanted.p50_ms:g} ms.")
-    if found.ratio and found.p50.value < (1 - CLOSE) * wanted.p50_ms:
-        run.notice(
+    for doubt in doubts(wanted, found):
+        run.notice(doubt)
+    return found
+
+
+def doubts(wanted: Latency, found: Found) -> Iterator[str]:
+    """Yield why what was pruned is not quite what was asked for."""
+    if found.is_dense:
+        return
+    if found.p50.value > wanted.p50_ms:
+        yield f"timed once more it takes {found.p50}, above {wanted.p50_ms:g} ms."
+    if found.p50.value < (1 - CLOSE) * wanted.p50_ms:
+        yield (
             f"{found.p50} is the nearest below {wanted.p50_ms:g} ms that widths in such steps "
             "give; scope: global and a lower round_to give finer ones."
         )
-    return found
 
 
 def told(wanted: Latency, found: Found, says: str) -> Facts:

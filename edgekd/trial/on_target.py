@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from edgekd.core.errors import StageError
 from edgekd.core.quantity import Quantity
-from edgekd.core.results import Gate, MeasuredTarget, Measurement, Quality
+from edgekd.core.results import Gate, MeasuredTarget, Measurement, Profile, Quality, Sustained
 from edgekd.core.signals import SIGNALS
 from edgekd.devices.answers import Failure, Timing
 from edgekd.devices.bench import Session
@@ -24,6 +25,7 @@ from edgekd.measures.breakdown import break_down
 from edgekd.measures.contract import Limit, terms
 from edgekd.measures.scorecard import measure_all
 from edgekd.measures.verdict import judge
+from edgekd.trial.beside import Beside, Taker
 from edgekd.trial.entry import Entry
 from edgekd.trial.inputs import Inputs
 
@@ -43,6 +45,8 @@ class Found:
     quantities: dict[str, Quantity] = field(default_factory=dict)
     failure: Failure | None = None
     """Why there are no answers or no timings; then none is left of the latter."""
+    beside: Beside = field(default_factory=Beside)
+    """What else was asked for."""
 
 
 class OnTarget:
@@ -75,7 +79,7 @@ class OnTarget:
         """Run every program over all examples, and measure what its answers are worth."""
         expected: dict[str, Any] = {"reference_size_bytes": self.entries[0].size_bytes}
         for number, entry in enumerate(self.entries):
-            progress(number, len(self.entries), f"scoring on {self.name}")
+            self._say(progress, number, len(self.entries), "scoring")
             answer = self.session.score(entry.name, self.inputs.examples, self.settings)
             answers = {} if isinstance(answer, Failure) else answer.outputs
             failure = answer if isinstance(answer, Failure) else undefined(answers)
@@ -89,19 +93,52 @@ class OnTarget:
             found = Found(entry, evidence, quantities=measure_all(evidence), failure=failure)
             self.found[entry.name] = found
 
+    def unscored(self) -> None:
+        """Take every program as it is: nobody says what its answers should be."""
+        expected = {"reference_size_bytes": self.entries[0].size_bytes}
+        for entry in self.entries:
+            evidence = {"size_bytes": entry.size_bytes}
+            evidence |= {} if entry is self.entries[0] else expected
+            self.found[entry.name] = Found(entry, evidence, quantities=measure_all(evidence))
+
     def time(self, progress: Progress) -> None:
         """Time all programs in turns; those with a gate still open, and the reference, again."""
         names, taken = list(self.found), 0
         while self._sound(names) and taken < self.settings.max_restarts:
             upto = min(taken + self.settings.restarts, self.settings.max_restarts)
             for number in range(taken, upto):
-                progress(number, upto, f"timing on {self.name}")
+                self._say(progress, number, upto, "timing")
                 self._restart(self._sound(names), number)
             taken = upto
             for name in self._sound(names):
                 self._measure(self.found[name])
             still = {gate.program for gate in self.gates() if self._open(gate)} & {*names}
             names = [self.reference.entry.name, *sorted(still)] if still else []
+
+    def more(self, progress: Progress) -> None:
+        """Take what is asked for beside latencies, of programs that did not fail."""
+        sound = {name: self.found[name].beside for name in self._sound(list(self.found))}
+        ends = {n: one for n, one in sound.items() if self.found[n].entry.role != "along"}
+        say = partial(self._say, progress)
+        taker = Taker(self.session, self.inputs.samples, self.settings, say)
+        if self.settings.profile:
+            taker.operators(sound)
+        if self.settings.throughput:
+            taker.throughput(ends, self.target.threads)
+        if self.settings.sustained_s:
+            taker.long_runs(ends)
+
+    def _say(self, progress: Progress, done: int, of: int, what: str) -> None:
+        """Say how far this is, and for whom it waits if it must."""
+        progress(done, of, f"{what} on {self.name}")
+        self.session.tell(lambda why: progress(done, of, f"{self.name}: {why}"))
+
+    def take_stock(self) -> bool:
+        """Measure by the timings taken before the target was lost; tell whether there are any."""
+        timed = [found for found in self.found.values() if found.timings]
+        for found in timed:
+            self._measure(found)
+        return bool(timed)
 
     def _sound(self, names: Sequence[str]) -> list[str]:
         """Return those of the programs that have not failed."""
@@ -189,15 +226,20 @@ class OnTarget:
             name=self.name,
             description=self.target.description,
             emulated=self.target.emulated,
-            machine=self.session.machine | {"threads": str(self.target.threads)},
+            machine=self.session.machine | self._settings(),
             measured_at=self.session.measured_at,
             sittings=sorted(self.session.sittings),
         )
+
+    def _settings(self) -> dict[str, str]:
+        level = self.target.graph_level
+        return {"threads": str(self.target.threads)} | ({"graph_level": level} if level else {})
 
     def measurements(self, out: Path) -> Iterator[Measurement]:
         """Yield what was measured of each program; raw latencies go to `out`/samples."""
         (out / "samples").mkdir(exist_ok=True)
         for name, found in self.found.items():
+            beside = found.beside
             file = f"samples/{self.name}.{name}.json" if found.timings else ""
             if file:
                 raw = [np.round(timing.latencies_ms, 6).tolist() for timing in found.timings]
@@ -209,8 +251,11 @@ class OnTarget:
                 restarts=[timing.restart for timing in found.timings],
                 samples=file,
                 valid=not found.failure and not objection(found.timings, self.settings),
-                notes=[] if found.failure else notes(found.timings, self.settings),
+                notes=[] if found.failure else notes(found.timings, self.settings) + beside.notes(),
                 failure=str(found.failure or ""),
+                profile=beside.profile if isinstance(beside.profile, Profile) else None,
+                sustained=beside.sustained if isinstance(beside.sustained, Sustained) else None,
+                throughput=beside.rates,
             )
 
     def quality(self) -> Iterator[Quality]:

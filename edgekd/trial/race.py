@@ -91,6 +91,7 @@ class Race:
 
     def run(self, progress: Progress) -> Racer:
         """Return the program to take; StageError where none can be."""
+        self.session.tell(lambda why: progress(0, self.settings.restarts, why))
         self._score(progress)
         self._check_reference()
         for number in range(self.settings.restarts):

@@ -34,6 +34,11 @@ class Found:
     candidates: Sequence[Mapping[str, Any]]
     """All that were measured, in the order of what went."""
 
+    @property
+    def is_dense(self) -> bool:
+        """Whether nothing went; layers that are held lose channels also at ratio 0."""
+        return not self.ratio and not self.ratios
+
 
 class Search:
     """Looks for the smallest ratio that keeps a budget in latency.

@@ -1,4 +1,5 @@
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,9 @@ from onnx import TensorProto, helper
 from torch import nn
 
 from edgekd.core.quiet import quiet
+from edgekd.core.results import Sustained
 from edgekd.core.signature import Port, Signature
-from edgekd.devices.answers import Failure, Scores, Timing
+from edgekd.devices.answers import Failure, Scores, Streamed, Timing
 from edgekd.devices.bench import Session
 from edgekd.devices.job import Job
 from edgekd.devices.kept import Journal
@@ -66,6 +68,45 @@ def test_a_program_in_onnx_runtimes_own_format_is_scored_and_timed(
     assert isinstance(scores, Scores)
     np.testing.assert_array_equal(scores.outputs["y"], np.load(rows / "x.npy").clip(0))
     assert isinstance(session.time(["own"], rows, SHORT, 0)["own"], Timing)
+
+
+def test_a_program_runs_for_as_long_as_asked_and_each_window_supports_its_p90(
+    relu: Job, rows: Path, tmp_path: Path
+) -> None:
+    session = opened(tmp_path / "journal", relu)
+    settings = replace(SHORT, sustained_s=2.5)
+    run = session.sustain("relu", rows, settings)
+    assert isinstance(run, Sustained)
+    assert len(run.windows) == 3
+    assert [window.at_s for window in run.windows] == sorted(w.at_s for w in run.windows)
+    assert run.windows[-1].at_s >= 2.5
+    for window in run.windows:
+        assert window.runs >= 64
+        assert 0 < window.p50_ms <= window.p90_ms
+        assert 0 < window.cpu_share < 1.5
+    again = opened(tmp_path / "journal", relu).sustain("relu", rows, settings)
+    assert again == run  # minutes are not spent twice
+
+
+def test_samples_a_second_are_those_of_all_streams_together(
+    relu: Job, rows: Path, tmp_path: Path
+) -> None:
+    session = opened(tmp_path / "journal", replace(relu, batched=("x",)))
+    found = session.stream("relu", rows, SHORT, batch=5, streams=2, number=0)
+    assert isinstance(found, Streamed)
+    assert found.samples_a_call == 5
+    assert found.per_s > 5
+    assert 0 < found.cores < 2.5
+
+
+def test_a_program_that_takes_one_example_a_call_says_so(
+    relu: Job, rows: Path, tmp_path: Path
+) -> None:
+    found = opened(tmp_path / "journal", relu).stream(
+        "relu", rows, SHORT, batch=5, streams=1, number=0
+    )
+    assert isinstance(found, Failure)
+    assert "it takes no more than one example a call" in found.lines[-1]
 
 
 def opened(journal: Path, *jobs: Job) -> Session:

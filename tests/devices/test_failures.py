@@ -11,7 +11,6 @@ import pytest
 
 from edgekd.core.shipped import shipped
 from edgekd.core.signature import Port, Signature
-from edgekd.devices import bench
 from edgekd.devices.answers import Failure, Scores, Timing, unlike
 from edgekd.devices.bench import Session
 from edgekd.devices.job import Job
@@ -97,7 +96,7 @@ def session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     runners = tmp_path / "targets" / "runners"
     shutil.copytree(shipped("targets") / "runners", runners)
     (runners / "bench_fake.py").write_text(RUNNER)
-    monkeypatch.setattr(bench, "shipped", lambda folder: tmp_path / folder)
+    monkeypatch.setattr("edgekd.devices.runners.shipped", lambda folder: tmp_path / folder)
     monkeypatch.setattr(Job, "runner", "bench_fake.py")
     here = {"description": "here", "transport": "local", "runtimes": ("onnxruntime",)}
 

@@ -3,10 +3,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 
 from edgekd.core.signature import Port, Signature
-from edgekd.trial.inputs import write_inputs
+from edgekd.trial.inputs import time_preparing, write_inputs
 
 
 class Counting:
@@ -36,3 +37,28 @@ def test_a_split_is_scored_and_validation_is_timed(tmp_path: Path) -> None:
     assert {path.name for path in found.examples.iterdir()} == {"a.npy", "b.npy"}
     assert found.columns["labels"].tolist() == [0, 1] * 10
     assert set(found.columns) == {"labels", "ids"}
+
+
+def test_making_an_example_ready_is_timed_one_by_one_without_the_one_that_opens_the_data(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = 0.0
+
+    class Slow(Counting):
+        def size(self, split: str) -> int:
+            return 40
+
+        def batches(self, *told: Any, **more: Any) -> Iterator[dict[str, torch.Tensor]]:
+            nonlocal clock
+            for number, batch in enumerate(super().batches(*told, **more)):
+                assert len(batch["ids"]) == 1
+                clock += 5.0 if number == 0 else 0.001 * number
+                yield batch
+
+    monkeypatch.setattr("time.perf_counter", lambda: clock)
+    found = time_preparing(Slow(), 12)  # type: ignore[arg-type]
+    assert found is not None
+    assert found.examples == 11
+    assert found.median_ms == pytest.approx(6)
+    assert (found.lowest_ms, found.highest_ms) == (pytest.approx(1), pytest.approx(11))
+    assert time_preparing(Counting(), 12) is None  # type: ignore[arg-type]

@@ -1,4 +1,5 @@
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -6,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from edgekd.core.results import Restart
+from edgekd.core.results import Restart, Sustained
 from edgekd.core.signature import Port, Signature
 from edgekd.devices.answers import Failure, Scores, Timing
 from edgekd.devices.kept import Journal
@@ -43,6 +44,19 @@ class FakeSession:
         self.jobs, self.asked, self.sittings, self.traced = jobs, [], set(), traced
         self.machine: dict[str, str] = {}
         self.measured_at = "2026-01-01T00:00:00Z"
+
+    def tell(self, told: Any) -> None:
+        self.told = told
+
+    def profile(self, name: str, *_: Any) -> Failure:
+        return Failure("ended with exit status 1", ["first", "no clock"])
+
+    def sustain(self, name: str, *_: Any) -> Sustained | Failure:
+        self.asked.append([name])
+        windows: list[Any] = []
+        if name == "open":
+            return Failure("was killed by SIGABRT while it was timed")
+        return Sustained(seconds=10, windows=windows)
 
     def score(self, name: str, *_: Any) -> Scores | Failure:
         if name in self.fails_to_score:
@@ -103,6 +117,29 @@ def test_operators_are_timed_only_where_a_gate_asks_for_it(trial: OnTarget) -> N
         journal=Journal(trial.inputs.examples / "other"),
     )
     assert (trial.session.traced, asking.session.traced) == (False, True)
+
+
+def test_what_fails_beside_latencies_is_a_note_and_no_failure(
+    trial: OnTarget, tmp_path: Path
+) -> None:
+    trial.settings = settle(Bench(), Bench(mode="quick", profile=True, sustained_s=10.0))
+    trial.entries[2:] = [replace(trial.entries[2], role="along")]  # type: ignore[index]
+    measure(trial)
+    trial.more(print)
+    assert trial.session.asked[-2:] == [["teacher"], ["open"]]  # type: ignore[attr-defined]
+    teacher, faulty, along = trial.measurements(tmp_path)
+    assert (teacher.failure, faulty.failure, faulty.profile, faulty.sustained) == (
+        "",
+        "",
+        None,
+        None,
+    )
+    assert teacher.sustained is not None
+    assert faulty.notes[-2:] == [
+        "its operators could not be timed: it ended with exit status 1 no clock",
+        "it could not run for long: it was killed by SIGABRT while it was timed",
+    ]
+    assert along.sustained is None
 
 
 def test_a_quality_gate_that_is_open_asks_for_no_more_timing(trial: OnTarget) -> None:

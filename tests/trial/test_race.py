@@ -33,6 +33,9 @@ class FakeSession:
         self.ms, self.wrong, self.fails = ms, wrong, fails
         self.scored, self.timed = [], []
 
+    def tell(self, told):
+        told("waiting, at most 60 s, for ada")
+
     def score(self, name, *_):
         self.scored.append(name)
         if self.fails.get(name) == "score":
@@ -95,6 +98,13 @@ def test_the_fastest_of_those_that_keep_the_budget_is_taken(race):
     assert run(found) == "int8"
     assert became(found) == {"fp32": "", "int8": "", "bad": "loses 6.00 pt of accuracy"}
     assert session.timed == [["fp32", "int8"]] * 3
+
+
+def test_who_is_waited_for_is_said(race):
+    found, _ = race({"fp32": 2.0})
+    said = []
+    found.run(lambda done, total, what: said.append(what))
+    assert "waiting, at most 60 s, for ada" in said
 
 
 def test_what_is_far_behind_is_timed_no_further_but_the_baseline_is(race):

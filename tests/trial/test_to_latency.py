@@ -16,6 +16,7 @@ from edgekd.devices.target import Target
 from edgekd.transforms.budget import Latency
 from edgekd.trial import in_turns
 from edgekd.trial.in_turns import InTurns, median
+from edgekd.trial.latency_budget import doubts
 from edgekd.trial.to_latency import Search
 
 SIGNATURE = Signature((Port("x", "float32", ("batch", 4)),), (Port("y", "float32", ("batch", 4)),))
@@ -44,6 +45,8 @@ class MadeUp:
     slower = 0.0
     """By how much each turn is slower than the one before, as other work on the machine grows."""
     turns = 0
+    restless = 0.0
+    """By how much one program may be slower or faster than the other in a turn."""
 
     def __init__(self, target, jobs, journal):
         self.jobs, self.journal = {job.name: job for job in jobs}, journal
@@ -61,6 +64,7 @@ class MadeUp:
     def timed(self, name, pace, rng):
         width = int(self.jobs[name].file.read_text())
         latencies = pace * (0.2 + 0.8 * width / 1000) * rng.normal(1, 0.03, 200)
+        latencies *= rng.uniform(1 - self.restless, 1 + self.restless)
         restart = Restart(
             load_ms=1, first_ms=1, warmup_runs=1, runs=200, wall_s=1, cpu_s=1, peak_rss_mib=1,
             load_average=0, settled=True, drift=0,
@@ -128,6 +132,14 @@ def test_the_chosen_candidate_is_timed_once_more_than_the_others(tmp_path):
     assert min(counts.values()) == 5
 
 
+def test_a_candidate_whose_interval_is_wide_and_holds_the_budget_is_timed_again(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(MadeUp, "restless", 0.3)
+    found = search(tmp_path, 0.7).search()
+    assert max(one["restarts"] for one in found.candidates) > 10
+
+
 def test_widths_in_coarse_steps_are_each_measured_once_and_the_nearest_below_is_taken(tmp_path):
     found = search(tmp_path, 0.8, step=250, most=0.75).search()
     assert len(EXPORTED) == len(set(EXPORTED))
@@ -160,9 +172,21 @@ def test_where_one_layer_falls_too_far_another_gives_back(tmp_path):
     assert 0.95 <= found.p50.value / budget <= 1
 
 
+def test_what_holding_a_layer_alone_comes_to_is_no_dense_model_and_its_distance_is_told(tmp_path):
+    asking = search(tmp_path, 1e-3, remove=TwoLayers)
+    with pytest.raises(StageError):
+        asking.search()
+    timed = search(tmp_path, 0.86 * median(asking.timer.turns), remove=TwoLayers)
+    found = timed.search()
+    assert (found.ratio, found.ratios, found.model.out_features) == (0.0, {"coarse": 0.5}, 750)
+    assert not found.is_dense
+    (doubt,) = doubts(timed.timer.wanted, found)
+    assert "is the nearest below" in doubt
+
+
 def test_a_dense_model_that_is_fast_enough_stays(tmp_path):
     found = search(tmp_path, 5.0).search()
-    assert found.ratio == 0
+    assert found.is_dense
     assert found.model.out_features == 1000
 
 

@@ -11,12 +11,14 @@ import tempfile
 import time
 import weakref
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 from edgekd.core.config import Config, Positive
 from edgekd.core.errors import StageError
 from edgekd.core.kinds import transport
 from edgekd.devices import tether
+from edgekd.devices.turn import Told, turn, unheard
 
 KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "SYSTEMROOT")
 """All that is handed on: thread counts, preloads or Python paths would change the measurement."""
@@ -33,6 +35,11 @@ class Local(Config):
 
     timeout_s: Positive = 7200
     """Longest time that one command may take, in seconds."""
+    alone: bool = True
+    """Whether commands here wait for each other, those of other runs too."""
+    busy_s: Positive = 21600
+    """How long to wait for others that measure on this machine, in seconds: other runs, and other
+    targets of this one, of which each may take `timeout_s` at a time."""
 
 
 @transport(config=Local)
@@ -42,10 +49,13 @@ class LocalTransport:
     python = sys.executable
     """The interpreter that runs programs there."""
 
-    def __init__(self, config: Local):
+    def __init__(self, config: Local, place: Path | None = None):
+        """Make the folder, in the system's for such where no `place` is given."""
         self.config = config
-        _sweep()
-        self.folder = Path(tempfile.mkdtemp(prefix=PREFIX))
+        self.told: Told = unheard
+        place = place or Path(tempfile.gettempdir())
+        _sweep(place)
+        self.folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=place))
         held = os.open(self.folder, os.O_RDONLY)
         fcntl.flock(held, fcntl.LOCK_EX)
         weakref.finalize(self, os.close, held)
@@ -74,7 +84,12 @@ class LocalTransport:
         """Return what the command printed; StageError where it fails or takes too long.
 
         Neither it nor what it starts outlives this process, whichever way that ends.
+        UnreachableError where another run has the machine for longer than `busy_s`.
         """
+        with turn(self.config.busy_s, self.told) if self.config.alone else nullcontext():
+            return self._run(command)
+
+    def _run(self, command: Sequence[str]) -> str:
         there, here = os.pipe()  # the tether sees its end closed when we are gone
         with (
             os.fdopen(here, "wb"),
@@ -108,9 +123,9 @@ class LocalTransport:
         return out.decode("utf-8")
 
 
-def _sweep() -> None:
+def _sweep(place: Path) -> None:
     """Remove what was left where the keeper of a folder was killed too: nobody holds that."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+    for folder in place.glob(f"{PREFIX}*"):
         with contextlib.suppress(OSError):  # another's, or just removed
             if time.time() - folder.stat().st_mtime < OLD_S:
                 continue

@@ -1,0 +1,192 @@
+"""A device minded by an attendant: work over a link, begun anew where that is cut."""
+
+import asyncio
+import signal
+import time
+import weakref
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import Field
+
+from edgekd.core.config import Config, Positive
+from edgekd.core.errors import StageError, UnreachableError
+from edgekd.devices.attendant import PREFIX
+from edgekd.devices.link import Link, LostError, finish, wait_for
+from edgekd.devices.refusals import Address
+from edgekd.devices.transfer import pull, push
+from edgekd.devices.turn import PATIENT_S, Told, tell_of, unheard, who
+
+LEAST_PYTHON = (3, 9)
+LEAVING_S = 10
+MOST_LOSSES = 5
+"""How often the link may be cut while one thing is done."""
+T = TypeVar("T")
+
+
+class Attended(Config):
+    """Where on the device work is done, and how patient to be."""
+
+    folder: str = Field(default="/tmp", pattern=r"^/")  # noqa: S108  (mktemp makes a folder in it)
+    """Folder of the device in which the working folder is made, with the lock of the device."""
+    python: str = Field(default="python3", min_length=1)
+    """Interpreter on the device that has the runtimes; with a path where it is in no `PATH`."""
+    timeout_s: Positive = 7200
+    """Longest time that one command may take, in seconds."""
+    connect_s: Positive = 20
+    """Longest time that connecting may take, in seconds."""
+    patience_s: Positive = 60
+    """How long a device is tried again whose link was cut, in seconds."""
+    busy_s: Positive = 3600
+    """How long to wait for another run that measures on the device, in seconds."""
+
+
+class AttendedDevice:
+    """A working folder of the device, removed with the object, or soon after the link is cut."""
+
+    def __init__(
+        self, config: Attended, address: Address, open_link: Callable[[], Awaitable[Link]]
+    ):
+        self.config, self.python, self.address = config, config.python, address
+        self.told: Told = unheard
+        self._open = open_link
+        self._held: list[Link] = []
+        self.folder = ""
+        try:
+            wait_for(self._start())
+        except LostError as error:
+            raise self._gone("it was being set up") from error
+        weakref.finalize(self, _leave, self._held)
+
+    def push(self, local: Path) -> str:
+        """Bring a file or folder to the working folder, what is there already left out."""
+        there = f"{self.folder}/{local.name}"
+        self._persist(f"{local.name} was brought there", lambda link: push(link, local, there))
+        return there
+
+    def pull(self, remote: str, local: Path) -> None:
+        """Bring a file or folder back."""
+        self._persist(
+            f"{Path(remote).name} was brought back", lambda link: pull(link, remote, local)
+        )
+
+    def run(self, command: Sequence[str]) -> str:
+        """Return what the command printed; StageError where it fails or takes too long.
+
+        It ends when this process does, or soon after the link is cut; then it is run again.
+        """
+        shown = f"'{' '.join(Path(word).name for word in command)}'"
+
+        async def work(link: Link) -> dict[str, Any]:
+            return await link.ask("run", command=[*command], timeout_s=self.config.timeout_s)
+
+        done = self._persist(f"{shown} ran", work)
+        if done["late"]:
+            raise StageError(
+                f"{shown} took longer than {self.config.timeout_s:g} s on {self.address}.",
+                "Measure less (bench: {mode: quick}), or raise timeout_s of the transport.",
+            )
+        if done["status"]:
+            how = f"ended with exit status {done['status']}"
+            if done["status"] < 0:
+                how = f"was killed by {signal.Signals(-done['status']).name}"
+            last = "\n".join(done["errors"].strip().splitlines()[-8:])
+            raise StageError(
+                f"{shown} {how} on {self.address}.", last and f"It wrote last:\n{last}"
+            )
+        return str(done["out"])
+
+    def _persist(self, doing: str, work: Callable[[Link], Awaitable[T]]) -> T:
+        """Return what work comes to, with the device to ourselves, begun anew over a new link."""
+        for _ in range(MOST_LOSSES):
+            with suppress(LostError):
+                return wait_for(self._alone(work))
+            wait_for(self._again(doing))
+        raise self._gone(doing)
+
+    async def _alone(self, work: Callable[[Link], Awaitable[T]]) -> T:
+        """Do something while nobody else uses the device."""
+        if not self._held:  # it was given up before
+            raise LostError
+        link = self._held[0]
+        async with _turn(link, self.config.busy_s, self.told):
+            return await work(link)
+
+    async def _again(self, doing: str) -> None:
+        """Replace a link that was cut; UnreachableError where none is to be had for too long."""
+        while self._held:
+            await self._held.pop().close()
+        deadline, pause = time.monotonic() + self.config.patience_s, 0.2
+        while True:
+            try:
+                await self._start()
+            except (LostError, UnreachableError) as error:
+                if time.monotonic() + pause > deadline:
+                    raise self._gone(doing) from error
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, 5)
+            else:
+                return
+
+    async def _start(self) -> None:
+        """Open a link, with a working folder or with the one that we had."""
+        link = await self._open()
+        made = ""
+        try:
+            if not self.folder:
+                script = 'umask 077; mktemp -d "$1"'
+                made = await link.shell(script, f"{self.config.folder}/{PREFIX}XXXXXXXX")
+                self.folder = made
+            # long enough for us to come back, and for the device to learn that we were away
+            await link.attend(self.python, self.folder, 2 * self.config.patience_s)
+            if tuple(map(int, link.python.split(".")[:2])) < LEAST_PYTHON:
+                least = ".".join(map(str, LEAST_PYTHON))
+                raise self.address.error(
+                    f"'{self.python}' there is Python {link.python}; {least} is the oldest.",
+                    f"Name another interpreter: {self.address.option('python: ...')}",
+                )
+        except BaseException:
+            with suppress(LostError, UnreachableError):
+                if made:  # nobody minds it
+                    await link.shell('rm -r "$1"', made)
+            await link.close()
+            raise
+        self._held[:] = [link]
+
+    def _gone(self, doing: str) -> UnreachableError:
+        step = (
+            "What was measured so far is kept: run the same command again when it is back "
+            f"({self.address.shell} true)."
+        )
+        return self.address.error(f"the link to the device was cut while {doing}.", step)
+
+
+@asynccontextmanager
+async def _turn(link: Link, busy_s: float, told: Told) -> AsyncIterator[None]:
+    """Have the device alone; UnreachableError where others do not leave it in time."""
+    answer = await link.ask("take", wait_s=min(PATIENT_S, busy_s), who=who())
+    if "held_by" in answer and busy_s > PATIENT_S:
+        tell_of(answer["held_by"], busy_s, told)
+        answer = await link.ask("take", wait_s=busy_s - PATIENT_S, who=who())
+    if "held_by" in answer:
+        message = f"another run measures there: {answer['held_by'] or 'unknown'}."
+        raise link.address.error(message, "Wait for it, or raise busy_s of the transport.")
+    try:
+        yield
+    finally:
+        with suppress(LostError):
+            await link.ask("leave")
+
+
+def _leave(held: list[Link]) -> None:
+    """Have the working folder removed, and end the link."""
+
+    async def leaving() -> None:
+        for link in held:
+            with suppress(LostError, UnreachableError, TimeoutError):
+                await asyncio.wait_for(link.ask("go"), LEAVING_S)
+            await link.close()
+
+    finish(leaving())

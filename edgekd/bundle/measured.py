@@ -9,15 +9,13 @@
   a timing on another machine.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 from edgekd.core.quantity import Quantity
-from edgekd.core.results import Gate, Measurements
+from edgekd.core.results import Gate, Measurements, hardware
 
-HARDWARE = ("cpu", "arch", "flags", "cores", "memory_mib", "threads")
-"""What makes a measured machine the same: not its load, its frequency or its temperature."""
 NOT_PROMISED = "not promised"
 Status = Literal["equal", "within", "overlap", "outside", "apart", "differs", "absent", "-"]
 
@@ -59,8 +57,9 @@ class Measured:
             again = found.get((m.program, m.target), {})
             for name, then in m.quantities.items():
                 now = again.get(name)
+                taken = name in timed or then.unit == "ms"  # times that no gate judges, too
                 status, broken, note = (
-                    self._timing(m.target, then, now) if name in timed else self._metric(then, now)
+                    self._timing(m.target, then, now) if taken else self._metric(then, now)
                 )
                 what = f"{name} of {m.program} on {m.target}"
                 shown = str(now) if now else "absent"
@@ -89,7 +88,8 @@ class Measured:
         if not self._same_machine(target):
             return "-", False, "another machine: not compared"
         if then.low is None or then.high is None or now.low is None or now.high is None:
-            return "-", False, "no interval: not compared"
+            same = then == now
+            return ("equal", False, "") if same else ("-", False, "no interval: not compared")
         if then.low <= now.high and now.low <= then.high:
             return "overlap", False, ""
         return "apart", False, NOT_PROMISED
@@ -110,14 +110,10 @@ class Measured:
 
     def _same_machine(self, target: str) -> bool:
         machines = [
-            [_hardware(one.machine) for one in found.targets if one.name == target]
+            [hardware(one.machine) for one in found.targets if one.name == target]
             for found in (self.then, self.now)
         ]
         return machines[0] == machines[1] != []
-
-
-def _hardware(machine: Mapping[str, str]) -> list[str | None]:
-    return [machine.get(name) for name in HARDWARE]
 
 
 def _holds(interval: Quantity, value: float) -> bool:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from edgekd.core.bits import pack
 from edgekd.core.quantity import Quantity
 from edgekd.core.results import Quality, Reliability
 from edgekd.ops.reliability import NUM_BINS, confidence_bins
@@ -35,6 +36,7 @@ def break_down(
             _name(index, names): _share(correct[truth == index])
             for index in torch.unique(truth).tolist()
         },
+        right=pack(correct.tolist()),
     )
 
 

@@ -12,8 +12,16 @@ from edgekd.core.config import Config
 from edgekd.core.kinds import measure
 from edgekd.core.quantity import Quantity
 from edgekd.core.results import Restart
-from edgekd.ops.statistics import Floats, least_n, quantile, quantile_interval
+from edgekd.ops.statistics import (
+    Floats,
+    early_stopping_estimate,
+    least_n,
+    quantile,
+    quantile_interval,
+)
 
+ESTIMATE = "latency_p90_estimate_ms"
+"""What MLPerf LoadGen would call the p90 of these runs; no gate, because it has no interval."""
 PERCENTILES = (50, 90, 95, 97, 99)
 
 
@@ -37,6 +45,9 @@ def latency(
     for percentile in PERCENTILES:
         if n >= least_n(percentile):
             found[f"latency_p{percentile}_ms"] = _quantity(latencies_ms, percentile / 100)
+    estimate = early_stopping_estimate(np.concatenate(latencies_ms))
+    if estimate is not None:
+        found[ESTIMATE] = Quantity(estimate, "ms", None, None, n)
     for name in ("load_ms", "first_ms"):
         found[name] = _quantity([np.array([getattr(restart, name)]) for restart in restarts], 0.5)
     return found

@@ -95,6 +95,13 @@ def test_timings_are_compared_on_the_same_machine_and_never_promised():
     single = found(latency_p50_ms=Quantity(5, "ms"))
     assert compared(then, single)["latency_p50_ms"].note == "no interval: not compared"
     assert compared(then, found())["latency_p50_ms"].note == "not measured"
+    assert compared(single, single)["latency_p50_ms"].status == "equal"
+
+
+def test_a_time_that_no_gate_judges_is_not_promised_either():
+    one, other = (found(latency_p90_estimate_ms=Quantity(value, "ms")) for value in (5, 6))
+    row = compared(one, other)["latency_p90_estimate_ms"]
+    assert (row.status, row.broken) == ("-", False)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edgekd.core.bits import unpack
 from edgekd.measures.accuracy import Accuracy, accuracy
 from edgekd.measures.accuracy_drop import AccuracyDrop, accuracy_drop
 from edgekd.measures.agreement import Agreement, agreement
@@ -72,3 +73,5 @@ def test_the_breakdown_adds_up_to_the_whole(seed: int) -> None:
     assert by_class == pytest.approx(hits)
     assert by_bin == pytest.approx(hits, abs=1e-4)
     assert set(found.per_class) <= {"a", "b", "2", "3"}
+    each = accuracy(Accuracy(), student_logits=student, labels=labels).flatten()
+    assert unpack(found.right, len(each)) == [bool(one) for one in each]

@@ -8,6 +8,7 @@ from edgekd.core import kinds
 from edgekd.core.quantity import Quantity
 from edgekd.measures.contract import check_gate
 from edgekd.measures.scorecard import measure_all
+from edgekd.ops.neighbours import rank_correlation
 
 SEEDS = st.integers(0, 2**16)
 OWN = {"recall_at_1", "recall_at_10"}
@@ -61,6 +62,33 @@ def test_recall_counts_queries_and_has_an_interval() -> None:
     assert found.low is not None
     assert found.high is not None
     assert found.low < found.value < found.high
+
+
+def test_among_ten_is_the_tenth_but_not_the_eleventh() -> None:
+    """A query at 0 degrees; answers one degree apart, its own the tenth or the eleventh of them."""
+    angles = torch.deg2rad(torch.arange(12.0))
+    embedding = torch.stack([angles.cos(), angles.sin()], 1)
+    for own, found in ((9, 1.0), (10, 1.0), (11, 0.0)):
+        answers = torch.full((12,), -1)
+        answers[0] = own
+        given_ = {"student_embedding": embedding, "ids": torch.arange(12), "answers": answers}
+        assert measure_all(given_)["recall_at_10"].value == found, own
+
+
+def test_options_say_with_how_many_each_is_compared() -> None:
+    given_ = evidence(4, noise=2.0)
+    sides = {name: given_[name] for name in ("student_embedding", "teacher_embedding")}
+
+    def value(name: str, **options: int) -> torch.Tensor:
+        plugin = kinds.measure.get(name)
+        found: torch.Tensor = plugin.build(plugin.config(**options))(**sides)
+        return found
+
+    wider = [value("neighbour_agreement", among=n).mean() for n in (1, 10, 79)]
+    assert wider[0] < wider[1] < wider[2] == 1
+    few, many = (value("rank_agreement", most=n) for n in (5, 2000))
+    torch.testing.assert_close(few, rank_correlation(*sides.values(), 5))
+    assert not torch.equal(few, many)
 
 
 def test_all_of_them_can_be_demanded() -> None:

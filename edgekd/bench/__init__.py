@@ -1,0 +1,1 @@
+"""`edgekd bench`: a model file of anybody's, measured on targets."""

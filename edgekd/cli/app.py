@@ -202,7 +202,9 @@ def report(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option("-o", "--output", metavar="FILE", help="Write .html, .md or .json here."),
+        typer.Option(
+            "-o", "--output", metavar="FILE", help="Write .html, .md, .json or .xml (JUnit) here."
+        ),
     ] = None,
     runs: RunsFolder = RUNS,
 ) -> None:
@@ -210,6 +212,126 @@ def report(
     from edgekd.cli.runs import show_report
 
     show_report(which, out, runs)
+
+
+@app.command()
+def compare(
+    which: Annotated[
+        list[str],
+        typer.Argument(metavar="RUN RUN [...]", help="Folders or names; the first is the base."),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", metavar="FILE", help="Also write .html, .md or .json here."),
+    ] = None,
+    runs: RunsFolder = RUNS,
+    as_json: AsJson = False,
+) -> None:
+    """Say what runs were asked for and came to, beside the first of them."""
+    from edgekd.cli.compare import compare_and_show
+
+    raise typer.Exit(compare_and_show(which, out, runs, as_json))
+
+
+@app.command()
+def bench(
+    model: Annotated[
+        Path, typer.Argument(metavar="MODEL", help="An .onnx, .ort or .pte file of anybody's.")
+    ],
+    target: Targets = None,
+    against: Annotated[
+        Path | None,
+        typer.Option("--against", metavar="OTHER", help="Measure in turns with this one: A B B A."),
+    ] = None,
+    shapes: Annotated[
+        list[str] | None,
+        typer.Option("--shape", metavar="INPUT=1x3x224x224", help="Sizes of an input."),
+    ] = None,
+    dims: Annotated[
+        list[str] | None,
+        typer.Option("--dim", metavar="NAME=N", help="Size of a dimension that varies."),
+    ] = None,
+    values: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--values",
+            metavar="INPUT=LOW..HIGH",
+            help="Values to make for an input, or INPUT=N for one; else normal, whole numbers 0 "
+            "and 1, or all of a byte.",
+        ),
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option("--data", metavar="FILE", help="Feed the arrays of this .npz or .npy file."),
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Of the values that are made.")] = 0,
+    mode: Annotated[
+        str | None,
+        typer.Option("--mode", metavar="MODE", help="quick, standard or thorough."),
+    ] = None,
+    threads: Annotated[
+        int | None, typer.Option("--threads", min=1, max=1024, help="Instead of the target's.")
+    ] = None,
+    graph_level: Annotated[
+        str | None,
+        typer.Option("--graph-level", metavar="LEVEL", help="ONNX: all, extended, basic or off."),
+    ] = None,
+    gates: Annotated[
+        list[str] | None,
+        typer.Option("--gate", metavar="LIMIT", help="As 'latency_p90_ms<=5'; may be repeated."),
+    ] = None,
+    profile: Annotated[
+        bool | None,
+        typer.Option("--profile/--no-profile", help="Time the operators; not in mode quick."),
+    ] = None,
+    throughput: Annotated[
+        bool,
+        typer.Option("--throughput", help="Also measure samples a second, in batches and streams."),
+    ] = False,
+    sustained: Annotated[
+        float | None,
+        typer.Option(
+            "--sustained",
+            min=10,
+            max=3600,
+            metavar="SECONDS",
+            help="Also run for so long without a pause: latency against heat and clock.",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="FILE",
+            help="Also write .html, .md, .json or .xml (JUnit) here.",
+        ),
+    ] = None,
+    runs: RunsFolder = RUNS,
+    as_json: AsJson = False,
+) -> None:
+    """Measure a model file on devices: percentiles, start, memory, and a report."""
+    from edgekd.bench.asked import Asked, read_dims, read_gates, read_shapes, read_values
+    from edgekd.cli.bench import bench_model
+
+    asked = Asked(
+        model,
+        against=against,
+        targets=target or ("cpu",),
+        shapes=read_shapes(shapes or ()),
+        dims=read_dims(dims or ()),
+        values=read_values(values or ()),
+        data=data,
+        seed=seed,
+        mode=mode,
+        threads=threads,
+        graph_level=graph_level,
+        profile=profile,
+        throughput=throughput or None,
+        sustained_s=sustained,
+        gates=read_gates(gates or (), compares=against is not None),
+    )
+    raise typer.Exit(bench_model(asked, out, runs, as_json))
 
 
 @app.command()
@@ -264,20 +386,71 @@ def show(
     print_plugin(kind, name)
 
 
+targets_app = typer.Typer()
+app.add_typer(targets_app, name="targets")
+
+
+@targets_app.callback(invoke_without_command=True)
+def targets(context: typer.Context, as_json: AsJson = False) -> None:
+    """List the devices that are described here and with edgekd, or check one."""
+    from edgekd.cli.targets import print_targets
+
+    if context.invoked_subcommand is None:
+        print_targets(as_json)
+
+
+@targets_app.command("check")
+def check_target(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A target, by its file's name.")],
+    as_json: AsJson = False,
+) -> None:
+    """Reach a device, say what it really is and what of its file is untrue."""
+    from edgekd.cli.targets import check_target
+
+    raise typer.Exit(check_target(name, as_json))
+
+
+runner_app = typer.Typer()
+app.add_typer(runner_app, name="runner")
+
+
+@runner_app.callback()
+def runner() -> None:
+    """Build the C++ runner of ExecuTorch programs, for devices without torch."""
+
+
+@runner_app.command("build")
+def build_runner(
+    target: Annotated[
+        str | None,
+        typer.Option("--target", metavar="NAME", help="For this device; else for this machine."),
+    ] = None,
+    wheel: Annotated[
+        Path | None,
+        typer.Option(
+            "--wheel",
+            metavar="FILE",
+            help="ExecuTorch's wheel for that machine; else pip fetches it where that is another.",
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Build the runner once for a kind of machine; it is kept for every measurement there."""
+    from edgekd.cli.runner import build_for
+
+    build_for(target, wheel, as_json)
+
+
 @app.command()
-def targets() -> None:
-    """List the devices that are described here and with edgekd."""
-    from edgekd.cli.plugins import print_targets
-
-    print_targets()
-
-
-@app.command()
-def schema() -> None:
-    """Print the JSON Schema of pipeline files, for editors."""
+def schema(
+    document: Annotated[
+        str, typer.Argument(metavar="[DOCUMENT]", help="pipeline, report or comparison.")
+    ] = "pipeline",
+) -> None:
+    """Print the JSON Schema of pipeline files, for editors, or of a document that edgekd writes."""
     from edgekd.cli.plugins import print_schema
 
-    print_schema()
+    print_schema(document)
 
 
 @app.command()

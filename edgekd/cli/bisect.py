@@ -1,10 +1,6 @@
 """`edgekd bisect`: the layers of a program beside those of its PyTorch model."""
 
 import json
-import signal
-import subprocess
-import sys
-import tempfile
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,14 +9,18 @@ import typer
 
 from edgekd.bisect.find import Wanted, find
 from edgekd.cli.printable import printable
-from edgekd.core.errors import EdgekdError, StageError
+from edgekd.core.apart import ask
+from edgekd.core.errors import EdgekdError
 from edgekd.pipeline.store import Store
 
 
 def bisect_program(artifact: Path, store: Path, samples: int, as_json: bool) -> int:
     """Print the layers of a program; return 1 where one departs, else 0."""
     wanted = find(artifact, Store(store.expanduser().absolute()))
-    answer = _ask(wanted, samples)
+    request = {"wanted": asdict(wanted), "samples": samples}
+    answer = ask("edgekd.bisect.process", request, wanted.program)
+    if "refused" in answer:
+        raise _refusal(answer)
     if as_json:
         about = {"program": wanted.program, "stage": wanted.stage, "altered": wanted.altered}
         typer.echo(json.dumps(about | answer["found"], indent=1))
@@ -39,28 +39,6 @@ def _print(wanted: Wanted, answer: dict[str, Any]) -> None:
         typer.echo(f"The file is not as stage {wanted.stage} made it: it was altered.")
     for line in answer["says"]:
         typer.echo(printable(line))
-
-
-def _ask(wanted: Wanted, samples: int) -> dict[str, Any]:
-    """Have another process open the program; StageError says how it ended where it did not."""
-    request = json.dumps({"wanted": asdict(wanted), "samples": samples})
-    command = [sys.executable, "-P", "-m", "edgekd.bisect.process", request]
-    with tempfile.TemporaryFile() as log:
-        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=log, check=False)
-        log.seek(0)
-        last = log.read().decode("utf-8", "replace").strip().rpartition("\n")[2]
-    if done.returncode:
-        how = f"ended with exit status {done.returncode}"
-        if done.returncode < 0:
-            how = f"was killed by {signal.Signals(-done.returncode).name}"
-        raise StageError(
-            f"the process that opened {wanted.program} {how}: {last}",
-            "Check that the file is whole; where memory ran out, end other programs.",
-        )
-    answer: dict[str, Any] = json.loads(done.stdout)
-    if "refused" in answer:
-        raise _refusal(answer)
-    return answer
 
 
 def _refusal(answer: dict[str, Any]) -> EdgekdError:

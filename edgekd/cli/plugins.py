@@ -58,21 +58,16 @@ def print_plugin(kind: str, name: str) -> None:
     typer.echo(f"\nexample:\n  {_example(plugin)}")
 
 
-def print_targets() -> None:
-    """Print the devices that are described, and where."""
-    from pathlib import Path
-
-    from edgekd.pipeline.targets import find_targets, read_target
-
-    for name, path in find_targets(Path.cwd()).items():
-        typer.echo(f"  {name:<16} {read_target(name, {name: path})['description']}  ({path})")
-
-
-def print_schema() -> None:
-    """Print the JSON Schema of pipeline files."""
+def print_schema(document: str) -> None:
+    """Print the JSON Schema of pipeline files, or of a document that edgekd writes."""
     from edgekd.pipeline.schema import pipeline_schema
+    from edgekd.report.published import SCHEMAS
 
-    typer.echo(json.dumps(pipeline_schema(), indent=1))
+    schemas = {"pipeline": pipeline_schema} | SCHEMAS
+    if document not in schemas:
+        message = f"there is no schema of '{document}'."
+        raise RequestError(Problem("", message, nearest(document, schemas)))
+    typer.echo(json.dumps(schemas[document](), indent=1))
 
 
 def _registry(kind: str) -> Registry:

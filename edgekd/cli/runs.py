@@ -1,6 +1,7 @@
 """Finished runs: the list, and one run's report."""
 
 import json
+from collections.abc import Collection
 from dataclasses import asdict
 from pathlib import Path
 
@@ -9,7 +10,12 @@ import typer
 from edgekd.core.errors import Problem, RequestError, nearest
 from edgekd.pipeline.records import RunFolders
 
-REPORTS = {".html": "report.html", ".md": "report.md", ".json": "report.json"}
+REPORTS = {
+    ".html": "report.html",
+    ".md": "report.md",
+    ".json": "report.json",
+    ".xml": "report.xml",
+}
 
 
 def print_runs(root: Path, as_json: bool) -> None:
@@ -29,23 +35,21 @@ def print_runs(root: Path, as_json: bool) -> None:
         typer.echo(f"{folder.name}  {when}  {gates}  {record.command}")
 
 
-def show_report(which: str | None, out: Path | None, root: Path) -> None:
-    """Print a run's report, or write it to `out` in the format of its ending."""
-    folder = _folder(which, root)
+def show_report(which: str | None, out: Path | None, root: Path, *, quiet: bool = False) -> None:
+    """Print a run's report, or write it to `out` in the format of its ending; then say where."""
+    folder = run_folder(which, root)
     if out is None:
         typer.echo(_read(folder, "report.md"))
         typer.echo(f"{folder / 'report.html'}")
         return
-    if out.suffix not in REPORTS:
-        raise RequestError(
-            Problem(
-                "",
-                f"'{out.suffix}' is no format of reports.",
-                f"Use one of {', '.join(REPORTS)}.",
-                "--output",
-            )
-        )
-    text = _read(folder, REPORTS[out.suffix])
+    check_format(out)
+    write_out(out, _read(folder, REPORTS[out.suffix]))
+    if not quiet:
+        typer.echo(str(out))
+
+
+def write_out(out: Path, text: str) -> None:
+    """Write the file that was asked for; RequestError where that is not possible."""
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         out.write_text(text, "utf-8")
@@ -53,10 +57,23 @@ def show_report(which: str | None, out: Path | None, root: Path) -> None:
         raise RequestError(
             Problem("", f"{out} cannot be written: {error.strerror}.", "", "--output")
         ) from error
-    typer.echo(str(out))
 
 
-def _folder(which: str | None, root: Path) -> Path:
+def check_format(out: Path, formats: Collection[str] = tuple(REPORTS)) -> None:
+    """Refuse a file whose ending is no format of reports."""
+    if out.suffix not in formats:
+        raise RequestError(
+            Problem(
+                "",
+                f"'{out.suffix}' is no format of reports.",
+                f"Use one of {', '.join(formats)}.",
+                "--output",
+            )
+        )
+
+
+def run_folder(which: str | None, root: Path) -> Path:
+    """Return a run's folder by its path or name, the newest without; RequestError if none."""
     folders = [folder for folder, _ in RunFolders(root).records()]
     if which is None and folders:
         return folders[-1]
@@ -73,8 +90,7 @@ def _read(folder: Path, name: str) -> str:
     try:
         return (folder / name).read_text("utf-8")
     except OSError as error:
-        raise RequestError(
-            Problem(
-                "", f"{folder} has no {name}.", "Its pipeline has no report stage that was run."
-            )
-        ) from error
+        step = "Its pipeline has no report stage that was run."
+        if any((folder / other).is_file() for other in REPORTS.values()):
+            step = "An earlier edgekd made its report. Run it again for this form, too."
+        raise RequestError(Problem("", f"{folder} has no {name}.", step)) from error

@@ -10,6 +10,8 @@ from edgekd.report.comparison import comparisons
 from edgekd.report.evidence import Evidence, History, Validation
 from edgekd.report.left_out import left_out
 from edgekd.report.lineage import Lineage, lineage
+from edgekd.report.long_runs import long_run
+from edgekd.report.operators import operator_times
 from edgekd.report.provenance import earlier, kept, provenance
 from edgekd.report.quantized import quantized
 from edgekd.report.schema import (
@@ -20,6 +22,7 @@ from edgekd.report.schema import (
     Report,
     Row,
     Step,
+    Throughput,
     Training,
     TrainingCost,
 )
@@ -84,9 +87,20 @@ def _check(evidence: Evidence, validation: Validation) -> Check:
         ],
         quantized=list(quantized(validation, descent.parents, evidence.stages)),
         left_out=list(left_out(found.programs, evidence.stages)),
+        operators=[
+            operator_times(m) for m in found.measurements if m.profile and m.profile.operators
+        ],
+        throughput=[
+            Throughput(program=m.program, target=m.target, rates=m.throughput)
+            for m in found.measurements
+            if m.throughput
+        ],
+        long_runs=[long_run(m) for m in found.measurements if m.sustained and m.sustained.windows],
         gates=found.gates,
         inconclusive_allowed=allows_inconclusive(validation),
         trade_offs=[picture for picture in pictures if picture],
+        preparing=found.preparing,
+        inputs=found.inputs,
     )
 
 
@@ -102,7 +116,7 @@ def _step(program: MeasuredProgram, descent: Lineage) -> Step:
         program=program.name,
         role=program.role,
         control=program.name in descent.controls,
-        before=None if program.role == "reference" else descent.before[program.name],
+        before=None if program.role == "reference" else descent.before[program.name] or None,
         runtime=program.runtime,
         precision=program.precision,
         parameters=program.parameters,
@@ -130,6 +144,7 @@ def _row(
         timing=timing(measurement, validation.samples.get(measurement.samples, [])),
         reliability=found[0].reliability if found else [],
         per_class=found[0].per_class if found else {},
+        right=found[0].right if found else "",
     )
 
 

@@ -38,7 +38,7 @@ def _pairs(
 ) -> Iterator[tuple[MeasuredProgram, MeasuredProgram]]:
     named = {program.name: program for program in found.programs}
     for program in found.programs:
-        if program.role != "reference":
+        if program.role != "reference" and before[program.name] in named:
             yield program, named[before[program.name]]
 
 

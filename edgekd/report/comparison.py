@@ -48,7 +48,7 @@ def _comparison(
         if _is_scored(stages.get(name)) or name in failed:
             scores.setdefault(member.arm, []).append(_score(name, stages.get(name), failed))
     first, *others = scores
-    tests = {arm: _paired(scores[arm], scores[first]) for arm in others}
+    tests = {arm: paired_by_seed(scores[arm], scores[first]) for arm in others}
     ps = {arm: test.p for arm, test in tests.items() if test and test.p is not None}
     corrected = dict(zip(ps, holm([*ps.values()]), strict=True))
     arms = [
@@ -65,14 +65,15 @@ def _score(name: str, manifest: Manifest | None, failed: Mapping[str, str]) -> S
     return SeedScore(stage=name, seed=seed, score=score)
 
 
-def _paired(ones: Sequence[SeedScore], others: Sequence[SeedScore]) -> Paired | None:
+def paired_by_seed(ones: Sequence[SeedScore], others: Sequence[SeedScore]) -> Paired | None:
     """Return the test over the seeds that both have; None where there are none."""
-    left, right = _by_seed(ones), _by_seed(others)
+    left, right = by_seed(ones), by_seed(others)
     seeds = [seed for seed in left if seed in right]
     return paired_t([left[s] for s in seeds], [right[s] for s in seeds]) if seeds else None
 
 
-def _by_seed(scores: Sequence[SeedScore]) -> dict[int | None, float]:
+def by_seed(scores: Sequence[SeedScore]) -> dict[int | None, float]:
+    """Return the scores of the seeds that have one."""
     return {one.seed: one.score.value for one in scores if one.score}
 
 
@@ -88,9 +89,9 @@ def _arm(member: Member, scores: list[SeedScore], test: Paired | None, p: float 
         scores=scores,
         mean=_mean(values, unit) if values else None,
         deviation=Quantity(stdev(values), apart) if len(values) > 1 else None,
-        difference=_difference(test, apart) if test else None,
+        difference=difference_of(test, apart) if test else None,
         p=p,
-        words=_words(test, apart, p) if values else "failed",
+        words=words_of(test, apart, p) if values else "failed",
     )
 
 
@@ -101,12 +102,13 @@ def _mean(values: Sequence[float], unit: str) -> Quantity:
     return Quantity(mean(values), unit, low, high, len(values))
 
 
-def _difference(test: Paired, unit: str) -> Quantity:
+def difference_of(test: Paired, unit: str) -> Quantity:
+    """Return the mean difference with its interval, where the pairs allow one."""
     low, high = test.interval or (None, None)
     return Quantity(test.mean, unit, low, high, test.pairs)
 
 
-def _words(test: Paired | None, unit: str, p: float | None) -> str:
+def words_of(test: Paired | None, unit: str, p: float | None) -> str:
     """Return what a comparison shows, and no more."""
     if test is None:
         return ""

@@ -15,17 +15,9 @@ _ROOM = "edgekd.report"
 
 def to_html(report: Report) -> str:
     """Return the page; the same report gives the same bytes."""
-    from jinja2 import Environment, StrictUndefined
-
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True
-    )
-    template = environment.from_string(files(_ROOM).joinpath("page.html.j2").read_text("utf-8"))
-    css = files(_ROOM).joinpath("page.css").read_text("utf-8")
-    return template.render(
+    return rendered(
+        "page.html.j2",
         report=report,
-        css=css,
-        signs=SIGNS,
         value_text=value_text,
         interval_text=interval_text,
         measured=_measured(report),
@@ -38,8 +30,27 @@ def to_html(report: Report) -> str:
             }
             for check in report.checks
         ],
-        sections=_drawn(content(report)),
+        sections=drawn(content(report)),
     )
+
+
+def rendered(template: str, **values: Any) -> str:
+    """Return a template of this room with its values, escaped; it may use `parts.html.j2`."""
+    from jinja2 import Environment, FunctionLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FunctionLoader(_text),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.globals |= {"signs": SIGNS, "css": _text("page.css")}
+    return environment.get_template(template).render(**values)
+
+
+def _text(name: str) -> str:
+    return files(_ROOM).joinpath(name).read_text("utf-8")
 
 
 def _measured(report: Report) -> str:
@@ -52,7 +63,7 @@ def _measured(report: Report) -> str:
     )
 
 
-def _drawn(sections: list[Section]) -> list[dict[str, Any]]:
+def drawn(sections: list[Section]) -> list[dict[str, Any]]:
     """Return the sections with every figure drawn for a desk and for a phone."""
     count = 0
     drawn = []

@@ -1,6 +1,6 @@
 """The report as Markdown, for pull requests."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from edgekd.report.content import content
 from edgekd.report.schema import Report
@@ -41,9 +41,14 @@ def _lines(report: Report) -> Iterator[str]:
         yield f"- Failed: {escaped(one.stage)}: {escaped(one.why)}"
     for section in content(report):
         yield f"<details><summary>{escaped(section.title)}</summary>\n"
-        for part in section.parts:
-            yield from _part(part)
+        yield from part_lines(section.parts)
         yield "</details>\n"
+
+
+def part_lines(parts: Sequence[Part]) -> Iterator[str]:
+    """Yield what a section holds, its figures as the tables of their data."""
+    for part in parts:
+        yield from _part(part)
 
 
 def _part(part: Part) -> Iterator[str]:

@@ -13,7 +13,7 @@ from edgekd.ops.statistics import least_n, quantile, ratio_interval
 from edgekd.report.evidence import Validation
 from edgekd.report.lineage import Parent
 from edgekd.report.schema import Quantized
-from edgekd.report.words import quality_of
+from edgekd.report.words import ITSELF, UNLABELLED, quality_of
 
 
 def quantized(
@@ -61,7 +61,10 @@ def _numbers(
     target: MeasuredTarget,
 ) -> dict[str, Quantity | None]:
     both = [one.quantities for _, one in (new, old)]
-    after, before = (quantities.get(quality_of(both)) for quantities in both)
+    quality = quality_of(both)
+    after, before = (quantities.get(quality) for quantities in both)
+    if quality == UNLABELLED and old[0].role == "reference":
+        before = ITSELF
     ratio = new[0].size_bytes / max(1, old[0].size_bytes)
     above, below = (validation.samples.get(one.samples, []) for _, one in (new, old))
     return {

@@ -5,7 +5,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from edgekd.core.quantity import Quantity
-from edgekd.core.results import Gate, Reliability, Role
+from edgekd.core.results import Fed, Gate, Prepared, Rate, Reliability, Role, Window
 
 Outcome = Literal["pass", "fail", "inconclusive", "not_judged"]
 
@@ -94,6 +94,8 @@ class Start(Document):
     warmup_runs: Spread
     cpu_ms_per_run: Spread
     peak_rss_mib: Spread
+    pss_mib: Spread | None = None
+    """At the end, what is shared divided; None where the system does not tell."""
     load_average: Spread
     drift: Spread
     """Median of the last window over the first, minus 1."""
@@ -129,6 +131,9 @@ class Row(Document):
     timing: Timing
     reliability: list[Reliability]
     per_class: dict[str, Quantity]
+    right: str = ""
+    """Whether the answer to each example was right, in the order of the split: base64 of a bit
+    each, the first in the highest; empty where there are no labels."""
 
 
 class Quantized(Document):
@@ -209,6 +214,71 @@ class LeftOut(Document):
     why: str
 
 
+class TimeShare(Document):
+    """What one kind of operator, or one module, takes of a run."""
+
+    name: str
+    """Empty for operators of no module that is known."""
+    delegated: bool | None
+    """Whether a delegate computes it; None where there is none, or of modules."""
+    calls: float
+    """How often, per run."""
+    us: float
+    """Microseconds per run."""
+    share: float
+    """Of the time in operators."""
+    up_to: float
+    """Share of this and all above it."""
+
+
+class OperatorTimes(Document):
+    """Where the time of a program goes on a target, noted by the runtime in another process."""
+
+    program: str
+    target: str
+    runs: int
+    whole_us: float
+    """One run while the runtime kept count, which slows it."""
+    inside_us: float
+    """Of that in operators."""
+    delegated: float | None
+    """Share of the time in operators that a delegate computes; None where the runtime has none."""
+    by_operator: list[TimeShare]
+    """The slowest first."""
+    by_module: list[TimeShare]
+    """The slowest first, the last for all others where there are many; empty where the runtime
+    knows no modules."""
+
+
+class Throughput(Document):
+    """How many samples a second a program answers on a target."""
+
+    program: str
+    target: str
+    rates: list[Rate]
+
+
+class LongRun(Document):
+    """A program that ran for minutes without a pause on a target."""
+
+    program: str
+    target: str
+    seconds: float
+    windows: list[Window]
+    p90_first_ms: float
+    """Median over the windows of the first tenth of the time."""
+    p90_last_ms: float
+    """The same of the last tenth."""
+    throttled_after_s: float | None
+    """When the device slowed itself: None where it was not seen to, or nothing can be read."""
+    seen_by: str
+    """What told of it: the kernel's counter or the clock; empty where nothing did."""
+    readable: list[str]
+    """Of `temperature`, `frequency`."""
+    slower_after_s: float | None
+    """From when on runs were slower by a tenth than in the beginning, whatever the reason."""
+
+
 class TradeOff(Document):
     """Quality against latency on one target, with the budget."""
 
@@ -224,7 +294,7 @@ class TradeOff(Document):
 
 
 class Check(Document):
-    """What one `validate` stage found."""
+    """What one `validate` stage or `edgekd bench` found."""
 
     stage: str
     reference: str
@@ -237,10 +307,17 @@ class Check(Document):
     rows: list[Row]
     quantized: list[Quantized]
     left_out: list[LeftOut] = []
+    operators: list[OperatorTimes] = []
+    long_runs: list[LongRun] = []
+    throughput: list[Throughput] = []
     gates: list[Gate]
     inconclusive_allowed: bool
     """Whether a gate that is inconclusive does not break the contract."""
     trade_offs: list[TradeOff]
+    preparing: Prepared | None = None
+    """How long examples took to make ready, on the machine that drove the measurement."""
+    inputs: list[Fed] = []
+    """What went into programs that were measured without a task."""
 
 
 class Epoch(Document):

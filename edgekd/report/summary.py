@@ -11,9 +11,21 @@ from edgekd.core.results import (
     Measurement,
     Measurements,
 )
+from edgekd.report.outcome import outcome
 from edgekd.report.schema import Headline, KeyFigure, Outcome
-from edgekd.report.words import SHOWN, label, likeness_of, listed, plural, quality_of
+from edgekd.report.words import (
+    SHOWN,
+    UNLABELLED,
+    label,
+    likeness_of,
+    listed,
+    plural,
+    quality_of,
+    unlabelled,
+)
 
+START = ("load_ms", "peak_rss_mib")
+"""Shown beside the latency where nothing was scored."""
 _WORST_LAST = ("pass", "not_judged", "inconclusive", "fail")
 
 
@@ -30,6 +42,8 @@ def summarise(
         [gate for one, allows in found if allows for gate in one.gates],
         sum(len(one.failures()) for one, _ in found),
     )
+    if not any(one.gates for one, _ in found):
+        words = outcome([one for one, _ in found]) or words
     for one, _ in found:
         if chosen := choose(one):
             program, target = chosen
@@ -114,7 +128,10 @@ def sentence(found: Measurements, program: MeasuredProgram, target: MeasuredTarg
     made = f"{program.name} ({program.precision}, {program.runtime}) {listed(costs)}."
     said = list(_comparisons(measured, target.emulated))
     made += "".join(f" It could not be measured on {m.target}: it {m.happened}." for m in failed)
-    return made + (f" Against {found.reference}: {'; '.join(said)}." if said else "")
+    made += f" Against {found.reference}: {'; '.join(said)}." if said else ""
+    if quality_of(m.quantities for m in found.measurements) == UNLABELLED:
+        made += f" {unlabelled(found.reference)}."
+    return made
 
 
 def size_of(program: MeasuredProgram) -> Quantity:
@@ -152,8 +169,9 @@ def _figures(
     real = [target.name for target in found.targets if not target.emulated and target.name in at]
     first = next(iter(at))
     quality = quality_of(m.quantities for m in found.measurements)
-    yield from _figure(found, at[first], quality, label(quality), [])
     alike = likeness_of(quality)
+    if quality != alike:
+        yield from _figure(found, at[first], quality, label(quality), [])
     yield from _figure(found, at[first], alike, f"{label(alike)} with {found.reference}", [])
     reference = next((p for p in found.programs if p.name == found.reference), None)
     yield KeyFigure(
@@ -167,6 +185,8 @@ def _figures(
         on = f" on {target}" if len(real) > 1 else ""
         latency = _latencies(found.gates)[0]
         yield from _figure(found, at[target], latency, label(latency) + on, care)
+        for name in () if found.examples else START:
+            yield from _figure(found, at[target], name, label(name) + on, care)
         title = f"Speed against {found.reference}{on}"
         yield from _figure(found, at[target], "speedup", title, care)
 

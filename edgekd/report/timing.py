@@ -34,9 +34,9 @@ def ecdf(samples: Sequence[float]) -> list[tuple[float, float]]:
 
 def _start(restarts: Sequence[Restart]) -> Start:
     def spread(value: Callable[[Restart], float]) -> Spread:
-        values = [value(restart) for restart in restarts]
-        return Spread(median=median(values), lowest=min(values), highest=max(values))
+        return _spread([value(restart) for restart in restarts])
 
+    shared = [restart.pss_mib for restart in restarts if restart.pss_mib is not None]
     return Start(
         restarts=len(restarts),
         load_ms=spread(lambda r: r.load_ms),
@@ -44,7 +44,12 @@ def _start(restarts: Sequence[Restart]) -> Start:
         warmup_runs=spread(lambda r: r.warmup_runs),
         cpu_ms_per_run=spread(lambda r: 1000 * r.cpu_s / max(1, r.runs)),
         peak_rss_mib=spread(lambda r: r.peak_rss_mib),
+        pss_mib=_spread(shared) if shared else None,
         load_average=spread(lambda r: r.load_average),
         drift=spread(lambda r: r.drift),
         settled=all(r.settled for r in restarts),
     )
+
+
+def _spread(values: Sequence[float]) -> Spread:
+    return Spread(median=median(values), lowest=min(values), highest=max(values))

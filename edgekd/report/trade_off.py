@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from edgekd.core.quantity import Quantity
 from edgekd.core.results import Gate
 from edgekd.report.schema import Candidate, TradeOff
-from edgekd.report.words import clause, quality_of
+from edgekd.report.words import ITSELF, UNLABELLED, clause, quality_of
 
 
 def trade_off(
@@ -21,6 +21,8 @@ def trade_off(
     limits = [gate for gate in gates if gate.name.startswith("latency_p")]
     latency = limits[0].name if limits else "latency_p50_ms"
     score = quality_of(measured.values())
+    if score == UNLABELLED and latency in measured.get(reference, {}):
+        measured = {**measured, reference: {**measured[reference], score: ITSELF}}
     both = {n: (q[latency], q[score]) for n, q in measured.items() if {latency, score} <= {*q}}
     if len(both) < 2:
         return None

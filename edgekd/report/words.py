@@ -20,6 +20,7 @@ LABELS = {
     "latency_p90_ms": "Latency p90",
     "latency_p95_ms": "Latency p95",
     "latency_p99_ms": "Latency p99",
+    "latency_p90_estimate_ms": "Latency p90 as LoadGen estimates it",
     "load_ms": "Load",
     "first_ms": "First run",
     "peak_rss_mib": "Peak memory",
@@ -31,8 +32,13 @@ LABELS = {
 SHOWN = {
     "accuracy": ("accuracy_drop", "agreement", "ece"),
     "recall_at_1": ("recall_at_1_drop", "rank_agreement", "recall_at_10", "neighbour_agreement"),
+    "agreement": (),
 }
-"""By the measure that quality goes by: what is lost of it, how alike answers are, what else."""
+"""By the measure that quality goes by: what is lost of it, how alike answers are, what else. By
+agreement it goes where nobody labelled the examples."""
+UNLABELLED = "agreement"
+ITSELF = Quantity(1.0, "share", 1.0, 1.0)
+"""How often a program answers as it does."""
 SIGNS = {"pass": "✓", "fail": "✗", "inconclusive": "?", "not_judged": "—"}
 SCALES = {"share": (100.0, " %"), "share_difference": (100.0, " pt"), "x": (1.0, "x")}
 _CLAUSE = re.compile(r"\s*(<=|>=|<|>|==)\s*([-+0-9.eE]+)\s*$")
@@ -46,8 +52,21 @@ def quality_of(measured: Iterable[Mapping[str, Quantity]]) -> str:
 
 
 def likeness_of(quality: str) -> str:
-    """Return the measure of how alike answers are, beside one of quality."""
-    return SHOWN[quality][1]
+    """Return the measure of how alike answers are, beside one of quality or that one itself."""
+    return SHOWN[quality][1] if SHOWN[quality] else quality
+
+
+def scores_of(quality: str) -> tuple[str, ...]:
+    """Return the measure of quality and that of how alike answers are, each once."""
+    return tuple(dict.fromkeys((quality, likeness_of(quality))))
+
+
+def unlabelled(reference: str) -> str:
+    """Return what must be known of results without labels."""
+    return (
+        f"Nobody labelled these examples: how often {reference} and what was made of it are right "
+        "is not known, only how often their answers agree"
+    )
 
 
 def label(name: str) -> str:
@@ -66,10 +85,15 @@ def clause(limit: str) -> tuple[str, float] | None:
 
 def limit_text(gate: Gate) -> str:
     """Return the limit in the unit of what was measured: `<= 0.01` of a share is `≤ 1 pt`."""
-    parts = clause(gate.limit)
-    if parts is None or gate.measured is None:
-        return gate.limit
-    unit = gate.measured.unit
+    return limit_beside(gate.limit, gate.measured)
+
+
+def limit_beside(limit: str, measured: Quantity | None) -> str:
+    """Return a limit in the unit of a number; as it was written without one."""
+    parts = clause(limit)
+    if parts is None or measured is None:
+        return limit
+    unit = measured.unit
     factor, suffix = SCALES.get(unit, (1.0, f" {unit}" if unit else ""))
     return f"{_RELATIONS.get(parts[0], parts[0])} {parts[1] * factor:g}{suffix}"
 

@@ -34,8 +34,8 @@ def file(tmp_path):
 def test_help_names_every_command_and_the_exit_codes(tmp_path):
     done = edgekd("--help", cwd=tmp_path)
     assert done.returncode == 0
-    for word in ("run", "plan", "why", "report", "runs", "list", "show", "targets", "schema",
-                 "init", "doctor", "gc", "replay", "bisect", "130"):  # fmt: skip
+    for word in ("run", "plan", "why", "report", "compare", "runs", "list", "show", "targets",
+                 "schema", "init", "doctor", "gc", "replay", "bench", "bisect", "130"):  # fmt: skip
         assert word in done.stdout
 
 
@@ -71,6 +71,8 @@ def test_list_and_show_say_what_a_plugin_is(tmp_path):
         (["plan", "absent.yaml"], "no such file"),
         (["run", "bad.yaml"], "bad.yaml:4: stages.a.kind"),
         (["report", "none"], "no run is named 'none'"),
+        (["compare", "none", "one"], "no run is named 'none'"),
+        (["schema", "reports"], "Did you mean 'report'"),
         (["init", "--template", "quikstart"], "Did you mean 'quickstart'"),
         (["init", "bad.yaml"], "is there already"),
         (["run"], "Missing argument"),

@@ -15,14 +15,16 @@ _SPEC.loader.exec_module(evidence)
 
 
 @pytest.fixture(scope="session")
-def make(tmp_path_factory):
-    """Return a function that makes the report of a synthetic run."""
+def make(tmp_path_factory, fits):
+    """Return a function that makes the report of a synthetic run, which fits its schema."""
     from edgekd.report.build import build_report
     from edgekd.report.evidence import read_evidence
 
     def report(origin=evidence.ORIGIN, host=evidence.HOST, **options):
         ancestors = evidence.write_run(tmp_path_factory.mktemp("run") / "store", **options)
-        return build_report(read_evidence(origin, ancestors, ("check",), host))
+        document = build_report(read_evidence(origin, ancestors, ("check",), host))
+        fits("report-2", document.model_dump_json())
+        return document
 
     return report
 

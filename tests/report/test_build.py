@@ -33,6 +33,18 @@ def test_the_same_folders_give_the_same_bytes(tmp_path):
     assert once == again
 
 
+def test_whether_each_answer_was_right_comes_into_the_document(tmp_path):
+    ancestors = write_run(tmp_path)
+    file = ancestors["check"].folder / "measurements.json"
+    found = json.loads(file.read_text())
+    for number, one in enumerate(found["quality"]):
+        one["right"] = f"bits of {number}"
+    file.write_text(json.dumps(found))
+    (check,) = build_report(read_evidence(ORIGIN, ancestors, ("check",), HOST)).checks
+    told = {(row.program, row.target): row.right for row in check.rows}
+    assert told == {(one["program"], one["target"]): one["right"] for one in found["quality"]}
+
+
 def test_stages_stand_in_the_order_of_the_pipeline_with_key_time_and_inputs(passing):
     stages = passing.provenance.stages
     assert [s.name for s in stages] == [

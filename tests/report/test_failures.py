@@ -18,7 +18,7 @@ STATIC = ("size_mib", "size_ratio")
 
 
 @pytest.fixture(scope="module")
-def failed(tmp_path_factory):
+def failed(tmp_path_factory, fits):
     """Return a function from names of programs that failed to the report of their run."""
 
     def made(*names, gates=True, **more):
@@ -36,7 +36,9 @@ def failed(tmp_path_factory):
         found["quality"] = [q for q in found["quality"] if q["program"] not in names]
         found["gates"] = found["gates"] if gates else []
         path.write_text(Measurements.model_validate(found).model_dump_json())
-        return build_report(read_evidence(ORIGIN, ancestors, ("check",), HOST))
+        document = build_report(read_evidence(ORIGIN, ancestors, ("check",), HOST))
+        fits("report-2", document.model_dump_json())
+        return document
 
     return made
 

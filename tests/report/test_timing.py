@@ -2,6 +2,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edgekd.core.results import Prepared
+from edgekd.report.markdown import to_markdown
+from edgekd.report.schema import Spread
 from edgekd.report.timing import POINTS, SHARES, ecdf
 
 SAMPLES = st.lists(st.floats(0.001, 1000), min_size=1, max_size=600)
@@ -31,3 +34,26 @@ def test_named_shares_are_exact(samples, share):
 
 def test_nothing_measured_is_no_point():
     assert ecdf([]) == []
+
+
+def test_pss_and_making_ready_are_shown_where_they_are_known(passing):
+    assert "Making an example ready" not in to_markdown(passing)
+    (check,) = passing.checks
+    assert all(row.timing.start.pss_mib is None for row in check.rows)
+    rows = [
+        row.model_copy(
+            update={
+                "timing": row.timing.model_copy(
+                    update={"start": row.timing.start.model_copy(
+                        update={"pss_mib": Spread(median=41.5, lowest=41.0, highest=43.0)}
+                    )}
+                )
+            }
+        )
+        for row in check.rows
+    ]  # fmt: skip
+    ready = Prepared(examples=31, median_ms=0.12, lowest_ms=0.1, highest_ms=0.3)
+    more = check.model_copy(update={"rows": rows, "preparing": ready})
+    text = to_markdown(passing.model_copy(update={"checks": [more]}))
+    assert "41.5 (41.0 to 43.0)" in text
+    assert "took 0.120 ms (0.100 to 0.300, 31 examples) on the machine that drove this" in text

@@ -10,7 +10,7 @@ from edgekd.report.charts.axes import interval, log_axis, text_width
 from edgekd.report.charts.canvas import GRID, INK, MUTED, NARROW, TEXT, drawing, printable, to_svg
 from edgekd.report.charts.roles import Look, looks
 from edgekd.report.schema import Check
-from edgekd.report.words import label, likeness_of
+from edgekd.report.words import label, scores_of
 
 _ROW, _LONGEST = 34, 16
 _APART = 0.7
@@ -60,8 +60,7 @@ def waterfall(check: Check, target: str, name: str, width: int) -> str:
 
 def _panels(quality: str, measured: Mapping[str, Mapping[str, Quantity]]) -> list[Panel]:
     wanted: list[Panel] = [
-        (label(quality), (quality,)),
-        (label(likeness_of(quality)), (likeness_of(quality),)),
+        *((label(name), (name,)) for name in scores_of(quality)),
         ("Size", ("size_mib",)),
         ("Latency p50, p90", ("latency_p50_ms", "latency_p90_ms")),
     ]

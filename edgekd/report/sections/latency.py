@@ -27,7 +27,7 @@ def latency(report: Report) -> Section:
 
 def _parts(report: Report) -> Iterator[Part]:
     for check, machine, title in titled(report):
-        part = Part(title, lines=[_when(machine)])
+        part = Part(title, lines=[_when(machine), *_preparing(check)])
         timed = [row for row in check.rows if row.target == machine.name and row.timing.ecdf]
         if timed:
             part.figures.append(_figure(check, machine))
@@ -42,6 +42,17 @@ def _parts(report: Report) -> Iterator[Part]:
         if any(row.timing.start for row in timed):
             part.tables.append(start_table(check, machine.name))
         yield part
+
+
+def _preparing(check: Check) -> Iterator[str]:
+    """Yield how long an example takes before it goes into any program."""
+    if one := check.preparing:
+        low, middle, high = map(significant, (one.lowest_ms, one.median_ms, one.highest_ms))
+        yield (
+            f"Making an example ready took {middle} ms ({low} to {high}, {one.examples} examples) "
+            "on the machine that drove this, in Python: no latency here holds it, and on a device "
+            "it is the work of the app."
+        )
 
 
 def _figure(check: Check, machine: Machine) -> Figure:
@@ -72,7 +83,9 @@ def _when(machine: Machine) -> str:
 
 def latency_table(check: Check, target: str) -> Table:
     """Return percentiles with intervals, and the ratio to the reference where interleaved."""
-    names = ("latency_p50_ms", "latency_p90_ms", "latency_p95_ms", "latency_p99_ms", "speedup")
+    compared = ("speedup",) if check.reference else ()
+    percentiles = ("latency_p50_ms", "latency_p90_ms", "latency_p95_ms", "latency_p99_ms")
+    names = (*percentiles, "latency_p90_estimate_ms", *compared)
     mark = marks_of(machine_of(check, target))
     rows = [
         row_of(
@@ -85,7 +98,8 @@ def latency_table(check: Check, target: str) -> Table:
         for row in check.rows
         if row.target == target
     ]
-    head = ("Program", "p50", "p90", "p95", "p99", f"Speed-up on {check.reference}")
+    head = ["Program", "p50", "p90", "p95", "p99", "p90 by LoadGen's rule"]
+    head += [f"Speed-up on {check.reference}"] if compared else []
     return Table(f"Latency on {target}, ms", head, rows)
 
 
@@ -123,13 +137,14 @@ def start_table(check: Check, target: str) -> Table:
                     Cell(significant(steady.value) if steady else "not measured", None, mark),
                     spread_cell(start.cpu_ms_per_run, mark=mark),
                     spread_cell(start.peak_rss_mib),
+                    spread_cell(start.pss_mib) if start.pss_mib else Cell("—"),
                     Cell(f"{row.timing.samples:,} in {start.restarts}", None, settled),
                     spread_cell(start.load_average),
                     spread_cell(start.drift, factor=100),
                 )
             )
     head = ["Program", "Load, ms", "First run, ms", "Steady p50, ms", "CPU time a run, ms"]
-    head += ["Peak memory, MiB", "Runs in processes", "Load average", "Drift, %"]
+    head += ["Peak memory, MiB", "PSS, MiB", "Runs in processes", "Load average", "Drift, %"]
     return Table(f"Start and memory on {target}", head, rows)
 
 

@@ -24,13 +24,14 @@ def provenance(report: Report) -> Section:
             for machine in check.machines
         ),
         Part("Versions of the report's tools", facts=of.versions),
-        Part(
-            "Pipeline",
-            lines=[_said(of)],
-            folded={f"{of.file or 'the file'}, as written": of.pipeline},
-        ),
+        *([_pipeline(of)] if of.pipeline else []),
     ]
     return Section("provenance", "Provenance", parts=parts)
+
+
+def _pipeline(of: Provenance) -> Part:
+    folded = {f"{of.file or 'the file'}, as written": of.pipeline}
+    return Part("Pipeline", lines=[_said(of)], folded=folded)
 
 
 def _said(of: Provenance) -> str:

@@ -12,18 +12,24 @@ from edgekd.report.tables import (
     row_at,
     row_of,
 )
-from edgekd.report.words import SHOWN, label, points_text
+from edgekd.report.words import SHOWN, UNLABELLED, label, points_text, unlabelled
 
 _MOST_CLASSES = 24
 Change = tuple[str, Quantity, Quantity]
 """A class, its accuracy before and after."""
 
 
-def quality(report: Report) -> Section:
-    """Return the scores per target, and where they were taken, reliability and class changes."""
+def quality(report: Report) -> Section | None:
+    """Return the scores per target, and where they were taken, reliability and class changes.
+
+    None where no example was scored.
+    """
+    if not any(check.examples for check in report.checks):
+        return None
     parts = [
         Part(
             title,
+            [f"{unlabelled(check.reference)}."] if check.quality_name == UNLABELLED else [],
             figures=[*_reliability(check, machine.name), *_classes(report, check, machine.name)],
             tables=[quality_table(check, machine.name)],
             tables_first=True,

@@ -43,11 +43,11 @@ def quantized_lines(check: Check, target: str) -> list[str]:
         f"{one.program}: {said}."
         for one in check.quantized
         if one.target == target
-        for said in _said(one)
+        for said in _said(one, label(check.quality_name).lower())
     ]
 
 
-def _said(one: Quantized) -> Iterator[str]:
+def _said(one: Quantized, quality: str) -> Iterator[str]:
     if not one.parent:
         yield (
             f"what quantization cost is not known, as {one.stage} was not measured in fp32; name "
@@ -64,7 +64,7 @@ def _said(one: Quantized) -> Iterator[str]:
         yield f"{listed([*worse.values()])} {than}: a step that does not pay in {listed([*worse])}"
     if one.accuracy and one.accuracy.value < -_MOST_LOST:
         yield (
-            f"{_signed(one.accuracy)} of accuracy against {one.parent}, more than "
+            f"{_signed(one.accuracy)} of {quality} against {one.parent}, more than "
             f"{Quantity(_MOST_LOST, 'share_difference')} lost" + _reason(one)
         )
 

@@ -17,13 +17,15 @@ from edgekd.report.tables import (
     row_at,
     row_of,
 )
-from edgekd.report.words import label, likeness_of
+from edgekd.report.words import label, scores_of
 
 _COMPARED = "what the others are compared with"
 
 
-def steps(report: Report) -> Section:
-    """Return a figure and its table per target."""
+def steps(report: Report) -> Section | None:
+    """Return a figure and its table per target; None where no example was scored."""
+    if not any(check.examples for check in report.checks):
+        return None
     return Section("steps", "Step by step", parts=list(_parts(report)))
 
 
@@ -78,8 +80,7 @@ def steps_table(check: Check, target: str) -> Table:
                     f"{step.precision}, {step.runtime}",
                     f"failed: {happened(row)}" if row.failure else row.change or _COMPARED,
                     count,
-                    quantity_cell(of, check.quality_name),
-                    quantity_cell(of, likeness_of(check.quality_name)),
+                    *(quantity_cell(of, name) for name in scores_of(check.quality_name)),
                     number_cell({"size": step.size}, "size"),
                     number_cell(of, "latency_p50_ms", mark),
                     number_cell(of, "latency_p90_ms", mark),
@@ -90,8 +91,7 @@ def steps_table(check: Check, target: str) -> Table:
         "Form",
         "Against what it was made from",
         "Parameters",
-        label(check.quality_name),
-        label(likeness_of(check.quality_name)),
+        *map(label, scores_of(check.quality_name)),
     ]
     head += ["Size, MiB", "Latency p50, ms", "Latency p90, ms"]
     return Table(f"Steps on {target}", head, rows, (0, 1, 2))

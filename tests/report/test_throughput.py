@@ -1,0 +1,44 @@
+"""Samples a second: the most, every way, and why one has none."""
+
+from edgekd.core.quantity import Quantity
+from edgekd.core.results import Rate
+from edgekd.report.html import to_html
+from edgekd.report.markdown import to_markdown
+from edgekd.report.schema import Throughput
+
+
+def rate(samples, streams, per_s=None, failure=""):
+    found = Quantity(per_s, "samples/s", 0.9 * per_s, 1.1 * per_s, 5) if per_s else None
+    return Rate(samples_a_call=samples, streams=streams, threads=2, per_s=found, cores=1.5,
+                failure=failure)  # fmt: skip
+
+
+def shown(report, *rates):
+    (check,) = report.checks
+    one = Throughput(program="onnx", target="cpu", rates=[*rates])
+    return report.model_copy(update={"checks": [check.model_copy(update={"throughput": [one]})]})
+
+
+def test_the_most_is_said_and_every_way_is_in_the_table(passing):
+    assert "Throughput" not in to_markdown(passing)
+    report = shown(passing, rate(1, 1, 100.0), rate(8, 2, 400.0), rate(32, 1, failure="was killed"))
+    text = to_markdown(report)
+    assert "At most 400 samples/s \\[360, 440\\]: 8 a call, 2 streams, 2 threads each." in text
+    assert "| 8 | 2 | 2 | 400 \\[360, 440\\] | 1.50 |" in text
+    assert "| 32 | 1 | 2 | was killed | — |" in text
+    assert "8 a call, 2 streams</text>" in to_html(report)
+
+
+def test_where_no_way_gave_a_number_there_is_a_table_and_no_drawing(passing):
+    killed = rate(1, 1, failure="was killed by SIGSEGV while loading")
+    text = to_html(shown(passing, killed, rate(8, 1, failure="took too long")))
+    assert "No way of running it gave a number." in text
+    assert "was killed by SIGSEGV while loading" in text
+    assert "1 a call, 1 stream</text>" not in text
+
+
+def test_where_every_way_failed_for_one_reason_it_is_said_once(passing):
+    said = "is run by the C++ runner, which measures no throughput"
+    text = to_html(shown(passing, rate(1, 1, failure=said), rate(8, 2, failure=said)))
+    assert text.count(said) == 1
+    assert f"None: it {said}." in text

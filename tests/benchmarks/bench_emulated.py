@@ -1,0 +1,145 @@
+"""Whether programs answer on aarch64 as they do here: the target qemu-arm64 against this machine.
+
+    python tests/benchmarks/bench_emulated.py [--root FOLDER] [--wheel FILE] [--cpu cortex-a76]
+
+A small convolutional network is trained on scikit-learn's digits and exported in fp32 and in
+static int8, for ONNX Runtime and for ExecuTorch with XNNPACK. Each program answers the test images
+here and in an emulated aarch64 root, which is made where there is none; .pte files by the C++
+runner, built for both machines. Ends with 1 unless fp32 outputs are within 1e-5 of the largest one,
+and int8 programs choose the same class for 99.5 % of the images. Takes the superuser, Debian's
+packages g++-aarch64-linux-gnu, qemu-user-static, binfmt-support and mmdebstrap, and some minutes.
+"""
+
+import argparse
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from sklearn.datasets import load_digits
+from torch import nn
+
+from edgekd.core.refs import UseRuntime, UseTransform, as_read
+from edgekd.core.shipped import shipped
+from edgekd.core.signature import Port, Signature
+from edgekd.devices.answers import Scores
+from edgekd.devices.bench import Session
+from edgekd.devices.job import Job
+from edgekd.devices.kept import Journal
+from edgekd.devices.native_build import build_runner
+from edgekd.devices.runners import this_machine
+from edgekd.devices.settings import settle
+from edgekd.devices.target import Bench, Target
+from edgekd.pipeline.targets import find_targets, read_target
+
+MOST_APART, LEAST_AGREEMENT = 1e-5, 0.995
+TRAINED, EPOCHS, BATCH = 797, 30, 64
+SIGNATURE = Signature(
+    (Port("image", "float32", ("batch", 1, 8, 8)),), (Port("logits", "float32", ("batch", 10)),)
+)
+
+
+def trained(images: torch.Tensor, labels: torch.Tensor) -> nn.Module:
+    """Return a network of 20,000 parameters; the seed is fixed."""
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(),
+        nn.Conv2d(16, 32, 3, stride=2, padding=1, groups=16), nn.ReLU(),
+        nn.Conv2d(32, 32, 1), nn.ReLU(),
+        nn.Flatten(), nn.Linear(512, 10),
+    )  # fmt: skip
+    optimizer = torch.optim.Adam(model.parameters(), 3e-3)
+    for _ in range(EPOCHS):
+        for rows in torch.randperm(len(images)).split(BATCH):
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(model(images[rows]), labels[rows]).backward()
+            optimizer.step()
+    return model.eval()
+
+
+def programs(model: nn.Module, images: torch.Tensor, folder: Path) -> Iterator[Job]:
+    """Yield the programs: two runtimes, each in fp32 and int8."""
+    for name in ("onnxruntime", "executorch"):
+        for precision, use in (("fp32", None), ("int8", "int8_static")):
+            runtime = UseRuntime.model_validate(name).build()
+            file = folder / f"{name}_{precision}{runtime.suffix}"
+            runtime.export(
+                model,
+                signature=SIGNATURE,
+                samples={"image": images[:4]},
+                metadata={},
+                quantization=use and UseTransform.model_validate(use),
+                calibration=[{"image": rows} for rows in images[:256].split(BATCH)],
+                activation="int8",
+                out=file,
+            )
+            yield Job(file.stem, file, name, SIGNATURE)
+
+
+def target(name: str, **transport: str) -> Target:
+    """Return a shipped target, some options of its transport changed."""
+    described = read_target(name, find_targets(Path.cwd()))
+    return Target.model_validate(as_read(described | {"transport": transport}))
+
+
+def answers(at: Target, jobs: list[Job], rows: Path, journal: Path) -> dict[str, np.ndarray]:
+    """Return the outputs of every program on a target."""
+    session, found = Session(at, jobs, Journal(journal)), {}
+    settings = settle(at.bench, Bench(mode="quick"))
+    for job in jobs:
+        scores = session.score(job.name, rows, settings)
+        if not isinstance(scores, Scores):
+            sys.exit(f"{job.name} on {at.description}: {scores}")
+        found[job.name] = scores.outputs["logits"]
+        print(f"  {job.name} on {at.hardware.arch}: {scores.runtime_version}", flush=True)
+    return found
+
+
+def kept(name: str, here: np.ndarray, there: np.ndarray) -> bool:
+    """Print how two machines' outputs compare; tell whether the limit is kept."""
+    apart = float(np.abs(here - there).max() / np.abs(here).max())
+    agreement = float((here.argmax(1) == there.argmax(1)).mean())
+    fine = agreement >= LEAST_AGREEMENT if name.endswith("int8") else apart <= MOST_APART
+    print(f"{name:17} furthest {apart:.2e} of the largest output, same class {agreement:.2%}"
+          f" of {len(here):,}: {'kept' if fine else 'NOT KEPT'}")  # fmt: skip
+    return fine
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--root", type=Path, default=Path("~/.cache/edgekd/qemu-arm64"))
+    parser.add_argument("--wheel", type=Path, help="ExecuTorch's for aarch64; else pip fetches it")
+    parser.add_argument("--cpu", default="cortex-a76", help="which processor is emulated")
+    parser.add_argument("--examples", type=int, default=1000)
+    asked = parser.parse_args()
+    root = asked.root.expanduser().absolute()
+    if not (root / "usr/bin/env").exists():
+        script = shipped("targets") / "qemu-arm64-root.sh"
+        subprocess.run(["sh", str(script), str(root)], check=True)
+    build_runner("executorch", this_machine(), None)
+    build_runner("executorch", "aarch64", asked.wheel)
+    digits = load_digits()
+    images = torch.tensor(digits.images, dtype=torch.float32)[:, None] / 16
+    labels = torch.tensor(digits.target)
+    with tempfile.TemporaryDirectory() as made:
+        folder = Path(made)
+        model = trained(images[:TRAINED], labels[:TRAINED])
+        jobs = [*programs(model, images[:TRAINED], folder)]
+        rows = folder / "rows"
+        rows.mkdir()
+        shown = images[TRAINED:][: asked.examples]
+        np.save(rows / "image.npy", shown.numpy())
+        right = float((model(shown).argmax(1) == labels[TRAINED:][: asked.examples]).float().mean())
+        print(f"{len(shown):,} images, {right:.1%} of them read rightly in PyTorch")
+        here = answers(target("cpu-xnnpack", kind="local"), jobs, rows, folder / "here")
+        emulated = target("qemu-arm64", kind="qemu", root=str(root), cpu=asked.cpu)
+        there = answers(emulated, jobs, rows, folder / "there")
+    verdicts = [kept(job.name, here[job.name], there[job.name]) for job in jobs]
+    sys.exit(not all(verdicts))
+
+
+if __name__ == "__main__":
+    main()

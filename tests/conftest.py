@@ -1,7 +1,11 @@
 """Shapes are checked on every call of a test run, wherever tensors are; chance is fixed."""
 
+import atexit
+import json
 import os
 import pathlib
+import shutil
+import tempfile
 
 import jaxtyping
 
@@ -18,6 +22,10 @@ TENSORS = (
     "stages",
 )
 jaxtyping.install_import_hook([f"edgekd.{room}" for room in TENSORS], "beartype.beartype")
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # who measures waits for nobody but itself
+    os.environ["TMPDIR"] = tempfile.tempdir = tempfile.mkdtemp(prefix="edgekd-tests-")
+    atexit.register(shutil.rmtree, tempfile.tempdir, ignore_errors=True)
 
 from collections.abc import Callable, Iterator  # noqa: E402
 from pathlib import Path  # noqa: E402
@@ -69,6 +77,27 @@ def plugged() -> Iterator[Callable[[Registry, str, Callable[..., Any]], None]]:
         yield plug
 
 
+@pytest.fixture(scope="session")
+def fits() -> Callable[[str, str], None]:
+    """Return a function that holds a JSON text against a published schema: `report-2`."""
+    import jsonschema
+
+    folder = Path(__file__).parents[1] / "docs" / "schemas"
+    known: dict[str, Any] = {}
+
+    def check(name: str, text: str) -> None:
+        if name not in known:
+            schema = json.loads((folder / f"{name}.json").read_text())
+            jsonschema.Draft202012Validator.check_schema(schema)
+            known[name] = jsonschema.Draft202012Validator(schema)
+        problems = [
+            f"{e.json_path}: {e.message[:200]}" for e in known[name].iter_errors(json.loads(text))
+        ]
+        assert problems == []
+
+    return check
+
+
 @pytest.fixture
 def put(tmp_path: Path) -> Callable[..., Path]:
     """Return a function that writes texts by name below a folder, and returns the folder."""
@@ -81,3 +110,30 @@ def put(tmp_path: Path) -> Callable[..., Path]:
         return tmp_path
 
     return write
+
+
+@pytest.fixture(scope="session")
+def runners(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a cache folder with the C++ runner of this machine, built once for all tests."""
+    import importlib.util
+    import shutil
+
+    if shutil.which(os.environ.get("CXX", "g++")) is None:
+        pytest.skip("there is no g++ to build the C++ runner with")
+    if importlib.util.find_spec("executorch") is None:
+        pytest.skip("executorch is not installed, whose libraries the C++ runner takes")
+    from edgekd.devices.native_build import build_runner
+    from edgekd.devices.runners import this_machine
+
+    cache = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(cache))
+        build_runner("executorch", this_machine(), None)
+    return cache
+
+
+@pytest.fixture
+def native(runners: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Have the C++ runner found as if `edgekd runner build` had been run; return its cache."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(runners))
+    return runners

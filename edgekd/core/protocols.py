@@ -18,6 +18,8 @@ where it needs that input, and `each=True` where it changes every example on its
 stands beside it in the batch: then what a teacher says of the examples can be kept. An objective
 for which that is not legal registers `kept=False`.
 
+A transport may register `check(options)`, which yields problems before anything runs.
+
 A measure that relates examples to each other registers `together=True`: it is given those of a
 whole split at once, and may return a value for some of them only.
 
@@ -30,8 +32,10 @@ its number of examples, `names(split)`, how people find each, and `open(split)`,
 `Rows`: with it examples can be read as they are asked for, where they do not fit in memory. Both
 ways must give the same examples under the same numbers. A task may have `check()`;
 `audit()`, which reads all splits, raises RequestError where they are no use and returns what is
-likely a mistake in them; `expected_size(split)` and `expected_bytes()`, None where not told;
-`companions()`, files that must travel with an artifact, as a tokenizer: their content by name.
+likely a mistake in them; `columns`, what its batches carry besides a model's inputs, by the names
+of signals (without it: `labels` and `ids`); `expected_size(split)` and `expected_bytes()`, None
+where not told; `companions()`, files that must travel with an artifact, as a tokenizer: their
+content by name.
 """
 
 from __future__ import annotations
@@ -104,7 +108,9 @@ class Task(Protocol):
     """What a batch is and what counts as quality."""
 
     quality: Sequence[str]
-    """Measures that score a model; the first is what training selects by."""
+    """Measures that score a model; the first is what training selects by. Where that one compares
+    with a teacher, as `agreement` does, models are scored against what they were made from, and
+    none can be trained."""
 
     def signature(self) -> Signature:
         """Return what a model of this task takes and gives."""
@@ -181,6 +187,8 @@ class Transport(Protocol):
 
     python: str
     """The Python interpreter there."""
+    told: Callable[[str], None]
+    """Is told for whom one must wait, where another run has the device."""
 
     def push(self, local: Path) -> str:
         """Copy a file to the device's working folder; return its path there."""

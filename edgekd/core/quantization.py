@@ -1,10 +1,13 @@
 """The specifications of quantization, one per kind, which every back-end follows."""
 
+import platform
 from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from edgekd.core.config import Config, Number, PositiveCount
 from edgekd.core.refs import UseTransform
+
+X86 = ("x86_64", "amd64", "i386", "i686", "x86")
 
 
 class Quantization(Config):
@@ -81,3 +84,20 @@ class Int4Weights(Quantization):
 def precision_of(use: UseTransform | None) -> str:
     """Return what a program is called whose model was quantized so: `fp32` where it was not."""
     return str(getattr(use.options, "precision", Quantization.precision)) if use else "fp32"
+
+
+def activation_type(
+    use: UseTransform | None, target: Mapping[str, Any]
+) -> Literal["uint8", "int8"]:
+    """Return the type of int8 activations: the specification's, or where it is open the target's.
+
+    Where both are open the architecture decides: x86 multiplies unsigned by signed bytes fastest,
+    others signed by signed.
+    """
+    asked: str = use.options.activation if use and isinstance(use.options, Int8Static) else "auto"
+    if asked == "auto":
+        asked = target.get("quantization", {}).get("activation", "auto")
+    if asked == "auto":
+        architecture = target.get("hardware", {}).get("arch", platform.machine())
+        asked = "uint8" if architecture.lower() in X86 else "int8"
+    return "int8" if asked == "int8" else "uint8"

@@ -82,6 +82,8 @@ TeacherRef = Annotated[Ref, Made(("outputs", "model", "program"))]
 """What a teacher said, kept; for a model or a program, what it says is kept where that can be."""
 ProgramRef = Annotated[Ref, Made(("program", "model"))]
 """An exported program; for a model, its fp32 export to ONNX is made and used."""
+GivenRef = Annotated[Ref, Made(("program",))]
+"""A program as it is; a model is not made into one."""
 TeacherName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=60)]
 Teachers = Annotated[
     Annotated[TeacherRef, Tag("<ref>")] | Annotated[dict[TeacherName, TeacherRef], Tag("<named>")],

@@ -5,15 +5,16 @@ says which of them it can supply, taps add features and attentions, and `plan` c
 meet.
 """
 
+# A teacher's signals have no gradient, unless the term that asks says `teacher_learns`.
 SIGNALS = {
     "student_logits": "unnormalised scores of the student, [*batch, classes]",
-    "teacher_logits": "unnormalised scores of the teacher, without gradient, [*batch, classes]",
+    "teacher_logits": "unnormalised scores of the teacher, [*batch, classes]",
     "labels": "index of the true class, [*batch]",
     "student_embedding": "the student's vector of each example, [batch, width]",
-    "teacher_embedding": "the teacher's vector, without gradient, [batch, width]",
+    "teacher_embedding": "the teacher's vector, [batch, width]",
     "answers": "id of the example that answers each; -1 for one that is an answer, [batch]",
     "student_feature": "what the student's tapped module gave, any shape",
-    "teacher_feature": "what the teacher's tapped module gave, without gradient, any shape",
+    "teacher_feature": "what the teacher's tapped module gave, any shape",
     "ids": "stable number of each example in its split, [batch]",
     "progress": "share of training done, in [0, 1]",
     "losses": "the terms of a combined objective, by name, each [batch]",

@@ -4,7 +4,7 @@ import ast
 import importlib.metadata
 import importlib.util
 import sysconfig
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
@@ -93,7 +93,7 @@ def _imports(path: Path) -> tuple[Path, ...]:
         tree = ast.parse(path.read_bytes())
     except (SyntaxError, ValueError):  # a template, say, that only looks like a module
         return ()
-    for node in ast.walk(tree):
+    for node in _statements(tree):
         if isinstance(node, ast.Import):
             modules |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -106,6 +106,16 @@ def _imports(path: Path) -> tuple[Path, ...]:
         elif not is_own(path):
             found += _own(module.partition(".")[0])
     return tuple(found)
+
+
+def _statements(tree: ast.AST) -> Iterator[ast.AST]:
+    """Yield every statement, at whatever depth: only there can an import be."""
+    waiting = [tree]
+    while waiting:
+        node = waiting.pop()
+        for part in ("body", "orelse", "finalbody", "handlers", "cases"):
+            waiting += getattr(node, part, ())
+        yield node
 
 
 @cache

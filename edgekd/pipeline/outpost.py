@@ -61,15 +61,15 @@ def sizes_in(folder: str) -> dict[str, int]:
 
 
 class Outpost:
-    """Holds one worker process on its node."""
+    """Holds one worker process on its node; `customs`: see `pipeline.process`."""
 
-    def __init__(self, log: str, folder: str):
+    def __init__(self, log: str, folder: str, customs: Mapping[str, str]):
         self._lines: SimpleQueue[str | None] = SimpleQueue()
         self._over = False
         self._started = Event()
         self._process: subprocess.Popen[str] | None = None
         self._failed: OSError | None = None
-        Thread(target=self._attend, args=(log, folder), daemon=True).start()
+        Thread(target=self._attend, args=(log, folder, customs), daemon=True).start()
         self._started.wait()
         if self._failed:
             raise self._failed
@@ -135,7 +135,7 @@ class Outpost:
         assert self._process.stdin is not None
         return self._process.stdin
 
-    def _attend(self, log: str, folder: str) -> None:
+    def _attend(self, log: str, folder: str, customs: Mapping[str, str]) -> None:
         """Start the process and take its lines until it ends.
 
         One thread for both: the system ends a worker with the thread that started it, so that it
@@ -153,7 +153,7 @@ class Outpost:
                     text=True,
                     encoding="utf-8",
                     cwd=folder,
-                    env={"OMP_WAIT_POLICY": "PASSIVE"} | os.environ | {"PYTHONUNBUFFERED": "1"},
+                    env={**customs, **os.environ, "PYTHONUNBUFFERED": "1"},
                     start_new_session=True,
                 )
         except OSError as error:

@@ -1,10 +1,11 @@
 """What would run and what is kept, and why."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from edgekd.core.artifact import Manifest, digest_json
+from edgekd.core.differences import differences, shown
 from edgekd.core.errors import Problem, RequestError, nearest
 from edgekd.pipeline.digests import Digests
 from edgekd.pipeline.machine import features, this_machine
@@ -217,7 +218,7 @@ def _changed(earlier: Manifest, identity: Mapping[str, Any]) -> list[str]:
     """Return what differs from the result that the stage used last."""
     known = {k: v for k, v in earlier.identity["inputs"].items() if k in identity["inputs"]}
     before = {**earlier.identity, "inputs": known}
-    changes = list(_changes(before, identity))
+    changes = list(differences(before, identity))
     code = [path.removeprefix("code.") for path, *_ in changes if path.startswith("code.")]
     others = [_worded(*change) for change in changes if not change[0].startswith("code.")]
     named = [f"the code of {', '.join(sorted(code))} changed"] if code else []
@@ -233,30 +234,10 @@ def _worded(path: str, old: object, new: object) -> str:
     if head == "files":
         return f"the content of {rest.partition(':')[2]} changed"
     if head == "libraries":
-        return f"{rest} {_value(old)} -> {_value(new)}"
+        return f"{rest} {shown(old)} -> {shown(new)}"
     if path == "machine.features":
         words = {*str(old).split()} ^ {*str(new).split()}
         return f"machine.features differ in {' '.join(sorted(words))}"
     if head == "options":
         path = rest
-    return f"{path}: {_value(old)} -> {_value(new)}"
-
-
-def _value(value: object) -> str:
-    return "(absent)" if value is _ABSENT else str(value)
-
-
-_ABSENT = object()
-
-
-def _changes(old: Any, new: Any, path: str = "") -> Iterator[tuple[str, object, object]]:
-    """Yield the leaves in which two JSON values differ, with their paths."""
-    if isinstance(old, Mapping) and isinstance(new, Mapping):
-        for key in [*new, *(k for k in old if k not in new)]:
-            here = f"{path}.{key}" if path else str(key)
-            yield from _changes(old.get(key, _ABSENT), new.get(key, _ABSENT), here)
-    elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
-        for index, pair in enumerate(zip(old, new, strict=True)):
-            yield from _changes(*pair, f"{path}[{index}]")
-    elif old != new:
-        yield path, old, new
+    return f"{path}: {shown(old)} -> {shown(new)}"

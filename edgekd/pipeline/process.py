@@ -3,6 +3,18 @@
 from collections.abc import Iterator
 from typing import Protocol
 
+CUSTOMS = {
+    "OMP_WAIT_POLICY": "PASSIVE",
+    "MALLOC_MMAP_THRESHOLD_": str(2**25),
+    "MALLOC_TRIM_THRESHOLD_": str(2**28),
+}
+"""What a worker's environment says where the user's does not.
+
+A thread that spins while it waits takes the core that another one needs. Memory that glibc gives
+back after every layer has to be had, and cleared, for the next: tensors below 32 MiB come from one
+heap, of whose end 256 MiB may stay unused.
+"""
+
 
 class Input(Protocol):
     """Where requests go."""

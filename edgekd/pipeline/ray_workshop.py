@@ -14,7 +14,7 @@ from edgekd.core.errors import RunInterruptedError, StageError
 from edgekd.pipeline.cluster import Cluster, cluster
 from edgekd.pipeline.outpost import Outpost, sizes_in
 from edgekd.pipeline.plan import Plan
-from edgekd.pipeline.process import Process
+from edgekd.pipeline.process import CUSTOMS, Process
 from edgekd.pipeline.store import Store
 from edgekd.pipeline.workshop import Workshop
 
@@ -121,7 +121,7 @@ class _RemoteProcess:
             scheduling_strategy="SPREAD",
         )
         self._ray, self._cluster, self._node = ray, cluster, ""
-        self._actor = actor.remote(str(log), str(Path.cwd()))
+        self._actor = actor.remote(str(log), str(Path.cwd()), CUSTOMS)
         self.stdin, self.stdout = _Input(self), _Output(self)
 
     @property

@@ -4,11 +4,12 @@ This loads plug-ins, and with them torch, so it happens in the worker; what come
 the parent keeps and plans with.
 """
 
+import csv
 import importlib.metadata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from edgekd.core import kinds
@@ -38,7 +39,7 @@ from edgekd.pipeline.preview import StagePreview, check_stages
 from edgekd.pipeline.repeats import with_repeats
 from edgekd.pipeline.resolved import Request, Resolved, ResolvedStage
 from edgekd.pipeline.spec import MAX_STAGES, Pipeline, validate
-from edgekd.pipeline.targets import find_targets, read_target
+from edgekd.pipeline.targets import check_runners, check_transport, find_targets, read_target
 from edgekd.pipeline.trials import with_trials
 from edgekd.track.options import Track
 
@@ -134,8 +135,20 @@ def _builds(targets: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
 def _build(distribution: str) -> str:
     """Return a version with a digest of the machine code that was installed with it."""
     found = importlib.metadata.distribution(distribution)
-    native = sorted(f"{f} {f.hash}" for f in found.files or [] if f.suffix in NATIVE)
+    native = sorted(_native(found.read_text("RECORD") or ""))
     return f"{found.version} (build {digest_json(native)[:8]})" if native else found.version
+
+
+def _native(record: str) -> Iterator[str]:
+    """Yield path and hash of each file of machine code; most of the many lines are not looked at.
+
+    As `importlib.metadata` would show them.
+    """
+    lines = [line for line in record.splitlines() if any(end in line for end in NATIVE)]
+    for path, digest, _ in csv.reader(lines):
+        if PurePosixPath(path).suffix in NATIVE:
+            mode, _, value = digest.partition("=")
+            yield f"{path} <FileHash mode: {mode} value: {value}>" if digest else f"{path} None"
 
 
 def _shown(path: Path) -> str:
@@ -225,6 +238,8 @@ def _read_targets(
     for name in dict.fromkeys(name for use in uses for name in _target_names(use)):
         try:
             targets[name] = read_target(name, known)
+            check_transport(targets[name])
+            check_runners(name, targets[name])
         except RequestError as error:
             at = _first_use(name, document)
             path = ".".join(map(str, at))

@@ -33,3 +33,21 @@ def read_target(name: str, known: Mapping[str, Path]) -> dict[str, Any]:
             for details in error.errors()
         ) from error
     return described
+
+
+def check_transport(described: Mapping[str, Any]) -> None:
+    """Raise RequestError where this machine lacks what the way to a target takes."""
+    from edgekd.core.refs import UseTransport, as_read
+
+    use = UseTransport.model_validate(as_read(described["transport"]))
+    check = use.plugin.traits.get("check")
+    if problems := [*check(use.options)] if check else []:
+        raise RequestError(problems)
+
+
+def check_runners(name: str, described: Mapping[str, Any]) -> None:
+    """Raise RequestError where a C++ runner that a target takes was not built yet."""
+    from edgekd.devices.runners import check
+
+    if problems := [*check(described["native"], described["hardware"]["arch"], name)]:
+        raise RequestError(problems)

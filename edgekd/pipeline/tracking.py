@@ -43,7 +43,7 @@ SECONDS_TO_FINISH = 60.0
 SECONDS_TO_LEAVE = 5.0
 """What trackers get to take the rest, where the run is done and where it was ended."""
 TOLD_PER_EPOCH = ("score",)
-REPORTS = ("report.html", "report.json", "report.md")
+REPORTS = ("report.html", "report.json", "report.md", "report.xml")
 
 
 @contextmanager

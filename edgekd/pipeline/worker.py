@@ -4,6 +4,7 @@ It reads one JSON request per line and answers with JSON lines: progress, then o
 `refused` (the user can mend it) or `crashed`. What libraries print goes to the run's log.
 """
 
+import gc
 import json
 import os
 import signal
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
     from edgekd.parallel.crew import Crew
 
 INTERRUPTED = RunInterruptedError.exit_code
+OBJECTS_BETWEEN_COLLECTIONS = 10_000
+"""Of Python's garbage collector, whose 700 have it look at all of torch again and again while
+modules are imported and models are traced."""
 
 
 @dataclass
@@ -62,6 +66,7 @@ class Stopping:
 
 def main() -> None:
     """Serve requests until there are no more, or until a signal comes between two of them."""
+    gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS)
     try:
         _serve()
     except KeyboardInterrupt:

@@ -20,7 +20,7 @@ from edgekd.core.errors import (
     RunInterruptedError,
     StageError,
 )
-from edgekd.pipeline.process import Process
+from edgekd.pipeline.process import CUSTOMS, Process
 from edgekd.pipeline.resolved import Request, Resolved
 
 SECONDS_TO_END = 2
@@ -155,8 +155,7 @@ class Workshop:
                     stderr=log,
                     text=True,
                     encoding="utf-8",
-                    # a thread that spins while it waits takes the core that another one needs
-                    env={"OMP_WAIT_POLICY": "PASSIVE"} | os.environ | {"PYTHONUNBUFFERED": "1"},
+                    env=CUSTOMS | os.environ | {"PYTHONUNBUFFERED": "1"},
                     start_new_session=True,  # Ctrl-C reaches the parent alone, which ends us
                 )
         return self._process

@@ -185,6 +185,34 @@ EDITS = {
         "cannot be imported",
     ),
     "plug-ins that are no list": ("seed: 0", "plugins: mine.py", "plugins", "found 'mine.py'"),
+    "layer to prune that is not there": (
+        "    teacher: $teacher\n",
+        "    teacher: $teacher\n    prune:\n      transform: {kind: channels, ratio: 0.3,\n"
+        "        exclude: [hed]}\n",
+        "hed",
+        "Did you mean 'head'",
+    ),
+    "what is frozen and pruned": (
+        "    teacher: $teacher\n",
+        "    teacher: $teacher\n    prune: {transform: {kind: magnitude, ratio: 0.3}}\n"
+        "    train: {freeze: [head]}\n    model: {kind: depthwise, width: 8}\n"
+        "    objective: [cross_entropy]\n  other:\n    kind: distill\n    teacher: $teacher\n",
+        "freeze",
+        "what is frozen stays as it is",
+    ),
+    "pruning that ends with the training": (
+        "    teacher: $teacher\n",
+        "    teacher: $teacher\n    prune: {transform: {kind: magnitude, ratio: 0.3}, until: 1}\n",
+        "until",
+        "less than 1",
+    ),
+    "what rounds and is pruned": (
+        "  onnx: {kind",
+        "  qat: {kind: distill, model: $int8, objective: [cross_entropy],\n"
+        "    prune: {transform: {kind: magnitude, ratio: 0.3}}}\n  onnx: {kind",
+        "prune:",
+        "not pruned meanwhile",
+    ),
     "two kinds of prune budget": ("ratio: 0.3", "ratio: 0.3, macs: 1000", "channels", "one"),
     "runtime that a target lacks": (
         "targets: [cpu]",

@@ -1,0 +1,31 @@
+"""What a worker process is told when it is started."""
+
+from pathlib import Path
+
+import pytest
+
+from edgekd.pipeline.process import CUSTOMS
+from edgekd.pipeline.workshop import Workshop
+
+
+def _environment(log: Path) -> dict[str, str]:
+    with Workshop(log) as workshop:
+        process = workshop.start()
+        told = Path(f"/proc/{process.pid}/environ").read_bytes()  # type: ignore[attr-defined]
+        workshop.kill()
+    return dict(line.split("=", 1) for line in told.decode().split("\0") if line)
+
+
+def test_a_worker_keeps_its_memory_and_lets_waiting_threads_sleep(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in CUSTOMS:
+        monkeypatch.delenv(name, raising=False)
+    assert CUSTOMS.items() <= _environment(tmp_path / "log").items()
+
+
+def test_what_the_user_says_of_them_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "131072")
+    found = _environment(tmp_path / "log")
+    assert found["MALLOC_TRIM_THRESHOLD_"] == "131072"
+    assert found["OMP_WAIT_POLICY"] == CUSTOMS["OMP_WAIT_POLICY"]

@@ -33,9 +33,9 @@ PREFIX = "edgekd-target-"
 OLD_S = 60
 """Age from which a folder that nobody holds is no longer one that is just being made."""
 LOCK = "edgekd-device.lock"
+"""Locked while something is done on the device; it lies beside the working folders."""
 QUEUE = "edgekd-device.queue"
 """Locked by the one that is next: who has just had its turn cannot come before it again."""
-"""Locked while something is done on the device; it lies beside the working folders."""
 POLL_S = 0.1
 PIECE = 2**20
 OWN = "attendant.pid"

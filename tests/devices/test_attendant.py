@@ -1,11 +1,12 @@
 """What the process on a device does that a whole transport shows only by chance."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 
-from edgekd.devices.attendant import Attendant
+from edgekd.devices.attendant import LOCK, QUEUE, Attendant, locked, opened
 
 
 @pytest.fixture
@@ -25,6 +26,17 @@ def test_the_device_is_not_had_once_the_link_is_cut(attendant: Attendant) -> Non
     attendant.end(0)
     attendant.take(wait_s=0, who="ada")
     assert attendant.lock is None
+
+
+def test_a_free_device_is_not_taken_before_the_one_that_is_next(attendant: Attendant) -> None:
+    beside = attendant.folder.parent
+    (beside / LOCK).write_text("ada")
+    queue = opened(beside / QUEUE)
+    assert locked(queue)
+    assert attendant.take(wait_s=0, who="grace") == {"held_by": "ada"}
+    os.close(queue)
+    assert attendant.take(wait_s=0, who="grace") == {}
+    assert (beside / LOCK).read_text() == "grace"
 
 
 def test_a_request_that_is_a_mistake_is_answered_too(

@@ -88,6 +88,29 @@ def test_a_program_runs_for_as_long_as_asked_and_each_window_supports_its_p90(
     assert again == run  # minutes are not spent twice
 
 
+def test_a_profile_is_taken_anew_with_another_version_of_the_runtime(
+    relu: Job, rows: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = opened(tmp_path / "journal", relu)
+    first.time(["relu"], rows, SHORT, 0)  # which tells the version: a profile does not
+    found = first.profile("relu", rows, SHORT)
+    asked = []
+    run = Session._run
+
+    def with_version(self: Session, do: str, *more: Any) -> Any:
+        asked.append(do)
+        document = run(self, do, *more)
+        return document | ({"versions": {"relu": version}} if do == "identify" else {})
+
+    monkeypatch.setattr(Session, "_run", with_version)
+    version = first.machine["onnxruntime"]
+    assert opened(tmp_path / "journal", relu).profile("relu", rows, SHORT) == found
+    assert asked == ["identify"]
+    version = "0.1"
+    opened(tmp_path / "journal", relu).profile("relu", rows, SHORT)
+    assert asked[1:] == ["identify", "profile"]
+
+
 def test_samples_a_second_are_those_of_all_streams_together(
     relu: Job, rows: Path, tmp_path: Path
 ) -> None:

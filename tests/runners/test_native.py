@@ -241,6 +241,7 @@ def test_over_ssh_it_is_brought_along_and_answers_the_same(
     np.testing.assert_array_equal(there, here)
 
 
+@pytest.mark.usefixtures("native")
 def test_what_it_measured_is_taken_again_only_where_something_changed(
     programs: dict[str, Job], rows: Path, tmp_path: Path
 ) -> None:
@@ -250,6 +251,7 @@ def test_what_it_measured_is_taken_again_only_where_something_changed(
     assert timed(again, "four", rows).latencies_ms.tolist() == taken.latencies_ms.tolist()
 
 
+@pytest.mark.usefixtures("native")
 def test_throughput_is_not_asked_of_it(
     programs: dict[str, Job], rows: Path, tmp_path: Path
 ) -> None:

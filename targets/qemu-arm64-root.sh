@@ -1,20 +1,22 @@
 #!/bin/sh
 # Makes a small aarch64 root file system for the target qemu-arm64: Debian, Python, ONNX Runtime.
 #
-#     sh qemu-arm64-root.sh FOLDER
+#     sh qemu-arm64-root.sh FOLDER [PACKAGE ...]
 #
+# with further packages of Debian's where something else shall run there, a server of ssh say.
 # Takes the superuser, Debian's packages mmdebstrap, qemu-user-static and binfmt-support, a mirror of
 # Debian's and pip's index: some 20 s and 300 MB. ExecuTorch needs nothing there: its C++ runner is
 # brought along.
 set -eu
-root=${1:?where to make it: sh qemu-arm64-root.sh FOLDER}
+root=${1:?where to make it: sh qemu-arm64-root.sh FOLDER [PACKAGE ...]}
+shift
 if [ -e "$root/usr/bin/env" ]; then
     echo "$root is a root file system already; remove it to make it anew." >&2
     exit 1
 fi
 mkdir -p "$root"
-mmdebstrap --quiet --variant=extract --arch=arm64 --include=python3-minimal,python3,libstdc++6,\
-base-files,base-passwd,bash,coreutils,dash,libgomp1 bookworm "$root"
+mmdebstrap --quiet --variant=extract --arch=arm64 --include="python3-minimal python3 libstdc++6 \
+base-files base-passwd bash coreutils dash libgomp1 $*" bookworm "$root"
 echo 'root:x:0:0:root:/root:/bin/sh' > "$root/etc/passwd"
 echo 'root:x:0:' > "$root/etc/group"
 mkdir -p "$root/tmp" "$root/proc" "$root/sys/devices/system/cpu"

@@ -1,22 +1,28 @@
 """Whether programs answer on aarch64 as they do here: the target qemu-arm64 against this machine.
 
-    python tests/benchmarks/bench_emulated.py [--root FOLDER] [--wheel FILE] [--cpu cortex-a76]
+    python tests/benchmarks/bench_emulated.py [--ssh] [--root FOLDER] [--wheel FILE] [--cpu NAME]
 
 A small convolutional network is trained on scikit-learn's digits and exported in fp32 and in
 static int8, for ONNX Runtime and for ExecuTorch with XNNPACK. Each program answers the test images
 here and in an emulated aarch64 root, which is made where there is none; .pte files by the C++
-runner, built for both machines. Ends with 1 unless fp32 outputs are within 1e-5 of the largest one,
-and int8 programs choose the same class for 99.5 % of the images. Takes the superuser, Debian's
-packages g++-aarch64-linux-gnu, qemu-user-static, binfmt-support and mmdebstrap, and some minutes.
+runner, built for both machines. With `--ssh` the root is a device of its own: dropbear runs in it,
+emulated too, and everything goes there and comes back over ssh. Ends with 1 unless fp32 outputs are
+within 1e-5 of the largest one, and int8 programs choose the same class for 99.5 % of the images.
+Takes the superuser, Debian's packages g++-aarch64-linux-gnu, qemu-user-static, binfmt-support and
+mmdebstrap, and some minutes.
 """
 
 import argparse
+import socket
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
+import asyncssh
 import numpy as np
 import torch
 from sklearn.datasets import load_digits
@@ -79,10 +85,42 @@ def programs(model: nn.Module, images: torch.Tensor, folder: Path) -> Iterator[J
             yield Job(file.stem, file, name, SIGNATURE)
 
 
-def target(name: str, **transport: str) -> Target:
+def target(name: str, **transport: Any) -> Target:
     """Return a shipped target, some options of its transport changed."""
     described = read_target(name, find_targets(Path.cwd()))
     return Target.model_validate(as_read(described | {"transport": transport}))
+
+
+@contextmanager
+def dropbear(root: Path, cpu: str, place: Path) -> Iterator[dict[str, Any]]:
+    """Serve ssh from inside the root, on loopback; give the options of the transport."""
+    place.mkdir()
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    key = asyncssh.generate_private_key("ssh-ed25519")
+    key.write_private_key(place / "user")
+    (root / "root/.ssh").mkdir(mode=0o700, parents=True, exist_ok=True)
+    (root / "root/.ssh/authorized_keys").write_bytes(key.export_public_key())
+    (root / "root/.ssh/authorized_keys").chmod(0o600)
+    python = root / "root/emulated-python"  # commands on a device get a bare environment
+    python.write_text(f'#!/bin/sh\nexport QEMU_CPU={cpu}\nexec python3 "$@"\n')
+    python.chmod(0o755)
+    inside = ["chroot", str(root)]
+    (root / "tmp/host").unlink(missing_ok=True)
+    make = [*inside, "dropbearkey", "-t", "ed25519", "-f", "/tmp/host"]
+    told = subprocess.run(make, capture_output=True, text=True, check=True).stdout
+    public = next(line for line in told.splitlines() if line.startswith("ssh-ed25519"))
+    (place / "known_hosts").write_text(f"[127.0.0.1]:{port} {public}\n")
+    command = [*inside, "dropbear", "-F", "-E", "-s", "-r", "/tmp/host", "-p", f"127.0.0.1:{port}"]
+    server = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    try:
+        yield {"kind": "ssh", "host": "127.0.0.1", "port": port, "user": "root",
+               "key": str(place / "user"), "known_hosts": str(place / "known_hosts"),
+               "python": "/root/emulated-python"}  # fmt: skip
+    finally:
+        server.terminate()
+        server.wait()
 
 
 def answers(at: Target, jobs: list[Job], rows: Path, journal: Path) -> dict[str, np.ndarray]:
@@ -110,6 +148,7 @@ def kept(name: str, here: np.ndarray, there: np.ndarray) -> bool:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--ssh", action="store_true", help="reach the root over ssh to dropbear")
     parser.add_argument("--root", type=Path, default=Path("~/.cache/edgekd/qemu-arm64"))
     parser.add_argument("--wheel", type=Path, help="ExecuTorch's for aarch64; else pip fetches it")
     parser.add_argument("--cpu", default="cortex-a76", help="which processor is emulated")
@@ -118,7 +157,8 @@ def main() -> None:
     root = asked.root.expanduser().absolute()
     if not (root / "usr/bin/env").exists():
         script = shipped("targets") / "qemu-arm64-root.sh"
-        subprocess.run(["sh", str(script), str(root)], check=True)
+        more = ["dropbear-bin"] if asked.ssh else []
+        subprocess.run(["sh", str(script), str(root), *more], check=True)
     build_runner("executorch", this_machine(), None)
     build_runner("executorch", "aarch64", asked.wheel)
     digits = load_digits()
@@ -136,7 +176,12 @@ def main() -> None:
         print(f"{len(shown):,} images, {right:.1%} of them read rightly in PyTorch")
         here = answers(target("cpu-xnnpack", kind="local"), jobs, rows, folder / "here")
         emulated = target("qemu-arm64", kind="qemu", root=str(root), cpu=asked.cpu)
-        there = answers(emulated, jobs, rows, folder / "there")
+        emulated.transport.build()  # says what is lacking, and tells the root of its processor
+        with ExitStack() as served:
+            if asked.ssh:
+                way = served.enter_context(dropbear(root, asked.cpu, folder / "ssh"))
+                emulated = target("qemu-arm64", **way)
+            there = answers(emulated, jobs, rows, folder / "there")
     verdicts = [kept(job.name, here[job.name], there[job.name]) for job in jobs]
     sys.exit(not all(verdicts))
 

@@ -134,14 +134,11 @@ def read_gates(texts: Iterable[str], *, compares: bool) -> dict[str, str]:
 
 def _gates(*, compares: bool) -> list[str]:
     """Return what can be demanded without labels."""
-    from edgekd.core import kinds
-    from edgekd.measures.contract import gate_names
+    from edgekd.measures.contract import gate_names, measures
 
     has = {"latencies_ms", "restarts", "size_bytes"}
     has |= {"reference_latencies_ms", "reference_size_bytes"} if compares else set()
-    return [
-        name for plugin in kinds.measure if {*plugin.needs} <= has for name in gate_names(plugin)
-    ]
+    return [name for plugin in measures() if {*plugin.needs} <= has for name in gate_names(plugin)]
 
 
 def check_choices(asked: Asked) -> None:

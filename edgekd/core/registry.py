@@ -141,6 +141,15 @@ class Registry:
     def __iter__(self) -> Iterator[Plugin]:
         return (self.get(name) for name in self.names())
 
+    def within(self, group: str) -> Iterator[Plugin]:
+        """Yield our own plug-ins of one sub-folder, and all of others; nothing else is imported."""
+        ours = self._files
+        return (
+            self.get(name)
+            for name in self.names()
+            if name not in ours or ours[name].parent.name == group
+        )
+
     def summary(self, name: str) -> str:
         """Return the first line of a plug-in's text, read without importing it."""
         if name in self._loaded:

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from edgekd.core import kinds
 from edgekd.core.artifact import digest_file, digest_json
 from edgekd.core.signature import Signature
 from edgekd.devices.model_file import program_files
+from edgekd.devices.runners import script
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,7 @@ class Job:
     @property
     def runner(self) -> str:
         """The file of `targets/runners/` that loads it."""
-        name: str = kinds.runtime.get(self.runtime).target.runner  # type: ignore[attr-defined]
-        return name
+        return script(self.runtime)
 
     @cached_property
     def digest(self) -> str:

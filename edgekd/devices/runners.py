@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgekd.core import kinds
 from edgekd.core.artifact import digest_file, digest_json
 from edgekd.core.errors import Problem, RequestError
 from edgekd.core.shipped import shipped
@@ -127,6 +128,18 @@ def check(native: Sequence[str], arch: str, name: str = "NAME") -> Iterator[Prob
                 f"the C++ runner of {of} for {arch} is not built.",
                 f"Build it once: edgekd runner build --target {name}",
             )
+
+
+def script(runtime: str) -> str:
+    """Return the file of `targets/runners/` that loads programs of a runtime.
+
+    One with a file `bench_<name>.py` there is not asked: its exporter needs torch, timing does not.
+    """
+    own = f"bench_{runtime}.py"
+    if (shipped("targets") / "runners" / own).is_file():
+        return own
+    name: str = kinds.runtime.get(runtime).target.runner  # type: ignore[attr-defined]
+    return name
 
 
 def runner(runtime: str, native: Sequence[str], script: str) -> str:

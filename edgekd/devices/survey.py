@@ -10,7 +10,7 @@ from typing import Any
 from edgekd.core import kinds
 from edgekd.core.errors import Problem, UnreachableError
 from edgekd.core.protocols import Transport
-from edgekd.devices.runners import copy_runners, runner
+from edgekd.devices.runners import copy_runners, runner, script
 from edgekd.devices.target import Target
 
 MEMORY_SHARE = 0.15
@@ -82,8 +82,7 @@ def _identity(transport: Transport, target: Target) -> dict[str, Any]:
 
 def _loaders(target: Target) -> Iterator[dict[str, str]]:
     for name in kinds.runtime.names():
-        runtime: Any = kinds.runtime.get(name).target
-        yield {"name": name, "runner": runner(name, target.native, runtime.runner)}
+        yield {"name": name, "runner": runner(name, target.native, script(name))}
 
 
 def _last(about: Mapping[str, Any]) -> str:

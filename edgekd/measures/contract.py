@@ -5,8 +5,9 @@ fails only where the whole interval lies on one side of the limit.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Annotated
 
 from pydantic import BeforeValidator, ValidationError
@@ -73,6 +74,11 @@ def gate_names(plugin: Plugin) -> tuple[str, ...]:
     return names
 
 
+def measures() -> Iterable[Plugin]:
+    """Return every measure; where no torch is, which reads answers, those of cost alone."""
+    return kinds.measure if find_spec("torch") else kinds.measure.within("cost")
+
+
 def terms() -> dict[str, Term]:
     """Return all that can be demanded, by name."""
     return {
@@ -85,7 +91,7 @@ def terms() -> dict[str, Term]:
             any(need.startswith(("teacher_", "reference_")) for need in plugin.needs),
             not set(plugin.needs) & set(EVIDENCE),
         )
-        for plugin in kinds.measure
+        for plugin in measures()
         for name in gate_names(plugin)
     }
 

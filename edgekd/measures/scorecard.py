@@ -5,18 +5,17 @@ from typing import Any
 
 import numpy as np
 
-from edgekd.core import kinds
 from edgekd.core.quantity import Quantity
 from edgekd.core.registry import Plugin
 from edgekd.core.signals import EVIDENCE
-from edgekd.measures.contract import gate_names
+from edgekd.measures.contract import gate_names, measures
 from edgekd.ops import statistics
 
 
 def measure_all(evidence: Mapping[str, Any]) -> dict[str, Quantity]:
     """Return every quantity by gate name; a measure whose evidence is missing is left out."""
     found: dict[str, Quantity] = {}
-    for plugin in kinds.measure:
+    for plugin in measures():
         if not set(plugin.needs) <= set(evidence):
             continue
         result = plugin.build(plugin.config())(**{name: evidence[name] for name in plugin.needs})

@@ -4,10 +4,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from edgekd.core import kinds
 from edgekd.core.quantity import Quantity
 from edgekd.core.results import Gate, Verdict
-from edgekd.measures.contract import Limit, gate_names, read_limit, terms
+from edgekd.measures.contract import Limit, gate_names, measures, read_limit, terms
 from edgekd.ops.statistics import least_n
 
 TIMED = ("latencies_ms", "reference_latencies_ms")
@@ -79,7 +78,7 @@ def _reason(measured: Quantity, verdict: Verdict) -> str:
 
 def _missing(name: str, evidence: Mapping[str, Any]) -> str:
     """Return in words why a quantity was not measured."""
-    needs = next(p.needs for p in kinds.measure if name in gate_names(p))
+    needs = next(p.needs for p in measures() if name in gate_names(p))
     absent = [need for need in needs if need not in evidence]
     if absent:
         return f"nothing to measure it by: no {', '.join(absent)}"

@@ -8,6 +8,7 @@ from typing import Any
 
 from edgekd.core.artifact import Manifest
 from edgekd.core.quantity import Quantity, significant
+from edgekd.core.version import VERSION
 from edgekd.report.evidence import Evidence
 from edgekd.report.schema import Provenance, StageRecord
 
@@ -20,7 +21,7 @@ def provenance(evidence: Evidence) -> Provenance:
         file=origin.file,
         sets=list(origin.sets),
         command=origin.command,
-        versions=_versions(("edgekd", "numpy", "matplotlib", "jinja2")),
+        versions={"edgekd": VERSION} | _versions(("numpy", "matplotlib", "jinja2")),
         stages=[
             _stage(name, manifest, origin.started_at) for name, manifest in evidence.stages.items()
         ],

@@ -1,19 +1,25 @@
-"""What goes into the programs: the examples that are scored, and the samples that are timed."""
+"""What goes into the programs: the examples that are scored, and the samples that are timed.
+
+torch comes with a task; without one it is not imported.
+"""
+
+from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from edgekd.core.protocols import Split, Task
 from edgekd.core.results import Prepared
 from edgekd.core.signals import SIGNALS
 from edgekd.core.signature import Signature
 from edgekd.devices.columns import Array, write_columns
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 BATCH = 256
 LEAST_PREPARED = 5
@@ -33,6 +39,8 @@ def write_inputs(
     task: Task, split: Split, num_samples: int, signatures: Iterable[Signature], folder: Path
 ) -> Inputs:
     """Write what the programs read: a whole split to score, samples of validation to time."""
+    import torch
+
     given = list(signatures)
     names = _read(given)
     kept: dict[str, list[Tensor]] = {}
@@ -55,6 +63,8 @@ def time_preparing(task: Task, most: int) -> Prepared | None:
 
     The first is left out: it opens the data.
     """
+    import torch
+
     batches = iter(task.batches("validation", 1, device=torch.device("cpu")))
     taken = []
     for _ in range(min(most, task.size("validation"))):
@@ -77,6 +87,8 @@ def write_samples(
     task: Task, num_samples: int, signatures: Iterable[Signature], folder: Path
 ) -> None:
     """Write the samples of validation that programs of these signatures are timed on."""
+    import torch
+
     names = _read(signatures)
 
     def timed() -> Iterator[dict[str, Array]]:

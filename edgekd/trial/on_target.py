@@ -1,15 +1,18 @@
-"""All programs of a comparison on one target."""
+"""All programs of a comparison on one target.
+
+torch is imported only where answers are scored: a model file is timed on machines without it.
+"""
+
+from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from edgekd.core.errors import StageError
 from edgekd.core.quantity import Quantity
@@ -21,13 +24,15 @@ from edgekd.devices.kept import Journal
 from edgekd.devices.settings import Settings
 from edgekd.devices.target import Target
 from edgekd.devices.validity import notes, objection
-from edgekd.measures.breakdown import break_down
 from edgekd.measures.contract import Limit, terms
 from edgekd.measures.scorecard import measure_all
 from edgekd.measures.verdict import judge
 from edgekd.trial.beside import Beside, Taker
 from edgekd.trial.entry import Entry
 from edgekd.trial.inputs import Inputs
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _COMPARED = ("reference_latencies_ms",)
 _TIMED = ("latencies_ms", "restarts", *_COMPARED)
@@ -260,6 +265,8 @@ class OnTarget:
 
     def quality(self) -> Iterator[Quality]:
         """Yield how the answers of each program that classifies are spread."""
+        from edgekd.measures.breakdown import break_down
+
         for name, found in self.found.items():
             if {"student_logits", "labels"} <= set(found.evidence):
                 logits, truth = found.evidence["student_logits"], found.evidence["labels"]
@@ -290,5 +297,7 @@ def _check_runtimes(name: str, target: Target, entries: Sequence[Entry]) -> None
 
 def signals(whose: str, outputs: Mapping[str, Any]) -> dict[str, Tensor]:
     """Return a program's outputs that measures can ask for, as `student_logits`."""
+    import torch
+
     named = {f"{whose}_{name}": torch.from_numpy(array) for name, array in outputs.items()}
     return {name: tensor for name, tensor in named.items() if name in SIGNALS}

@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 
 from edgekd.core.results import Restart
-from edgekd.measures.latency import Latency, latency
-from edgekd.measures.memory import Memory, memory
-from edgekd.measures.size import Size, size
-from edgekd.measures.size_ratio import SizeRatio, size_ratio
-from edgekd.measures.speedup import Speedup, speedup
-from edgekd.measures.undelegated_time import UndelegatedTime, undelegated_time
+from edgekd.measures.cost.latency import Latency, latency
+from edgekd.measures.cost.memory import Memory, memory
+from edgekd.measures.cost.size import Size, size
+from edgekd.measures.cost.size_ratio import SizeRatio, size_ratio
+from edgekd.measures.cost.speedup import Speedup, speedup
+from edgekd.measures.cost.undelegated_time import UndelegatedTime, undelegated_time
 
 
 def restart(**more: float) -> Restart:

@@ -4,11 +4,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgekd.core.bits import unpack
-from edgekd.measures.accuracy import Accuracy, accuracy
-from edgekd.measures.accuracy_drop import AccuracyDrop, accuracy_drop
-from edgekd.measures.agreement import Agreement, agreement
 from edgekd.measures.breakdown import break_down
-from edgekd.measures.calibration import Calibration, calibration
+from edgekd.measures.likeness.accuracy_drop import AccuracyDrop, accuracy_drop
+from edgekd.measures.likeness.agreement import Agreement, agreement
+from edgekd.measures.quality.accuracy import Accuracy, accuracy
+from edgekd.measures.quality.calibration import Calibration, calibration
 
 SEEDS = st.integers(0, 2**16)
 

@@ -1,0 +1,1 @@
+"""How much of its reference a model is."""

@@ -1,0 +1,1 @@
+"""How right a model's answers are."""

@@ -23,7 +23,10 @@ TENSORS = (
 )
 jaxtyping.install_import_hook([f"edgekd.{room}" for room in TENSORS], "beartype.beartype")
 
-if "PYTEST_XDIST_WORKER" in os.environ:  # who measures waits for nobody but itself
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # one core each: threads that wait for one another on cores of others take many times as long
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    # who measures waits for nobody but itself
     os.environ["TMPDIR"] = tempfile.tempdir = tempfile.mkdtemp(prefix="edgekd-tests-")
     atexit.register(shutil.rmtree, tempfile.tempdir, ignore_errors=True)
 

@@ -10,7 +10,7 @@ import typer
 from edgekd.bench.asked import Asked, check_choices
 from edgekd.bench.run import Benchmark, bench
 from edgekd.cli.printable import printable
-from edgekd.cli.runs import check_format, show_report
+from edgekd.cli.runs import check_format, check_place, show_report
 from edgekd.core.quantity import Quantity, significant
 from edgekd.devices.turn import WAITING
 from edgekd.pipeline.records import RunFolders
@@ -33,6 +33,7 @@ def bench_model(asked: Asked, out: Path | None, runs: Path, as_json: bool) -> in
     check_choices(asked)
     if out is not None:
         check_format(out)
+        check_place(out)
     progress = _silent if as_json else _counted if sys.stderr.isatty() else _waiting
     found = bench(asked, RunFolders(runs), progress)
     if as_json:

@@ -1,6 +1,7 @@
 """Finished runs: the list, and one run's report."""
 
 import json
+import os
 from collections.abc import Collection
 from dataclasses import asdict
 from pathlib import Path
@@ -70,6 +71,21 @@ def check_format(out: Path, formats: Collection[str] = tuple(REPORTS)) -> None:
                 "--output",
             )
         )
+
+
+def check_place(out: Path) -> None:
+    """Refuse a file that could not be written in the end: before anything is measured."""
+    there = next(folder for folder in out.absolute().parents if folder.exists())
+    trouble = ""
+    if out.is_dir():
+        trouble = "it is a folder"
+    elif not there.is_dir():
+        trouble = f"{there} is no folder"
+    elif not os.access(out if out.exists() else there, os.W_OK):
+        trouble = "permission denied"
+    if trouble:
+        message = f"{out} cannot be written: {trouble}."
+        raise RequestError(Problem("", message, "Give another file.", "--output"))
 
 
 def run_folder(which: str | None, root: Path) -> Path:

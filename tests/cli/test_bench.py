@@ -22,6 +22,7 @@ bench: {restarts: 2, max_restarts: 2, warmup_runs: 2, warmup_s: 0.01, min_runs: 
 def files(tmp_path_factory):
     folder = tmp_path_factory.mktemp("files")
     (folder / "targets").mkdir()
+    (folder / "folder.md").mkdir()
     (folder / "targets" / "fast.yaml").write_text(TARGET)
     for name, operator in (("a", "Relu"), ("b", "Abs"), ("squeeze", "Squeeze")):
         ends = [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", "wide"]),
@@ -90,6 +91,8 @@ def test_who_waits_for_the_device_is_told_where_nobody_looks_on(capsys):
         (["a.onnx", "--mode", "fast"], "there is no 'fast'"),
         (["a.onnx", "--gate", "accuracy>=1"], "cannot be measured of a model file alone"),
         (["a.onnx", "-o", "report.pdf"], "'.pdf' is no format of reports"),
+        (["a.onnx", "-o", "a.onnx/report.md"], "/report.md cannot be written: "),
+        (["a.onnx", "-o", "folder.md"], "folder.md cannot be written: it is a folder"),
         (["a.txt"], "a.txt is no model file"),
     ],
 )

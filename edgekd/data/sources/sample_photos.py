@@ -36,7 +36,7 @@ SMALLEST = 0.6
 class SamplePhotosOptions(Config):
     """How many pictures are made, and how large."""
 
-    size: PositiveCount = 224
+    size: int = Field(default=224, ge=2)
     """Pixels on each side."""
     train: PositiveCount = Field(default=96, le=100_000)
     """Crops to calibrate on, half of each photo."""

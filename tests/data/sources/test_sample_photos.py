@@ -63,3 +63,9 @@ def test_without_scikit_learn_it_says_so(monkeypatch):
     monkeypatch.setattr(sample_photos, "find_spec", lambda _: None)
     with pytest.raises(RequestError, match="pip install scikit-learn"):
         build().files()
+
+
+def test_a_picture_has_more_than_one_pixel():
+    with pytest.raises(ValueError, match="greater than or equal to 2"):
+        build(size=1)
+    assert build(size=2).load("train")["image"].shape == (10, 2, 2, 3)

@@ -83,6 +83,8 @@ def _print_needs(plugin: Plugin) -> None:
         typer.echo("needs:")
         for need in needs:
             typer.echo(f"  {need}: {SIGNALS[need]}")
+        if plugin.fits:
+            typer.echo("fitted: sees the teacher over all training examples before the first step")
         typer.echo("")
 
 

@@ -16,7 +16,9 @@ with `shared=True` is called in every process of the run (`edgekd run --nproc`);
 says which one this is. An augmentation may register a `check(options, task)`, `changes="image"`
 where it needs that input, and `each=True` where it changes every example on its own, whatever
 stands beside it in the batch: then what a teacher says of the examples can be kept. An objective
-for which that is not legal registers `kept=False`.
+for which that is not legal registers `kept=False`. An objective that is an `nn.Module` may make
+parts for the shapes at hand (`Prepares`), and may see the teacher over all training examples before
+the first step (`Fits`).
 
 A transport may register `check(options)`, which yields problems before anything runs.
 
@@ -40,7 +42,7 @@ content by name.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, runtime_checkable
@@ -62,6 +64,8 @@ Split = Literal["train", "validation", "test"]
 Batch: TypeAlias = "dict[str, Tensor]"
 """Model inputs by the names of the signature, and columns such as `labels` and `ids`."""
 Arrays: TypeAlias = "Mapping[str, np.ndarray[Any, np.dtype[Any]]]"
+Signals: TypeAlias = "Mapping[str, Tensor]"
+"""What a plug-in asked for of some examples, by the names of `core.signals`."""
 Facts: TypeAlias = Mapping[str, Any]
 """What a stage found out, as JSON values and `Quantity`s. `says` is a phrase about the result
 for people ('ResNet-9, 117 k parameters'), `result` the one number that matters."""
@@ -146,6 +150,44 @@ class Task(Protocol):
         given whole to each. Batches before number `start` are not read at all, for a training that
         goes on in the middle of a pass. `ops.batches.batch_ids` does all this to the ids. No chance
         is drawn but that of `rng`.
+        """
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What an objective meets in a training, told once before the first step."""
+
+    shapes: Mapping[str, tuple[int, ...]]
+    """Of one example of each signal that it asks for, without the batch."""
+    examples: int
+    """Of the training split; all `ids` are below it."""
+    classes: Sequence[str]
+    """Names of the classes, in the order of `labels`; none where there are no labels."""
+
+
+@runtime_checkable
+class Prepares(Protocol):
+    """An objective that has parts for the shapes at hand, as a projector from one to another."""
+
+    def prepare(self, setting: Setting) -> None:
+        """Make the parts: modules and buffers of its own, which learn and are kept with it.
+
+        Called on a CPU under a seed of the stage and the term, before the optimizer is made and a
+        checkpoint is read. StageError where it cannot work on such shapes.
+        """
+
+
+@runtime_checkable
+class Fits(Protocol):
+    """An objective that learns something of the teacher over all training examples."""
+
+    def fit(self, batches: Iterable[Signals]) -> None:
+        """Look at every training example once, and keep what was found in buffers of its own.
+
+        The batches come as they are asked for, with the signals that the objective asks for but
+        the student's, of examples that nothing has changed, in an order that must not matter.
+        Called after `prepare`, not in a training that goes on from where that was done. StageError
+        where the examples are not enough.
         """
 
 

@@ -69,6 +69,11 @@ class Plugin:
         return tuple(p.name for p in parameters if p.kind is p.KEYWORD_ONLY)
 
     @property
+    def fits(self) -> bool:
+        """Whether it sees the teacher over all training examples before training begins."""
+        return callable(getattr(self.target, "fit", None))
+
+    @property
     def summary(self) -> str:
         """The first line of its module's text, or of its own."""
         text = inspect.getdoc(inspect.getmodule(self.target)) or inspect.getdoc(self.target) or ""

@@ -1,12 +1,15 @@
 """Promises that every plug-in keeps, ours or another package's. Each raises AssertionError."""
 
+from typing import cast
+
 import torch
 from pydantic import ValidationError
+from torch import nn
 
-from edgekd.core.protocols import Batch, Task
+from edgekd.core.protocols import Batch, Fits, Task
 from edgekd.core.refs import as_read, as_written
 from edgekd.core.registry import Plugin
-from edgekd.testing.signals import example_signals
+from edgekd.testing.signals import example_signals, fitting_signals, ready
 
 
 def says_what_it_is(plugin: Plugin) -> None:
@@ -33,7 +36,7 @@ def options_survive_a_file(plugin: Plugin) -> None:
 def teaches_the_student(plugin: Plugin) -> None:
     """Every signal of the student that it asks for gets a finite gradient that is not zero."""
     signals = example_signals(plugin.needs)
-    plugin.build(plugin.config())(**signals).sum().backward()
+    ready(plugin)(**signals).sum().backward()
     for name, tensor in signals.items():
         if name.startswith("student_"):
             assert tensor.grad is not None, f"{plugin.name} gives {name} no gradient"
@@ -45,19 +48,35 @@ def follows_a_permuted_batch(plugin: Plugin) -> None:
     """Examples in another order give the same values in that order."""
     signals = example_signals(plugin.needs)
     order = torch.randperm(6, generator=torch.Generator().manual_seed(1))
-    build = plugin.build(plugin.config())
-    values, moved = build(**signals), build(**{n: t[order] for n, t in signals.items()})
+    values = ready(plugin)(**signals)
+    moved = ready(plugin)(**{name: tensor[order] for name, tensor in signals.items()})
     if values.ndim:  # one value per example, and not one for the batch
         torch.testing.assert_close(moved, values[order])
 
 
 def stays_finite_in_bfloat16(plugin: Plugin) -> None:
     """Half precision gives finite values near those of single precision."""
-    build = plugin.build(plugin.config())
-    full = build(**example_signals(plugin.needs))
-    half = build(**example_signals(plugin.needs, dtype=torch.bfloat16)).float()
+    full = ready(plugin)(**example_signals(plugin.needs))
+    half = ready(plugin)(**example_signals(plugin.needs, dtype=torch.bfloat16)).float()
     assert half.isfinite().all(), f"{plugin.name} is not finite in bfloat16"
     torch.testing.assert_close(half, full, rtol=0.1, atol=0.3)
+
+
+def finds_the_same_in_any_order(plugin: Plugin) -> None:
+    """Where it is fitted, the same examples in other batches and in another order are the same."""
+    if not plugin.fits:
+        return
+    first, other = ready(plugin), ready(plugin)
+    assert isinstance(first, nn.Module), f"{plugin.name} is fitted and no nn.Module"
+    assert isinstance(other, nn.Module)
+    batches = [*fitting_signals(plugin.needs)]
+    every = {name: torch.cat([batch[name] for batch in batches]) for name in batches[0]}
+    order = torch.randperm(len(next(iter(every.values()))))
+    parts = {name: torch.tensor_split(column[order], 4) for name, column in every.items()}
+    cast(Fits, other).fit({n: columns[i] for n, columns in parts.items()} for i in range(4))
+    found = dict(other.named_buffers())
+    for name, buffer in first.named_buffers():
+        torch.testing.assert_close(found[name], buffer, rtol=1e-4, atol=1e-5)
 
 
 def divides_its_batches(task: Task) -> None:
@@ -99,6 +118,11 @@ def _passed(task: Task, batch_size: int, part: tuple[int, int], start: int = 0) 
 
 
 EVERY_PLUGIN = (says_what_it_is, explains_every_option, options_survive_a_file)
-EVERY_OBJECTIVE = (teaches_the_student, follows_a_permuted_batch, stays_finite_in_bfloat16)
+EVERY_OBJECTIVE = (
+    teaches_the_student,
+    follows_a_permuted_batch,
+    stays_finite_in_bfloat16,
+    finds_the_same_in_any_order,
+)
 EVERY_TASK = (divides_its_batches, begins_where_it_is_told)
 """Promises of a task that is built, with three training examples or more."""

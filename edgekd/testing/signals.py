@@ -1,11 +1,18 @@
-"""Example signals: small, seeded tensors for every name of the vocabulary."""
+"""Example signals: small, seeded tensors for every name of the vocabulary, and terms made ready."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from edgekd.core.config import Config
+from edgekd.core.protocols import Fits, Prepares, Setting, Signals
+from edgekd.core.registry import Plugin
+
 CLASSES, FEATURES = 7, 12
+FITTED = 5
+"""Batches of ten examples a class that a term is fitted to."""
 
 
 def example_signals(
@@ -32,3 +39,27 @@ def example_signals(
         if tensor.is_floating_point():
             signals[name] = tensor.to(dtype).requires_grad_(name.startswith("student_"))
     return signals
+
+
+def example_setting(signals: Signals, examples: int = 64) -> Setting:
+    """Return what a training tells a term that asks for such signals."""
+    shapes = {name: tuple(tensor.shape[1:]) for name, tensor in signals.items()}
+    return Setting(shapes, examples, [*map(str, range(CLASSES))])
+
+
+def ready(plugin: Plugin, options: Config | None = None, seed: int = 0) -> Callable[..., Any]:
+    """Return an objective with parts for the example signals, fitted to some of them."""
+    torch.manual_seed(seed)
+    term = plugin.build(plugin.config() if options is None else options)
+    if isinstance(term, Prepares):
+        term.prepare(example_setting(example_signals(plugin.needs)))
+    if isinstance(term, Fits):
+        term.fit(fitting_signals(plugin.needs))
+    return term
+
+
+def fitting_signals(needs: Iterable[str]) -> Iterator[Signals]:
+    """Yield what a term is fitted to: signals of every class, none of the student."""
+    told = [need for need in needs if not need.startswith("student_")]
+    for seed in range(FITTED):
+        yield example_signals(told, seed=seed, batch=10 * CLASSES)

@@ -1,7 +1,7 @@
 """The state of a training on disk: never half a file, never an altered one, never a pickle."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -47,11 +47,7 @@ class Checkpoints:
         """
         part, began = self.folder / PART, time.monotonic()
         try:
-            text, tensors = packed(state)
-            save_file(tensors, part, {SKELETON: text})
-            sync(part)
-            part.rename(self.folder / f"step-{step:09}-{digest_file(part)}.safetensors")
-            sync(self.folder)
+            write_state(self.folder, f"step-{step:09}", state)
             self._remove(self.files()[KEPT:])
         except (OSError, SafetensorError) as error:
             self._remove([part])
@@ -72,7 +68,7 @@ class Checkpoints:
         """
         for file in self.files():
             try:
-                state = _read(file)
+                state = read_state(file)
             except Exception as error:
                 if _is_of_the_machine(error):
                     raise
@@ -84,7 +80,7 @@ class Checkpoints:
 
     def state(self, name: str) -> dict[str, Any]:
         """Return the state in one of the files, which another process found whole."""
-        return _read(self.folder / name)
+        return read_state(self.folder / name)
 
     def refuse(self, file: Path, why: str) -> None:
         """Remove a checkpoint and say why."""
@@ -103,7 +99,7 @@ class Checkpoints:
                 file.unlink()
 
 
-def packed(state: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+def packed(state: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     """Return the state as text and tensors; StageError where a plug-in's state cannot be kept."""
     try:
         return pack(state)
@@ -123,7 +119,20 @@ def _is_of_the_machine(error: Exception) -> bool:
     return refused or is_memory(error)
 
 
-def _read(file: Path) -> dict[str, Any]:
+def write_state(folder: Path, stem: str, state: Mapping[str, Any]) -> None:
+    """Write a state as `<stem>-<digest of the content>.safetensors`; a part stays where that fails.
+
+    StageError where a plug-in's state cannot be kept.
+    """
+    text, tensors = packed(state)
+    part = folder / PART
+    save_file(tensors, part, {SKELETON: text})
+    sync(part)
+    part.rename(folder / f"{stem}-{digest_file(part)}.safetensors")
+    sync(folder)
+
+
+def read_state(file: Path) -> dict[str, Any]:
     """Return the state in a file; ValueError where its content is not what its name says."""
     if digest_file(file) != file.stem.rpartition("-")[2]:
         raise ValueError("its content is not what was written")

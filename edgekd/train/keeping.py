@@ -89,6 +89,8 @@ def _illegal(objective: Sequence[UseObjective], augment: Sequence[UseAugment], c
     for use in objective:
         if not use.plugin.traits.get("kept", True):
             return f"{use.kind} needs a teacher that looks at every batch"
+        if use.plugin.fits and augment:
+            return f"{use.kind} is fitted to examples that nothing has changed, and none are kept"
     for change in augment:
         if not change.plugin.traits.get("each"):
             return f"{change.kind} does not change every example on its own"

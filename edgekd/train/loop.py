@@ -19,6 +19,7 @@ from edgekd.train.checkpoint import Checkpoints, packed
 from edgekd.train.clock import Clock
 from edgekd.train.course import Course, Lesson
 from edgekd.train.evaluate import evaluate
+from edgekd.train.fitting import fit_terms, prepare_terms
 from edgekd.train.forward import make_forward
 from edgekd.train.frozen import freeze, set_to_learn
 from edgekd.train.guard import LOSS, Watch, note
@@ -68,10 +69,12 @@ def write_history(folder: Path, history: dict[str, Any]) -> None:
 
 def _train(lesson: Lesson) -> Trained:
     run, student, monitor = lesson.run, lesson.student, lesson.run.task.quality[0]
-    for module in (*lesson.learners, lesson.terms):
+    for module in lesson.learners:
         module.to(run.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    prepare_terms(lesson)
     freeze(student, lesson.options.freeze)
     course, checkpoints = Course(lesson), Checkpoints(run)
+    fit_terms(lesson)
     watch = Watch(run, lesson.options, student, lesson.steps)
     forward = make_forward(course, clock := Clock(course.device, course.group.size))
     _resume(course, checkpoints)

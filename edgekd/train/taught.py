@@ -74,6 +74,7 @@ def check_teachers(config: Taught, preview: Preview) -> Iterator[Problem]:
             continue
         if makes == "outputs":
             yield from _check_same_examples(config, preview.options(ref), path)
+            yield from _check_unchanged_examples(config, name, path)
             continue
         why = keepings[name].why if name in keepings else ""
         if makes == "program" and taps_of(config, name):
@@ -98,6 +99,9 @@ def _check_learning(config: Taught, makes: str | None, name: str, path: str) -> 
         yield Problem(path, f"{term} lets its teacher learn, and {ref} is kept outputs.", frozen)
     elif makes == "program":
         yield Problem(path, f"{term} lets its teacher learn, and {ref} is a program.", frozen)
+    if fitted := fitted_to(config, name):
+        message = f"{fitted[0]} is fitted to a teacher once, and {term} lets this one learn."
+        yield Problem(path, message, "Leave one of them out, or give each its own teacher.")
     if config.cache.keep == "always":
         message = f"{term} lets its teacher learn: what it says cannot be kept."
         yield Problem("cache.keep", message, "Leave cache.keep at auto.")
@@ -109,6 +113,20 @@ def _check_learning(config: Taught, makes: str | None, name: str, path: str) -> 
 def taps_of(config: Taught, name: str) -> list[str]:
     """Return the modules that are tapped in a teacher."""
     return teacher_taps(config.objective, name, next(iter(teachers_of(config))))
+
+
+def fitted_to(config: Taught, name: str) -> list[str]:
+    """Return the terms that see this teacher over all examples before training begins."""
+    first = next(iter(teachers_of(config)), "")
+    return [u.kind for u in config.objective if u.plugin.fits and (u.teacher or first) == name]
+
+
+def _check_unchanged_examples(config: Taught, name: str, path: str) -> Iterator[Problem]:
+    """Yield that a term is fitted to examples of which kept outputs say nothing."""
+    fitted = fitted_to(config, name)
+    if fitted and config.train.augment:
+        message = f"{fitted[0]} is fitted to examples that nothing has changed; these were changed."
+        yield Problem(path, message, "Name the stage of the teacher itself here.")
 
 
 def _check_same_examples(config: Taught, outputs: Config | None, path: str) -> Iterator[Problem]:

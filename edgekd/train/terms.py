@@ -1,10 +1,11 @@
 """The one place where terms of a loss are weighted and averaged."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from torch import Tensor, nn
 
 from edgekd.core.errors import StageError
+from edgekd.core.protocols import Signals
 from edgekd.core.refs import UseObjective
 from edgekd.core.signals import TAPPED, TEACHER
 from edgekd.train.teaching import Said
@@ -22,8 +23,8 @@ class Terms(nn.Module):
 
     def forward(
         self,
-        signals: Mapping[str, Tensor],
-        features: Mapping[str, Tensor],
+        signals: Signals,
+        features: Signals,
         said: Mapping[str, Said],
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the weighted sum of the terms' means, and each mean by name.
@@ -33,15 +34,25 @@ class Terms(nn.Module):
         """
         means = {}
         for use, (name, term) in zip(self.uses, self.built.items(), strict=True):
-            teacher = said.get(use.teacher or next(iter(said), ""))
-            if teacher is not None and not moves_teacher(use):
-                teacher = teacher.fixed()
-            own = {need: _found(need, use, signals, features, teacher) for need in use.plugin.needs}
-            value = term(**own)
+            value = term(**asked(use, use.plugin.needs, signals, features, said))
             _check_shape(name, value, signals)
             means[name] = value.mean()
         weighted = [use.weight * mean for use, mean in zip(self.uses, means.values(), strict=True)]
         return sum(weighted[1:], start=weighted[0]), means
+
+
+def asked(
+    use: UseObjective,
+    needs: Iterable[str],
+    signals: Signals,
+    features: Signals,
+    said: Mapping[str, Said],
+) -> Signals:
+    """Return the signals of these names as a term gets them, from what `Terms` is given."""
+    teacher = said.get(use.teacher or next(iter(said), ""))
+    if teacher is not None and not moves_teacher(use):
+        teacher = teacher.fixed()
+    return {need: _found(need, use, signals, features, teacher) for need in needs}
 
 
 def moves_teacher(use: UseObjective) -> bool:
@@ -64,8 +75,8 @@ def teacher_taps(uses: Sequence[UseObjective], teacher: str, first: str) -> list
 def _found(
     need: str,
     use: UseObjective,
-    signals: Mapping[str, Tensor],
-    features: Mapping[str, Tensor],
+    signals: Signals,
+    features: Signals,
     teacher: Said | None,
 ) -> Tensor:
     """Return a signal that a term asks for; the plan has seen that something supplies it."""
@@ -81,7 +92,7 @@ def _found(
     return signals[need]
 
 
-def _check_shape(name: str, value: Tensor, signals: Mapping[str, Tensor]) -> None:
+def _check_shape(name: str, value: Tensor, signals: Signals) -> None:
     """Raise StageError where an objective gives neither a value per example nor one for all."""
     allowed = [signals[column].shape for column in ("ids", "labels") if column in signals]
     if value.ndim and value.shape not in allowed:

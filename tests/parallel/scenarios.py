@@ -88,14 +88,42 @@ class Projected(nn.Module):
         return nn.functional.cross_entropy(self.own(student_logits), labels, reduction="none")
 
 
+@objective(name="centred")
+class Centred(nn.Module):
+    """A term with a projector for the shapes at hand and the teacher's mean over all examples."""
+
+    def __init__(self, config):
+        super().__init__()
+
+    def prepare(self, setting):
+        own, wanted = (setting.shapes[f"{who}_logits"][0] for who in ("student", "teacher"))
+        self.own = nn.Sequential(nn.Linear(own, 6), nn.BatchNorm1d(6), nn.Linear(6, wanted))
+        self.register_buffer("mean", torch.zeros(wanted))
+
+    def fit(self, batches):
+        every = torch.cat([signals["teacher_logits"] for signals in batches])
+        assert len(every) == EXAMPLES
+        self.mean.copy_(every.mean(0))
+
+    def forward(self, *, student_logits, teacher_logits):
+        return (self.own(student_logits) - self.mean).square().mean(1)
+
+
+def teacher_of(term):
+    signature = TASK.build().signature()
+    if term == "bdkd":
+        return {"teacher": Peer(Network(), signature, ())}
+    known = {"teacher": Online(Network(), signature, (), TASK.build(), CPU)}
+    return known if term == "centred" else {}
+
+
 def lesson(folder, *, student=None, name="example", stops=lambda: False, **options):
     term, prune = options.pop("term", "cross_entropy"), options.pop("prune", None)
-    peer = Peer(Network(), TASK.build().signature(), ()) if term == "bdkd" else None
     own = {"epochs": 2, "batch_size": BATCH, "optimizer": "sgd", "learning_rate": 0.02}
     return Lesson(
         run=ExampleRun(folder, TASK.build(), name=name, stops=stops),
         student=student or Network(),
-        teachers={"teacher": peer} if peer else {},
+        teachers=teacher_of(term),
         terms=Terms([UseObjective.model_validate(term)]),
         options=Train(**own | options),
         views=Views(0),
@@ -162,6 +190,7 @@ def trainings(folder):
     every = {"plain": {}, "clipped": {"clip_norm": 0.1, "ema": 0.9}, "in_parts": {"accumulate": 2}}
     every["recomputed"] = {"activation_checkpointing": True}
     every["projected"] = {"term": "projected"}
+    every["fitted"] = {"term": "centred"}
     every["with_peer"] = {"term": "bdkd"}
     every["pruned"] = {"prune": Gradual.model_validate(PRUNED), "ema": 0.9}
     for name, options in every.items():

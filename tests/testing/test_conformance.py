@@ -14,6 +14,7 @@ from edgekd.testing.conformance import (
     EVERY_TASK,
     begins_where_it_is_told,
     divides_its_batches,
+    finds_the_same_in_any_order,
     teaches_the_student,
 )
 
@@ -107,6 +108,23 @@ def test_a_plugin_that_teaches_nothing_is_found_out():
 
     with pytest.raises(AssertionError, match="is zero"):
         teaches_the_student(Plugin("objective", "idle", idle, Config))
+
+
+def test_what_is_found_in_one_order_alone_is_found_out():
+    class Last(torch.nn.Module):
+        def __init__(self, config):
+            super().__init__()
+            self.register_buffer("found", torch.zeros(12))
+
+        def fit(self, batches):
+            for signals in batches:
+                self.found.copy_(signals["teacher_feature"][0])
+
+        def forward(self, *, teacher_feature):
+            return (teacher_feature - self.found).mean(1)
+
+    with pytest.raises(AssertionError, match="not close"):
+        finds_the_same_in_any_order(Plugin("objective", "last", Last, Config))
 
 
 def test_an_option_without_a_text_is_found_out():

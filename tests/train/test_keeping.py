@@ -33,9 +33,23 @@ class Preview:
     runtime = kind = transform = options
 
 
+class Fitted:
+    """Sees the teacher over all examples before training begins."""
+
+    def __init__(self, config):
+        self.config = config
+
+    def fit(self, batches):
+        raise AssertionError("nothing is trained here")
+
+    def __call__(self, *, teacher_logits):
+        return teacher_logits.mean(1)
+
+
 @pytest.fixture(scope="module", autouse=True)
 def plug_ins(plugged):
     plugged(augment, "test_mixes", lambda config, batch, draws: batch)
+    plugged(objective, "test_fitted", Fitted)
     plugged(objective, "test_asks_anew", lambda config, *, teacher_logits: teacher_logits.mean(1))
 
 
@@ -77,6 +91,14 @@ def test_an_objective_may_say_that_its_teacher_must_look_itself(monkeypatch):
     stubborn = replace(plugin, traits={"kept": False})
     monkeypatch.setitem(objective._loaded, plugin.name, stubborn)
     assert "test_asks_anew needs a teacher" in keeping(objectives=("test_asks_anew",)).why
+
+
+def test_for_a_term_that_is_fitted_only_outputs_of_unchanged_examples_are_kept():
+    fitted = ("kd", "test_fitted")
+    assert keeping(objectives=fitted, views=4).options["views"] == 1
+    assert keeping(objectives=fitted, augment=("flip",), views=4).why.startswith(
+        "test_fitted is fitted to examples that nothing has changed"
+    )
 
 
 def test_augmented_views_are_kept_where_their_number_is_given():

@@ -1,0 +1,1 @@
+"""Losses on what modules inside give: a term's `tap` says which."""

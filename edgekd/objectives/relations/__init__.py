@@ -1,0 +1,1 @@
+"""Losses on how the examples of a batch lie to each other."""

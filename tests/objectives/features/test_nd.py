@@ -1,0 +1,121 @@
+"""Norm and direction: both regimes, the means, and what it does to a student."""
+
+import copy
+from functools import cache
+from math import hypot
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.nn import functional as F  # noqa: N812
+from torch.testing import assert_close
+
+from edgekd.core.errors import StageError
+from edgekd.core.kinds import objective
+from edgekd.core.protocols import Setting
+from edgekd.objectives.features.nd import ND, NormAndDirection
+from edgekd.testing.signals import example_signals, fitting_signals, ready
+
+NEEDS = ("student_feature", "teacher_feature", "labels")
+PLUGIN = objective.get("nd")
+
+
+@cache
+def fitted():
+    return ready(PLUGIN)
+
+
+def made(own=(4,), wanted=(4,), classes="abc", **options):
+    torch.manual_seed(0)
+    shapes = {"student_feature": own, "teacher_feature": wanted, "labels": ()}
+    term = NormAndDirection(ND(**options))
+    term.prepare(Setting(shapes, 10, [*classes]))
+    return term
+
+
+def test_it_equals_the_fraction_written_out():
+    term, found = fitted(), example_signals(NEEDS)
+    slow = []
+    for s, t, label in zip(*(found[name].tolist() for name in NEEDS), strict=True):
+        mean = term.means[label].tolist()
+        along = sum(a * b for a, b in zip(s, mean, strict=True)) / hypot(*mean)
+        slow.append(1 - along / max(hypot(*s), hypot(*t)))
+    assert_close(term(**found), torch.tensor(slow), rtol=1e-4, atol=1e-5)
+
+
+@given(seed=st.integers(0, 2**16), longer=st.floats(1.01, 50))
+def test_of_a_long_feature_only_the_direction_counts(seed, longer):
+    term, found = fitted(), example_signals(NEEDS, seed=seed)
+    long = 100 * found["student_feature"].detach().requires_grad_()
+    long.retain_grad()
+    losses = term(**found | {"student_feature": long})
+    cosines = F.cosine_similarity(long, term.means[found["labels"]])
+    assert_close(losses, 1 - cosines, rtol=1e-4, atol=1e-5)
+    assert_close(term(**found | {"student_feature": longer * long}), losses, rtol=1e-4, atol=1e-5)
+    losses.sum().backward()
+    turned = (long.grad * long).sum(-1) / (long.grad.norm(dim=-1) * long.norm(dim=-1))
+    assert_close(turned, torch.zeros(6), rtol=0, atol=1e-3)
+
+
+def test_of_a_short_feature_every_step_along_the_mean_counts_the_same():
+    term, found = fitted(), example_signals(NEEDS)
+    short = (0.01 * found["student_feature"].detach()).requires_grad_()
+    term(**found | {"student_feature": short}).sum().backward()
+    towards = F.normalize(term.means[found["labels"]], dim=-1)
+    assert_close(short.grad, -towards / found["teacher_feature"].norm(dim=-1, keepdim=True))
+
+
+@given(seed=st.integers(0, 2**16))
+def test_it_is_from_0_to_2_and_turns_with_all_three(seed):
+    term, found = fitted(), example_signals(NEEDS, seed=seed)
+    losses = term(**found)
+    assert ((losses >= -1e-6) & (losses <= 2 + 1e-6)).all()
+    turn = torch.linalg.qr(torch.randn(12, 12, generator=torch.Generator().manual_seed(seed)))[0]
+    term = copy.deepcopy(term)
+    term.means.copy_(3 * term.means @ turn)
+    moved = {name: found[name] @ turn for name in NEEDS[:2]}
+    assert_close(term(**found | moved), losses, rtol=1e-4, atol=1e-4)
+
+
+def test_nothing_is_left_along_the_mean_and_one_for_a_feature_of_zeros():
+    term, found = fitted(), example_signals(NEEDS)
+    along = 1000 * term.means[found["labels"]]
+    assert_close(term(**found | {"student_feature": along}), torch.zeros(6), rtol=0, atol=1e-5)
+    zero = torch.zeros(6, 12, requires_grad=True)
+    losses = term(**found | {"student_feature": zero, "teacher_feature": torch.zeros(6, 12)})
+    assert torch.equal(losses, torch.ones(6))
+    losses.sum().backward()
+    assert zero.grad.isfinite().all()
+
+
+def test_its_means_are_those_of_all_examples_of_a_class():
+    term = fitted()
+    batches = [*fitting_signals(NEEDS)]
+    feature = torch.cat([signals["teacher_feature"] for signals in batches])
+    labels = torch.cat([signals["labels"] for signals in batches])
+    for number, mean in enumerate(term.means):
+        assert_close(mean, feature[labels == number].mean(0), rtol=1e-5, atol=1e-6)
+
+
+def test_a_class_without_an_example_and_a_task_without_classes_are_refused():
+    signals = {"teacher_feature": torch.ones(4, 4), "labels": torch.tensor([0, 0, 2, 0])}
+    with pytest.raises(StageError, match=r"no training example is of class b: it has no mean"):
+        made().fit([signals])
+    with pytest.raises(StageError, match="this task has none"):
+        made(classes="")
+
+
+def test_where_widths_differ_a_projector_learns_and_maps_are_averaged():
+    term = made((3, 2, 2), (4, 4, 4), dropout=0.0)
+    maps = {
+        "student_feature": torch.randn(8, 3, 2, 2, requires_grad=True),
+        "teacher_feature": torch.randn(8, 4, 4, 4),
+        "labels": torch.arange(8) % 3,
+    }
+    term.fit([maps])
+    term(**maps).sum().backward()
+    slopes = [maps["student_feature"].grad, *(p.grad for p in term.parameters())]
+    assert len(slopes) == 5
+    assert all(slope.isfinite().all() and slope.any() for slope in slopes)
+    assert not [*made((3, 2, 2), (3, 4, 4)).parameters()]

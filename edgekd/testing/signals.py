@@ -11,8 +11,8 @@ from edgekd.core.protocols import Fits, Prepares, Setting, Signals
 from edgekd.core.registry import Plugin
 
 CLASSES, FEATURES = 7, 12
-FITTED = 5
-"""Batches of ten examples a class that a term is fitted to."""
+BATCHES, EACH = 5, 10 * CLASSES
+"""What a term is fitted to: batches, and the examples in each."""
 
 
 def example_signals(
@@ -41,10 +41,10 @@ def example_signals(
     return signals
 
 
-def example_setting(signals: Signals, examples: int = 64) -> Setting:
+def example_setting(signals: Signals) -> Setting:
     """Return what a training tells a term that asks for such signals."""
     shapes = {name: tuple(tensor.shape[1:]) for name, tensor in signals.items()}
-    return Setting(shapes, examples, [*map(str, range(CLASSES))])
+    return Setting(shapes, BATCHES * EACH, [*map(str, range(CLASSES))])
 
 
 def ready(plugin: Plugin, options: Config | None = None, seed: int = 0) -> Callable[..., Any]:
@@ -61,5 +61,6 @@ def ready(plugin: Plugin, options: Config | None = None, seed: int = 0) -> Calla
 def fitting_signals(needs: Iterable[str]) -> Iterator[Signals]:
     """Yield what a term is fitted to: signals of every class, none of the student."""
     told = [need for need in needs if not need.startswith("student_")]
-    for seed in range(FITTED):
-        yield example_signals(told, seed=seed, batch=10 * CLASSES)
+    for number in range(BATCHES):
+        signals = example_signals(told, seed=number, batch=EACH)
+        yield signals | ({"ids": signals["ids"] + number * EACH} if "ids" in told else {})

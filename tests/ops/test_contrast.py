@@ -1,0 +1,40 @@
+"""One example told from many: who is drawn, the loss written out, what is remembered."""
+
+from math import exp, log
+
+import torch
+from torch.testing import assert_close
+
+from edgekd.ops.contrast import ByClass, noise_contrastive, remembered
+from edgekd.ops.draws import Draws
+
+LABELS = torch.tensor([2, 0, 2, 1, 0, 2, 2, 1])
+
+
+def test_every_example_of_another_class_is_as_likely_and_none_of_the_own():
+    own = torch.tensor([0, 1, 2])
+    found = ByClass(LABELS, 4).others(Draws(0, 0, own), own, 6000)
+    for label, drawn in zip(own.tolist(), found, strict=True):
+        counts = drawn.bincount(minlength=8)
+        others = label != LABELS
+        assert not counts[~others].any()
+        assert_close(counts[others] / 6000, torch.full((int(others.sum()),), 1 / int(others.sum())),
+                     rtol=0, atol=0.03)  # fmt: skip
+
+
+def test_the_loss_is_that_of_the_densities_written_out():
+    positive, negatives, noise = [0.3, -2.0], [[0.1, -1.0, 2.0], [0.0, 0.5, -3.0]], 0.7
+    slow = []
+    for p, others in zip(positive, negatives, strict=True):
+        loss = -log(exp(p) / (exp(p) + noise))
+        slow.append(loss - sum(log(noise / (exp(q) + noise)) for q in others))
+    found = noise_contrastive(torch.tensor(positive), torch.tensor(negatives), log(noise))
+    assert_close(found, torch.tensor(slow))
+
+
+def test_what_is_remembered_lies_between_and_has_unit_length():
+    bank = torch.eye(3)
+    seen = torch.tensor([[0.0, 1.0, 0.0]])
+    half = remembered(bank, torch.tensor([0]), seen, 0.5)
+    assert_close(half, torch.tensor([[0.5, 0.5, 0.0]]) * 2**0.5)
+    assert_close(remembered(bank, torch.tensor([0]), seen, 0.0), seen)

@@ -61,6 +61,10 @@ def test_list_and_show_say_what_a_plugin_is(tmp_path):
     shown = edgekd("show", "objective", "kd", cwd=tmp_path).stdout
     for word in ("1503.02531", "temperature (default 4.0)", "teacher_logits", "{kind: kd"):
         assert word in shown
+    assert "fitted:" not in shown
+    fitted = edgekd("show", "objective", "nd", cwd=tmp_path).stdout
+    for word in ("2305.17007", "teacher_feature", "fitted: sees the teacher over all training"):
+        assert word in fitted
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,7 @@ PRUNED = {
     "steps": 2,
     "examples": 64,
 }
+CONTRAST = {"kind": "crd", "negatives": 20, "tap": {"student": "body.2", "teacher": "body.2"}}
 NORM_SHAPES = {"pictures": (10, 3, 4, 5), "vectors": (7, 5), "sound": (8, 4, 6)}
 
 
@@ -113,8 +114,9 @@ def teacher_of(term):
     signature = TASK.build().signature()
     if term == "bdkd":
         return {"teacher": Peer(Network(), signature, ())}
-    known = {"teacher": Online(Network(), signature, (), TASK.build(), CPU)}
-    return known if term == "centred" else {}
+    taps = ("body.2",) if term == CONTRAST else ()
+    known = {"teacher": Online(Network(), signature, taps, TASK.build(), CPU)}
+    return known if term in ("centred", CONTRAST) else {}
 
 
 def lesson(folder, *, student=None, name="example", stops=lambda: False, **options):
@@ -191,6 +193,7 @@ def trainings(folder):
     every["recomputed"] = {"activation_checkpointing": True}
     every["projected"] = {"term": "projected"}
     every["fitted"] = {"term": "centred"}
+    every["contrasted"] = {"term": CONTRAST}
     every["with_peer"] = {"term": "bdkd"}
     every["pruned"] = {"prune": Gradual.model_validate(PRUNED), "ema": 0.9}
     for name, options in every.items():

@@ -8,16 +8,28 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import nn
 from torch.nn import functional as F  # noqa: N812
 from torch.testing import assert_close
 
 from edgekd.core.errors import StageError
 from edgekd.core.kinds import objective
 from edgekd.core.protocols import Setting
+from edgekd.core.refs import UseObjective, UseTask
 from edgekd.objectives.features.nd import ND, NormAndDirection
+from edgekd.testing.runs import ExampleRun
 from edgekd.testing.signals import example_signals, fitting_signals, ready
+from edgekd.train.course import Lesson
+from edgekd.train.loop import train
+from edgekd.train.optim import Train
+from edgekd.train.teaching import Online
+from edgekd.train.terms import Terms
+from edgekd.train.views import Views
 
 NEEDS = ("student_feature", "teacher_feature", "labels")
+TASK = UseTask.model_validate(
+    {"kind": "image_classification", "data": "digits", "train_examples": 300}
+).build()
 PLUGIN = objective.get("nd")
 
 
@@ -119,3 +131,48 @@ def test_where_widths_differ_a_projector_learns_and_maps_are_averaged():
     assert len(slopes) == 5
     assert all(slope.isfinite().all() and slope.any() for slope in slopes)
     assert not [*made((3, 2, 2), (3, 4, 4)).parameters()]
+
+
+def mlp(hidden, width):
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, hidden), nn.ReLU(), nn.Linear(hidden, width),
+                         nn.ReLU(), nn.Linear(width, 10))  # fmt: skip
+
+
+def trained(folder, student, objectives, teachers):
+    tap = {"student": "4", "teacher": "4"}
+    uses = [{"kind": kind, "tap": tap} if kind == "nd" else {"kind": kind} for kind in objectives]
+    train(
+        Lesson(
+            ExampleRun(folder, TASK),
+            student,
+            teachers,
+            Terms([UseObjective.model_validate(use) for use in uses]),
+            Train(epochs=25, batch_size=50, learning_rate=0.005),
+            Views(0),
+        )
+    )
+    return student.eval()
+
+
+def inside(model, split):
+    batch = next(TASK.batches(split, 300, device=torch.device("cpu")))
+    with torch.no_grad():
+        return model[:5](batch["image"]), batch["labels"]
+
+
+def test_unseen_features_lie_nearer_to_the_mean_of_their_class_and_are_longer(tmp_path):
+    torch.manual_seed(0)
+    teacher = trained(tmp_path / "teacher", mlp(128, 64), ["cross_entropy"], {})
+    feature, labels = inside(teacher, "train")
+    means = torch.stack([feature[labels == c].mean(0) for c in range(10)])
+    told = Online(teacher, TASK.signature(), ("4",), TASK, torch.device("cpu"))
+    found = {}
+    for terms in (("cross_entropy", "kd"), ("cross_entropy", "kd", "nd")):
+        torch.manual_seed(1)
+        student = trained(tmp_path / terms[-1], mlp(16, 64), terms, {"teacher": told})
+        own, labels = inside(student, "test")
+        cosine = F.cosine_similarity(own, means[labels]).mean().item()
+        longer = (own.norm(dim=1) / inside(teacher, "test")[0].norm(dim=1)).mean().item()
+        found[terms[-1]] = cosine, longer
+    assert found["nd"][0] > found["kd"][0] + 0.1
+    assert found["nd"][1] > found["kd"][1]

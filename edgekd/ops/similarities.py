@@ -41,4 +41,5 @@ def angles(feature: Features) -> Float[Tensor, "batch batch batch"]:
 def directions(vectors: Float[Tensor, "*many width"]) -> Float[Tensor, "*many width"]:
     """Return vectors with unit length; one without a length stays, and has no gradient."""
     length = vectors.norm(dim=-1, keepdim=True)
-    return vectors / length.masked_fill(length < SHORTEST, torch.inf)
+    unit: Tensor = vectors / length.masked_fill(length < SHORTEST, torch.inf)
+    return unit

@@ -9,7 +9,7 @@ from torch import nn
 from edgekd.core.protocols import Batch, Fits, Task
 from edgekd.core.refs import as_read, as_written
 from edgekd.core.registry import Plugin
-from edgekd.testing.signals import example_signals, fitting_signals, ready
+from edgekd.testing.signals import fitting_signals, ready, signals_for
 
 
 def says_what_it_is(plugin: Plugin) -> None:
@@ -35,7 +35,7 @@ def options_survive_a_file(plugin: Plugin) -> None:
 
 def teaches_the_student(plugin: Plugin) -> None:
     """Every signal of the student that it asks for gets a finite gradient that is not zero."""
-    signals = example_signals(plugin.needs)
+    signals = signals_for(plugin)
     ready(plugin)(**signals).sum().backward()
     for name, tensor in signals.items():
         if name.startswith("student_"):
@@ -46,7 +46,7 @@ def teaches_the_student(plugin: Plugin) -> None:
 
 def follows_a_permuted_batch(plugin: Plugin) -> None:
     """Examples in another order give the same values in that order."""
-    signals = example_signals(plugin.needs)
+    signals = signals_for(plugin)
     order = torch.randperm(6, generator=torch.Generator().manual_seed(1))
     values = ready(plugin)(**signals)
     moved = ready(plugin)(**{name: tensor[order] for name, tensor in signals.items()})
@@ -56,8 +56,8 @@ def follows_a_permuted_batch(plugin: Plugin) -> None:
 
 def stays_finite_in_bfloat16(plugin: Plugin) -> None:
     """Half precision gives finite values near those of single precision."""
-    full = ready(plugin)(**example_signals(plugin.needs))
-    half = ready(plugin)(**example_signals(plugin.needs, dtype=torch.bfloat16)).float()
+    full = ready(plugin)(**signals_for(plugin))
+    half = ready(plugin)(**signals_for(plugin, dtype=torch.bfloat16)).float()
     assert half.isfinite().all(), f"{plugin.name} is not finite in bfloat16"
     torch.testing.assert_close(half, full, rtol=0.1, atol=0.3)
 
@@ -69,7 +69,7 @@ def finds_the_same_in_any_order(plugin: Plugin) -> None:
     first, other = ready(plugin), ready(plugin)
     assert isinstance(first, nn.Module), f"{plugin.name} is fitted and no nn.Module"
     assert isinstance(other, nn.Module)
-    batches = [*fitting_signals(plugin.needs)]
+    batches = [*fitting_signals(plugin)]
     every = {name: torch.cat([batch[name] for batch in batches]) for name in batches[0]}
     order = torch.randperm(len(next(iter(every.values()))))
     parts = {name: torch.tensor_split(column[order], 4) for name, column in every.items()}

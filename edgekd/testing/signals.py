@@ -1,6 +1,6 @@
 """Example signals: small, seeded tensors for every name of the vocabulary, and terms made ready."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -11,16 +11,23 @@ from edgekd.core.protocols import Fits, Prepares, Setting, Signals
 from edgekd.core.registry import Plugin
 
 CLASSES, FEATURES = 7, 12
+NONE: Mapping[str, tuple[int, ...]] = {}
 BATCHES, EACH = 5, 10 * CLASSES
 """What a term is fitted to: batches, and the examples in each."""
 
 
 def example_signals(
-    needs: Iterable[str], *, seed: int = 0, batch: int = 6, dtype: torch.dtype = torch.float32
+    needs: Iterable[str],
+    *,
+    seed: int = 0,
+    batch: int = 6,
+    dtype: torch.dtype = torch.float32,
+    shapes: Mapping[str, tuple[int, ...]] = NONE,
 ) -> dict[str, Tensor]:
     """Return a tensor for each name; those of the student take gradients.
 
-    KeyError where a name is not in the vocabulary or has no example.
+    `shapes` are those of one example, where they shall be others. KeyError where a name is not in
+    the vocabulary or has no example.
     """
     rng = torch.Generator().manual_seed(seed)
     made = {
@@ -34,6 +41,8 @@ def example_signals(
         "teacher_embedding": torch.randn(batch, FEATURES, generator=rng, dtype=torch.float32),
         "answers": torch.where(torch.arange(batch) % 2 == 0, torch.arange(batch) + 1, -1),
     }
+    for name, shape in shapes.items():
+        made[name] = torch.randn(batch, *shape, generator=rng, dtype=torch.float32)
     signals = {name: made[name] for name in needs}
     for name, tensor in signals.items():
         if tensor.is_floating_point():
@@ -47,20 +56,28 @@ def example_setting(signals: Signals) -> Setting:
     return Setting(shapes, BATCHES * EACH, [*map(str, range(CLASSES))])
 
 
+def signals_for(plugin: Plugin, **options: Any) -> dict[str, Tensor]:
+    """Return example signals that an objective can be tried on.
+
+    Where it wants other shapes it registers them: `@objective(..., example={"labels": ()})`.
+    """
+    return example_signals(plugin.needs, shapes=plugin.traits.get("example", NONE), **options)
+
+
 def ready(plugin: Plugin, options: Config | None = None, seed: int = 0) -> Callable[..., Any]:
-    """Return an objective with parts for the example signals, fitted to some of them."""
+    """Return an objective with parts for its example signals, fitted to some of them."""
     torch.manual_seed(seed)
     term = plugin.build(plugin.config() if options is None else options)
     if isinstance(term, Prepares):
-        term.prepare(example_setting(example_signals(plugin.needs)))
+        term.prepare(example_setting(signals_for(plugin)))
     if isinstance(term, Fits):
-        term.fit(fitting_signals(plugin.needs))
+        term.fit(fitting_signals(plugin))
     return term
 
 
-def fitting_signals(needs: Iterable[str]) -> Iterator[Signals]:
-    """Yield what a term is fitted to: signals of every class, none of the student."""
-    told = [need for need in needs if not need.startswith("student_")]
+def fitting_signals(plugin: Plugin) -> Iterator[Signals]:
+    """Yield what an objective is fitted to: signals of every class, none of the student."""
     for number in range(BATCHES):
-        signals = example_signals(told, seed=number, batch=EACH)
-        yield signals | ({"ids": signals["ids"] + number * EACH} if "ids" in told else {})
+        signals = signals_for(plugin, seed=number, batch=EACH)
+        told = {name: s for name, s in signals.items() if not name.startswith("student_")}
+        yield told | ({"ids": told["ids"] + number * EACH} if "ids" in told else {})

@@ -19,6 +19,7 @@ from edgekd.core.errors import StageError
 from edgekd.core.kinds import objective
 from edgekd.core.protocols import Setting, Signals
 from edgekd.core.registry import Paper
+from edgekd.ops.classes import check_seen
 from edgekd.ops.features import pooled
 from edgekd.ops.projectors import normed, width_of
 from edgekd.ops.shapes import Embedding, Features, Labels, OtherFeatures, PerExample
@@ -72,12 +73,7 @@ class NormAndDirection(nn.Module):
             member = F.one_hot(signals["labels"], len(self.classes)).to(sums)
             sums += member.T @ pooled(signals["teacher_feature"]).to(sums)
             counts += member.sum(0)
-        absent = [name for name, n in zip(self.classes, counts.tolist(), strict=True) if not n]
-        if absent:
-            raise StageError(
-                f"no training example is of class {', '.join(absent[:5])}: it has no mean.",
-                "Add examples of every class, or leave nd out.",
-            )
+        check_seen(counts, self.classes)
         self.means.copy_(sums / counts[:, None])
 
     def forward(

@@ -59,7 +59,7 @@ class VariationalInformation(nn.Module):
         """
         student, teacher = at_same_places(student_feature.float(), teacher_feature.float())
         variance = self._variance(teacher.ndim)
-        square = (teacher - self.mean(student)).square() / variance
+        square: Tensor = (teacher - self.mean(student)).square() / variance
         return (variance.log() + square).flatten(1).mean(1) / 2
 
     def _variance(self, dimensions: int) -> Tensor:

@@ -1,0 +1,165 @@
+"""Parts of classes: the targets written out, what they rest on, and what they find."""
+
+from functools import cache
+from math import exp, log
+
+import pytest
+import torch
+from torch.nn import functional as F  # noqa: N812
+from torch.testing import assert_close
+
+from edgekd.core.errors import StageError
+from edgekd.core.protocols import Setting
+from edgekd.objectives.features.lelp import LELP, Projections
+from edgekd.objectives.logits.kd import KD, kd
+
+CLASSES, WIDTH = 2, 8
+HEAD = torch.randn(CLASSES, WIDTH, generator=torch.Generator().manual_seed(7))
+
+
+def examples(count=120, seed=0):
+    """Return an embedding, what a linear head makes of it, and labels."""
+    embedding = torch.randn(count, WIDTH, generator=torch.Generator().manual_seed(seed))
+    embedding = embedding * torch.linspace(1, 3, WIDTH) + 2
+    return embedding, embedding @ HEAD.T + 1, torch.arange(count) % CLASSES
+
+
+def made(parts=4, data=None, **options):
+    torch.manual_seed(0)
+    term = Projections(LELP(**options))
+    shapes = {"student_feature": (CLASSES * parts,), "teacher_feature": (WIDTH,)}
+    term.prepare(Setting(shapes, 120, ["even", "odd"]))
+    embedding, logits, labels = examples() if data is None else data
+    term.fit(
+        {"teacher_feature": embedding[i::3], "teacher_logits": logits[i::3], "labels": labels[i::3]}
+        for i in range(3)
+    )
+    return term
+
+
+@cache
+def usual():
+    return made()
+
+
+def signals(parts=4, seed=1):
+    embedding, logits, labels = examples(10, seed)
+    rng = torch.Generator().manual_seed(seed)
+    scores = torch.randn(10, CLASSES * parts, generator=rng).requires_grad_()
+    return {
+        "student_feature": scores,
+        "teacher_feature": embedding,
+        "teacher_logits": logits,
+        "labels": labels,
+    }
+
+
+def soft(values):
+    total = sum(map(exp, values))
+    return [exp(value) / total for value in values]
+
+
+def test_it_equals_the_sums_written_out():
+    term, found = made(temperature=2.0, alpha=0.25, spread=0.7), signals()
+    slow = []
+    for scores, own, said, label in zip(*(found[n].tolist() for n in found), strict=True):
+        told, classes = soft([s / 2 for s in scores]), soft([s / 2 for s in said])
+        loss = 0.0
+        for c in range(CLASSES):
+            axes = term.axes[:, 4 * c : 4 * c + 4].T.tolist()
+            z = [sum(a * h for a, h in zip(axis, own, strict=True)) for axis in axes]
+            z = [(v - float(o)) / 0.7 for v, o in zip(z, term.offsets[4 * c :][:4], strict=True)]
+            for s, part in enumerate(soft(z)):
+                q = classes[c] * part
+                loss += q * log(q / told[4 * c + s])
+        plain = soft(scores)
+        slow.append(0.75 * 4 * loss - 0.25 * log(sum(plain[4 * label : 4 * label + 4])))
+    assert_close(term(**found), torch.tensor(slow), rtol=1e-3, atol=1e-4)
+
+
+def test_the_parts_of_a_class_add_up_to_what_the_teacher_says_of_it():
+    embedding, logits, _ = examples(seed=3)
+    shares = usual().targets(embedding, logits).exp().unflatten(-1, (CLASSES, 4))
+    assert_close(shares.sum(-1), logits.softmax(-1))
+    even = made(spread=1e6).targets(embedding, logits).exp().unflatten(-1, (CLASSES, 4))
+    assert_close(even, (logits.softmax(-1)[..., None] / 4).expand_as(even), rtol=1e-3, atol=1e-6)
+
+
+def test_with_one_part_it_is_kd_and_with_more_never_less():
+    one = signals(parts=1)
+    plain = kd(KD(temperature=3.0), student_logits=one["student_feature"],
+               teacher_logits=one["teacher_logits"])  # fmt: skip
+    assert_close(made(parts=1, temperature=3.0)(**one), plain, rtol=1e-4, atol=1e-5)
+    found = signals()
+    grouped = found["student_feature"].unflatten(-1, (CLASSES, 4)).logsumexp(-1)
+    least = kd(KD(temperature=1.0), student_logits=grouped,
+               teacher_logits=found["teacher_logits"])  # fmt: skip
+    assert (usual()(**found) >= least - 1e-5).all()
+
+
+def test_what_the_scores_say_and_what_all_have_in_common_divides_no_class():
+    embedding, logits, labels = examples()
+    before = usual().targets(embedding, logits)
+    moved = embedding + torch.randn(120, CLASSES) @ HEAD
+    assert_close(usual().targets(moved, logits), before, rtol=1e-3, atol=1e-2)
+    assert (HEAD @ usual().axes).abs().max() < 1e-3
+    shifted = made(data=(embedding + 5, logits, labels)).targets(embedding + 5, logits)
+    assert_close(shifted, before, rtol=1e-3, atol=1e-2)
+    assert (HEAD @ made(null_space=False).axes).abs().max() > 0.1
+
+
+def test_the_scores_of_a_class_have_the_strongest_spreads_turned_and_mean_one():
+    embedding, _, labels = examples()
+    own = embedding[labels == 1]
+    scores = own @ usual().axes[:, 4:] - usual().offsets[4:]
+    assert_close(scores.mean(0), torch.zeros(4), rtol=0, atol=1e-4)
+    assert_close(scores.var(0, unbiased=False).mean(), torch.tensor(1.0), rtol=1e-4, atol=1e-4)
+    null = torch.eye(WIDTH) - torch.linalg.pinv(HEAD) @ HEAD
+    strength = torch.linalg.eigvalsh(((own - own.mean(0)) @ null).T.cov(correction=0))
+    turned = torch.linalg.eigvalsh(scores.T.cov(correction=0))
+    assert_close(turned, strength[-4:] / strength[-4:].mean(), rtol=1e-3, atol=1e-3)
+
+
+def test_hidden_groups_within_a_class_are_found():
+    rng = torch.Generator().manual_seed(0)
+    hidden = torch.randint(2, (120,), generator=rng)
+    embedding, _, labels = examples()
+    direction = torch.linalg.svd(HEAD)[2][-1]  # one that the head does not read
+    embedding = embedding / 3 + 6 * (hidden[:, None] - 0.5) * direction
+    term = made(2, (embedding, embedding @ HEAD.T, labels))
+    parts = term.targets(embedding, embedding @ HEAD.T).unflatten(-1, (CLASSES, 2))
+    for label in range(CLASSES):
+        own = labels == label
+        told = parts[own, label].argmax(-1)
+        right = (told == hidden[own]).float().mean()
+        assert max(right, 1 - right) > 0.95
+
+
+def test_only_the_student_learns():
+    found = signals()
+    usual()(**found).sum().backward()
+    assert found["student_feature"].grad.any(1).all()
+    assert not [*usual().parameters()]
+
+
+def test_a_student_without_parts_is_refused():
+    term = Projections(LELP())
+    with pytest.raises(
+        StageError, match=r"gives \[7\], and no parts of 2 classes(?s:.*)subclasses"
+    ):
+        term.prepare(Setting({"student_feature": (7,), "teacher_feature": (8,)}, 9, ["a", "b"]))
+
+
+def test_too_few_examples_or_directions_are_refused():
+    with pytest.raises(StageError, match="fewer than 5 training examples are of class odd"):
+        made(data=(*examples(120)[:2], torch.tensor([0] * 116 + [1] * 4)))
+    with pytest.raises(StageError, match=r"depend on 2 directions of it: not 7 are left(?s:.*)6"):
+        made(parts=7)
+    assert made(parts=7, null_space=False).axes.isfinite().all()
+
+
+def test_its_prediction_is_the_class_whose_parts_are_likeliest_together():
+    scores = signals()["student_feature"].detach()
+    probs = scores.softmax(-1).unflatten(-1, (CLASSES, 4)).sum(-1)
+    grouped = scores.unflatten(-1, (CLASSES, 4)).logsumexp(-1)
+    assert_close(F.softmax(grouped, -1), probs)

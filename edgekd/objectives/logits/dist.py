@@ -47,5 +47,5 @@ def dist(config: DIST, *, student_logits: Logits, teacher_logits: Logits) -> Per
 def _correlation(ones: Logits, others: Logits, dim: int) -> Tensor:
     """Return Pearson's correlation over a dimension, which goes."""
     ones, others = (values - values.mean(dim, keepdim=True) for values in (ones, others))
-    norms = ones.norm(dim=dim) * others.norm(dim=dim)
+    norms: Tensor = ones.norm(dim=dim) * others.norm(dim=dim)
     return (ones * others).sum(dim) / (norms + LEAST)

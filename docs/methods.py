@@ -23,7 +23,7 @@ tests.benchmarks.record_papers [ID ...]` makes those. Which pieces are whose:
 Scores are of the test split, which nothing was chosen by: mean ± standard deviation over seeds.
 *Against labels alone* and *against plain KD* (cross-entropy + the softened divergence, `kd`) are
 means of paired differences, as the same seed gives the same initial weights and the same batches,
-with Student's 95 % interval and the two-sided p of the paired t-test, all p of a file corrected
+with Student's 95 % interval and the two-sided p of the paired t-test, all p of a table corrected
 together (Holm). A difference counts as shown with p < 0.05; none shown is not none. The teacher has
 one seed, so its own luck is in every row. *Step*: CPU time of a training step, that of plain KD =
 1, both in turns in one process: median of nine rounds and their range. *Memory*: peak of the
@@ -55,6 +55,7 @@ def _section(name: str, record: Mapping[str, Any]) -> str:
         *(_row(arm, unit) for arm in arms),
         "",
         *(_verdict(arms, base, words) for base, words in BASES.items()),
+        *(line for pair in record["besides"].items() for line in _beside(*pair)),
         *_programs(record["programs"]),
         "",
         f"`{record['command']}`, {record['date']}, {machine['cpu']}, {machine['cores']} cores, "
@@ -67,16 +68,33 @@ def _section(name: str, record: Mapping[str, Any]) -> str:
 BASES = {"no_kd": "labels alone", "plain_kd": "plain KD"}
 
 
+def _beside(name: str, arms: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return a table of a further measure, a share, over the same seeds."""
+    rows = [
+        f"| `{arm['name']}` | {_score(arm, 100)} | "
+        + " | ".join(_difference(arm["against"].get(base), 100) for base in BASES)
+        + " |"
+        for arm in sorted(arms, key=lambda arm: bool(arm["control"]))
+    ]
+    title = MEASURES.get(name, f"{name}, %")
+    head = f"| {title}, over seeds | | against labels alone | against plain KD |"
+    return ["", head, "|---|---|---|---|", *rows]
+
+
+def _score(arm: Mapping[str, Any], factor: float) -> str:
+    """Return `90.42 ± 2.53`."""
+    deviation = arm["deviation"]
+    spread = f" ± {deviation * factor:.2f}" if deviation is not None else ""
+    return f"{arm['mean'] * factor:.2f}{spread}"
+
+
 def _row(arm: Mapping[str, Any], unit: str) -> str:
     factor = 100 if unit == "share" else 1
-    deviation = arm["deviation"]
-    score = f"{arm['mean'] * factor:.2f}"
-    score += f" ± {deviation * factor:.2f}" if deviation is not None else ""
     control = BASES.get(arm["control"])
     cells = [
         f"`{arm['name']}`" + (f" ({control})" if control else ""),
         arm["what"],
-        score,
+        _score(arm, factor),
         str(arm["n"]),
         *(_difference(arm["against"].get(base), factor) for base in BASES),
         _step(arm),
@@ -129,6 +147,7 @@ def _programs(programs: Sequence[Mapping[str, Any]]) -> list[str]:
     return ["", head, "|---" * (len(names) + 1) + "|", *rows]
 
 
+MEASURES = {"calibration": "calibration error, % (lower is better)"}
 FIGURES = {
     "accuracy": ("accuracy, %", 100),
     "agreement": ("agreement with the teacher, %", 100),

@@ -11,19 +11,29 @@ import hashlib
 import json
 import runpy
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch import nn
+
 import edgekd
-from edgekd.core.refs import UseObjective, as_read
-from edgekd.core.registry import load_user_module
+from edgekd.core.kinds import measure
+from edgekd.core.protocols import Batch, Task
+from edgekd.core.refs import UseObjective, UseTask, as_read
+from edgekd.core.registry import Plugin, load_user_module
+from edgekd.models.folder import load_model
+from edgekd.ops.named import call_by_name
 from edgekd.pipeline.document import read_document
 from edgekd.pipeline.events import Event, StageDone
 from edgekd.pipeline.machine import this_machine
 from edgekd.pipeline.outcome import RunResult
-from tests.benchmarks.recording.figures import PLAIN, Arm, arms_of, base_of, described
-from tests.benchmarks.recording.step_cost import step_costs
+from edgekd.train.evaluate import BATCH, compares, score_each
+
+from .recording.figures import PLAIN, Arm, arms_of, base_of, described
+from .recording.step_cost import step_costs
 
 ROOT = Path(__file__).parents[2]
 PIPELINES, RESULTS = ROOT / "pipelines" / "papers", ROOT / "docs" / "results"
@@ -76,6 +86,7 @@ def recorded(file: Path, store: Path, runs: Path) -> dict[str, Any]:
             }
             for arm in described(arms)
         ],
+        "besides": {name: described(own) for name, own in _besides(arms, made).items()},
         "programs": _programs(made),
     }
 
@@ -84,6 +95,37 @@ def digest(file: Path) -> str:
     """Return a digest of what a pipeline file says, whatever its comments and layout are."""
     value = read_document(file).value
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _besides(arms: Sequence[Arm], made: RunResult) -> dict[str, list[Arm]]:
+    """Return the arms with the scores of the task's further measures, on the test split."""
+    task = UseTask.model_validate(as_read(made.resolved.task)).build()
+    plugins = [plugin for plugin in map(measure.get, task.quality[1:]) if not compares(plugin)]
+    said = {
+        stage: _said(load_model(made.folders[stage]).module, task)
+        for stage in ([stage for arm in arms for stage in arm.stages.values()] if plugins else ())
+    }
+    return {
+        plugin.name: [
+            replace(arm, scores={seed: _score(plugin, said[s]) for seed, s in arm.stages.items()})
+            for arm in arms
+        ]
+        for plugin in plugins
+    }
+
+
+@torch.inference_mode()
+def _said(model: nn.Module, task: Task) -> Batch:
+    """Return what a model gives for the test split, and what the batches carry, as signals."""
+    parts = []
+    for batch in task.batches("test", BATCH, device=torch.device("cpu")):
+        outputs = call_by_name(model.eval(), task.signature(), batch)
+        parts.append(batch | {f"student_{name}": value for name, value in outputs.items()})
+    return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+
+
+def _score(plugin: Plugin, said: Batch) -> float:
+    return float(score_each(plugin, [said]).mean())
 
 
 def _costs(arms: Sequence[Arm], made: RunResult) -> dict[str, dict[str, float]]:

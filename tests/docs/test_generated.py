@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.benchmarks.record_papers import PIPELINES, RESULTS, digest
+from ..benchmarks.record_papers import PIPELINES, RESULTS, digest
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -16,6 +16,17 @@ def test_a_page_is_what_its_command_writes(page):
     """Where this fails: `python docs/PAGE.py`."""
     written = runpy.run_path(str(DOCS / f"{page}.py"))["text"]()
     assert (DOCS / f"{page}.md").read_text("utf-8") == written
+
+
+def test_a_difference_is_bold_where_it_is_shown_and_says_where_nothing_was_tested():
+    words = runpy.run_path(str(DOCS / "methods.py"))["_difference"]
+    found = {"mean": -0.012, "low": -0.02, "high": -0.004, "p": 0.0421, "pairs": 5}
+    assert words(found, 100) == "**-1.20 (-2.00 to -0.40), p = 0.042**"
+    assert words(found | {"p": 0.05}, 100) == "-1.20 (-2.00 to -0.40), p = 0.05"
+    assert words(found | {"p": 1e-5}, 100).endswith("p < 0.001**")
+    one = {"mean": 0.5, "low": None, "high": None, "p": None, "pairs": 1}
+    assert words(one, 1) == "+0.50, not tested"
+    assert words(None, 1) == "-"
 
 
 @pytest.mark.parametrize("file", sorted(RESULTS.glob("*.json")), ids=lambda f: f.stem)

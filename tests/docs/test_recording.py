@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from edgekd.core import kinds
-from tests.benchmarks.recording import step_cost
-from tests.benchmarks.recording.figures import Arm, arms_of, base_of, described
+
+from ..benchmarks.recording import step_cost
+from ..benchmarks.recording.figures import Arm, arms_of, base_of, described
 
 
 def comparison(group, **scores):

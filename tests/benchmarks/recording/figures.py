@@ -1,7 +1,7 @@
 """What a run of a paper's pipeline showed, by arm: scores, and tests against both controls."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import mean, stdev
 from typing import Any
 
@@ -21,6 +21,8 @@ class Arm:
     group: str
     scores: Mapping[int, float]
     """By seed."""
+    stages: Mapping[int, str] = field(default_factory=dict)
+    """By seed."""
 
     @property
     def base(self) -> str:
@@ -38,7 +40,8 @@ def arms_of(comparisons: Iterable[Mapping[str, Any]]) -> list[Arm]:
             if failed:
                 raise ValueError(f"{failed[0]} has no score")
             scores = {one["seed"]: one["score"]["value"] for one in arm["scores"]}
-            found.append(Arm(arm["scores"][0]["stage"], comparison["stage"], scores))
+            stages = {one["seed"]: one["stage"] for one in arm["scores"]}
+            found.append(Arm(arm["scores"][0]["stage"], comparison["stage"], scores, stages))
     return found
 
 

@@ -11,7 +11,7 @@ from edgekd.core.errors import Problem, RequestError, nearest
 from edgekd.core.kinds import KINDS
 from edgekd.core.refs import as_written
 from edgekd.core.registry import Plugin, Registry
-from edgekd.core.signals import SIGNALS
+from edgekd.core.signals import SIGNALS, TAPPED
 
 
 def print_kinds(as_json: bool) -> None:
@@ -24,7 +24,7 @@ def print_kinds(as_json: bool) -> None:
 
 
 def print_plugins(kind: str, as_json: bool) -> None:
-    """Print the names of a kind with one line each; imports none of them."""
+    """Print the names of a kind with one line and the papers of each; imports none of them."""
     registry = _registry(kind)
     names = registry.names()
     if as_json:
@@ -32,7 +32,8 @@ def print_plugins(kind: str, as_json: bool) -> None:
         return
     width = max(map(len, names), default=0)
     for name in names:
-        typer.echo(f"  {name:<{width}}  {registry.summary(name)}")
+        found = "".join(f" [arXiv {p.arxiv}]" for p in registry.papers(name) if p.arxiv)
+        typer.echo(f"  {name:<{width}}  {registry.summary(name)}{found}")
 
 
 def print_plugin(kind: str, name: str) -> None:
@@ -45,8 +46,10 @@ def print_plugin(kind: str, name: str) -> None:
     module = inspect.getmodule(plugin.target)
     typer.echo(f"{kind} {name}\n\n{inspect.getdoc(module) or plugin.summary}\n")
     typer.echo(f"{inspect.getdoc(plugin.target) or ''}\n")
-    if plugin.paper:
-        typer.echo(f"source: {plugin.paper}\n")
+    for paper in plugin.papers:
+        typer.echo(f"source: {paper}")
+    if plugin.papers:
+        typer.echo("")
     _print_needs(plugin)
     typer.echo("options:")
     for field, info in plugin.config.model_fields.items():
@@ -102,5 +105,7 @@ def _example(plugin: Plugin) -> str:
         for name, info in plugin.config.model_fields.items()
         if info.is_required() or isinstance(info.default, int | float | str)
     }
-    pairs = ", ".join(f"{k}: {_shown(v)}" for k, v in ({"kind": plugin.name} | options).items())
-    return f"{{{pairs}}}"
+    pairs = [f"{k}: {_shown(v)}" for k, v in ({"kind": plugin.name} | options).items()]
+    if tapped := [TAPPED[need] for need in plugin.needs if need in TAPPED]:
+        pairs.append("tap: {" + ", ".join(f"{model}: ..." for model in tapped) + "}")
+    return f"{{{', '.join(pairs)}}}"

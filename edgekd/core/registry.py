@@ -11,12 +11,12 @@ import importlib.metadata
 import importlib.util
 import inspect
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 from types import ModuleType
-from typing import Any, TypeVar, cast
+from typing import Any, TypeGuard, TypeVar, cast
 
 from edgekd.core.config import Config
 from edgekd.core.errors import Problem, RequestError, nearest
@@ -52,6 +52,8 @@ class Plugin:
     traits: Mapping[str, Any] = field(default_factory=dict)
     """What its kind says of it, as a stage's `makes`; of any kind, `distributions`: the Python
     distributions whose versions shape what it does."""
+    also: Sequence[Paper] = ()
+    """Where options of it come from besides."""
 
     def build(self, options: Config) -> Callable[..., Any]:
         """Return the plug-in with its options bound: a partial function, or an instance."""
@@ -72,6 +74,11 @@ class Plugin:
     def fits(self) -> bool:
         """Whether it sees the teacher over all training examples before training begins."""
         return callable(getattr(self.target, "fit", None))
+
+    @property
+    def papers(self) -> list[Paper]:
+        """Where it and its options come from."""
+        return [*([self.paper] if self.paper else ()), *self.also]
 
     @property
     def summary(self) -> str:
@@ -100,6 +107,7 @@ class Registry:
         *,
         config: type[Config] = Config,
         paper: Paper | None = None,
+        also: Sequence[Paper] = (),
         name: str | None = None,
         **traits: Any,
     ) -> Callable[[T], T]:
@@ -117,7 +125,9 @@ class Registry:
                         "Rename one of them.",
                     )
                 )
-            self._loaded[known_as] = Plugin(self.kind, known_as, target, config, paper, traits)
+            self._loaded[known_as] = Plugin(
+                self.kind, known_as, target, config, paper, traits, also
+            )
             return target
 
         return register
@@ -165,6 +175,16 @@ class Registry:
         point = self._entry_points[name]
         return f"from {point.dist.name if point.dist else point.value}"
 
+    def papers(self, name: str) -> list[Paper]:
+        """Return where a plug-in comes from, read without importing it."""
+        if name in self._loaded:
+            return self._loaded[name].papers
+        if name not in self._files:
+            return []  # another package's: nothing tells before it is imported
+        tree = ast.parse(self._files[name].read_text("utf-8"))
+        calls = [line.value for line in tree.body if isinstance(line, ast.Assign)]
+        return [Paper(*map(ast.literal_eval, c.args)) for c in calls if _makes_paper(c)]
+
     def get(self, name: str) -> Plugin:
         """Return the plug-in, importing its module on first use; KeyError where unknown."""
         if name not in self._loaded:
@@ -180,6 +200,11 @@ class Registry:
 def _is_plugin(path: Path, kind: str) -> bool:
     """Tell whether a file registers a plug-in of this kind, by its text alone."""
     return f"\n@{kind}(" in path.read_text("utf-8")
+
+
+def _makes_paper(value: ast.expr) -> TypeGuard[ast.Call]:
+    """Tell whether a value is written `Paper(...)`."""
+    return isinstance(value, ast.Call) and getattr(value.func, "id", "") == Paper.__name__
 
 
 def _origin(target: Callable[..., Any]) -> str:

@@ -1,7 +1,7 @@
 """What stages can say is wrong before anything runs."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from edgekd.core.config import Config
@@ -33,6 +33,8 @@ class StagePreview:
     task: Task
     targets: Mapping[str, Mapping[str, Any]]
     hands: Hands = ALONE
+    _told: dict[int, tuple[Config, Needs | None]] = field(default_factory=dict, repr=False)
+    """What was estimated, by the options, which stages that differ in their seed alone share."""
 
     def model(self, ref: Ref) -> UseModel | None:
         """Return the definition of the model that a stage will make, where it is known."""
@@ -71,6 +73,11 @@ class StagePreview:
 
     def needs(self, use: UseStage) -> Needs | None:
         """Return what a stage is estimated to need; None where it cannot tell."""
+        if id(use.options) not in self._told:
+            self._told[id(use.options)] = use.options, self._estimated(use)
+        return self._told[id(use.options)][1]
+
+    def _estimated(self, use: UseStage) -> Needs | None:
         estimate = use.plugin.traits.get("estimate")
         try:
             found: Needs | None = estimate(use.options, self) if estimate else None
@@ -93,7 +100,11 @@ class StagePreview:
 
 def check_stages(preview: StagePreview, document: Document) -> Iterator[Problem]:
     """Yield every problem that a stage's own check finds, at its place in the file."""
+    checked = set()
     for name, use in preview.stages.items():
+        if id(use.options) in checked:  # as of an earlier stage, but for the seed
+            continue
+        checked.add(id(use.options))
         check = use.plugin.traits.get("check")
         own = check(use.options, preview) if check else ()
         for problem in (*own, *_check_augments(use, preview.task)):

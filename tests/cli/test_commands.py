@@ -11,6 +11,10 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
+from edgekd.cli.plugins import print_plugin, print_plugins
+from edgekd.core.config import Config
+from edgekd.core.kinds import objective
+from edgekd.core.registry import Plugin
 from edgekd.core.shipped import shipped
 
 BAD = "name: bad\ntask: {kind: image_classification, data: digits}\nstages:\n  a: {kind: techer}\n"
@@ -59,12 +63,28 @@ def test_list_and_show_say_what_a_plugin_is(tmp_path):
     assert "kd" in listed
     assert "kd" in json.loads(edgekd("list", "--json", cwd=tmp_path).stdout)["objective"]
     shown = edgekd("show", "objective", "kd", cwd=tmp_path).stdout
-    for word in ("1503.02531", "temperature (default 4.0)", "teacher_logits", "{kind: kd"):
+    for word in ("1503.02531", "2403.01549", "temperature (default 4.0)", "teacher_logits"):
         assert word in shown
     assert "fitted:" not in shown
     fitted = edgekd("show", "objective", "nd", cwd=tmp_path).stdout
     for word in ("2305.17007", "teacher_feature", "fitted: sees the teacher over all training"):
         assert word in fitted
+    assert "{kind: kd, temperature: 4.0, standardise: false}" in shown
+
+
+def test_a_list_names_papers_and_an_example_term_has_its_tap(capsys, monkeypatch):
+    print_plugins("objective", as_json=False)
+    (line,) = (row for row in capsys.readouterr().out.splitlines() if row.startswith("  pld "))
+    assert line.endswith("one choice at a time. [arXiv 2506.12542]")
+
+    def hints(config, *, student_feature, teacher_feature):
+        return (student_feature - teacher_feature).flatten(1).pow(2).mean(-1)
+
+    monkeypatch.setitem(objective._loaded, "hints", Plugin("objective", "hints", hints, Config))
+    print_plugin("objective", "hints")
+    shown = capsys.readouterr().out
+    assert "{kind: hints, tap: {student: ..., teacher: ...}}" in shown
+    assert "source:" not in shown
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,16 @@ def test_a_summary_is_read_without_importing():
     assert not registry._loaded
 
 
+def test_papers_are_read_without_importing_as_they_are_after_it():
+    registry = Registry("objective", "objectives")
+    read = {name: registry.papers(name) for name in registry.names()}
+    assert not registry._loaded
+    assert [paper.arxiv for paper in read["kd"]] == ["1503.02531", "2403.01549"]
+    assert read["cross_entropy"] == []
+    assert read == {name: kinds.objective.get(name).papers for name in read}
+    assert kinds.objective.papers("kd") == read["kd"]
+
+
 def test_a_package_of_its_own_adds_a_method_through_an_entry_point(tmp_path):
     (tmp_path / "their_method.py").write_text(
         '"""Teach by their method."""\n'

@@ -10,6 +10,7 @@ from edgekd.core import kinds
 from edgekd.core.errors import RequestError
 from edgekd.pipeline.plan import explain
 from edgekd.pipeline.schema import pipeline_schema
+from edgekd.stages import distill
 
 from .conftest import TINY
 
@@ -32,6 +33,20 @@ def test_a_stage_is_made_with_its_seed_and_those_after_it(stages):
     assert [found[name].seed for name in found] == [0, 0, 5, 6, 7, 0]
     assert found["student"].options == found["student.seed-7"].options
     assert found["student.seed-7"].member.words == "seed 7 of student"
+
+
+def test_what_a_stage_needs_is_estimated_once_for_all_its_seeds(stages, monkeypatch):
+    asked, estimate = [], distill.training_needs
+
+    def counted(*given, **named):
+        asked.append(given)
+        return estimate(*given, **named)
+
+    monkeypatch.setattr(distill, "training_needs", counted)
+    needs = [stage.needs for stage in stages(SEEDS).values() if stage.kind == "distill"]
+    assert len(needs) == 3
+    assert needs[0] == needs[1] == needs[2] is not None
+    assert len(asked) == 1
 
 
 def test_what_rests_on_a_stage_with_seeds_rests_on_the_first(stages):

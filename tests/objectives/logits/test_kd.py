@@ -1,11 +1,12 @@
 """Softened divergence: the sum of the paper, its gradient and its limits."""
 
-from math import exp, log
+from math import exp, log, sqrt
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.nn import functional as F  # noqa: N812
 from torch.testing import assert_close
 
 from edgekd.objectives.logits.cross_entropy import CrossEntropy, cross_entropy
@@ -59,6 +60,47 @@ def test_a_certain_teacher_at_temperature_one_is_cross_entropy():
         KD(temperature=1.0), student_logits=signals["student_logits"], teacher_logits=certain
     )
     assert_close(taught, cross_entropy(CrossEntropy(), **signals), rtol=1e-5, atol=1e-5)
+
+
+def test_without_standardising_it_is_the_plain_divergence_to_the_bit():
+    signals = example_signals(NEEDS)
+    logs = [F.log_softmax(signals[name] / 4.0, dim=-1) for name in NEEDS]
+    plain = F.kl_div(*logs, reduction="none", log_target=True).sum(-1) * 4.0**2
+    assert torch.equal(kd(KD(), **signals), plain)
+    assert torch.equal(kd(KD(standardise=False), **signals), plain)
+
+
+def z_scores(values):
+    mean = sum(values) / len(values)
+    deviation = sqrt(sum((v - mean) ** 2 for v in values) / len(values))
+    return [(v - mean) / deviation for v in values]
+
+
+def test_standardised_it_is_the_divergence_of_z_scores_written_out():
+    signals = example_signals(NEEDS, batch=1)
+    p, q = (softened(z_scores(signals[name][0].tolist()), 2.0) for name in NEEDS)
+    slow = 4 * sum(b * (log(b) - log(a)) for a, b in zip(p, q, strict=True))
+    loss = kd(KD(temperature=2.0, standardise=True), **signals)
+    assert loss.item() == pytest.approx(slow, rel=1e-4)
+
+
+@given(seed=st.integers(0, 2**16), shift=st.floats(-50, 50), scale=st.floats(0.1, 10))
+def test_standardised_a_student_keeps_its_own_range(seed, shift, scale):
+    signals, options = example_signals(NEEDS, seed=seed), KD(standardise=True)
+    for name in NEEDS:
+        moved = signals | {name: signals[name] * scale + shift}
+        assert_close(kd(options, **moved), kd(options, **signals), rtol=1e-2, atol=1e-3)
+
+
+def test_standardised_equal_scores_and_bfloat16_stay_finite_with_their_gradients():
+    half = example_signals(NEEDS, dtype=torch.bfloat16)
+    even = {"student_logits": torch.ones(6, 7).requires_grad_()}
+    for signals in (half, half | even):
+        loss = kd(KD(standardise=True), **signals)
+        loss.sum().backward()
+        assert loss.dtype == torch.float32
+        assert loss.isfinite().all()
+        assert signals["student_logits"].grad.isfinite().all()
 
 
 def test_it_serves_tokens_as_it_serves_images():

@@ -1,0 +1,119 @@
+"""What is recorded of a paper's run: whom an arm is tested against, and what its steps cost."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from edgekd.core import kinds
+
+from ..benchmarks.recording import step_cost
+from ..benchmarks.recording.figures import Arm, arms_of, base_of, described
+
+
+def comparison(group, **scores):
+    """Return a group of arms as a report has it, each with its scores by seed."""
+    arms = [
+        {
+            "scores": [
+                {
+                    "stage": name.replace("__", "."),
+                    "seed": seed,
+                    "score": value and {"value": value},
+                }
+                for seed, value in enumerate(values)
+            ]
+        }
+        for name, values in scores.items()
+    ]
+    return {"stage": group, "arms": arms}
+
+
+def test_an_arm_is_tested_against_its_own_control_then_its_groups_then_the_files():
+    arms = arms_of(
+        [
+            comparison("wide", wide=[0.5], wide__plain_kd=[0.5]),
+            comparison("narrow", narrow__1=[0.5], narrow__2=[0.5], narrow__1__plain_kd=[0.5]),
+            comparison("alone", alone=[0.5]),
+        ]
+    )
+    found = {arm.name: base_of(arm, "plain_kd", arms).name for arm in arms if not arm.base}
+    assert found == {
+        "wide": "wide.plain_kd",
+        "narrow.1": "narrow.1.plain_kd",
+        "narrow.2": "narrow.1.plain_kd",
+        "alone": "wide.plain_kd",
+    }
+    assert base_of(arms[0], "no_kd", arms) is None
+
+
+def test_a_stage_of_the_file_can_be_the_control():
+    arms = [Arm("student", "student", {0: 0.5}), Arm("no_kd", "no_kd", {0: 0.25})]
+    assert [arm.base for arm in arms] == ["", "no_kd"]
+    assert base_of(arms[0], "no_kd", arms) is arms[1]
+
+
+def test_differences_are_paired_by_seed_and_tested_together():
+    arms = [
+        Arm("student", "student", {0: 0.80, 1: 0.90, 2: 0.85, 9: 0.1}),
+        Arm("student.no_kd", "student", {0: 0.70, 1: 0.79, 2: 0.76}),
+        Arm("student.plain_kd", "student", {2: 0.80, 1: 0.85, 0: 0.82}),
+    ]
+    method, *controls = described(arms)
+    assert method["mean"] == pytest.approx(0.6625)
+    alone, plain = method["against"]["no_kd"], method["against"]["plain_kd"]
+    assert (alone["mean"], alone["pairs"]) == (pytest.approx(0.1), 3)
+    # differences .10 .11 .09: t = .1 / (.01 / sqrt 3) = 17.32, p = 0.00332, the smaller of two
+    assert alone["p"] == pytest.approx(2 * 0.003317, rel=1e-3)
+    assert (alone["low"], alone["high"]) == (
+        pytest.approx(0.0752, abs=1e-4),
+        pytest.approx(0.1248, abs=1e-4),
+    )
+    assert plain["mean"] == pytest.approx((-0.02 + 0.05 + 0.05) / 3)
+    assert [arm["against"] for arm in controls] == [{}, {}]
+
+
+def test_a_seed_without_a_score_is_not_passed_over():
+    with pytest.raises(ValueError, match="a has no score"):
+        arms_of([comparison("a", a=[None, 0.5])])
+
+
+def test_a_step_that_computes_more_costs_more(plugged, monkeypatch):
+    for name, count in (("WARM", 2), ("ROUNDS", 3), ("STEPS", 4)):
+        monkeypatch.setattr(step_cost, name, count)
+
+    def slow(config, *, student_logits, labels):
+        for _ in range(40):
+            torch.randn(128, 128) @ torch.randn(128, 128)
+        return torch.nn.functional.cross_entropy(student_logits, labels, reduction="none")
+
+    plugged(kinds.objective, "slow", slow)
+    model = {"kind": "depthwise", "width": 4, "blocks": [1]}
+    stages = [
+        SimpleNamespace(
+            name=name, kind="distill", seed=0, instead={},
+            options={"model": model, "objective": [objective], "train": {"batch_size": 16}},
+        )
+        for name, objective in {
+            "plain": "cross_entropy", "same": "cross_entropy", "more": "slow",
+        }.items()
+    ]  # fmt: skip
+    task = {"kind": "image_classification", "data": "digits", "train_examples": 100}
+    resolved = SimpleNamespace(stages=stages, threads=1, task=task, device="cpu")
+    made = SimpleNamespace(resolved=resolved, folders={})
+    costs = step_cost.step_costs(made, ["same", "more"], "plain")
+    assert costs["more"]["least"] > 1.3 > costs["same"]["median"] > 0.7
+    assert costs["more"]["least"] <= costs["more"]["median"] <= costs["more"]["most"]
+
+
+def test_a_stage_that_fails_is_told(monkeypatch):
+    stage = SimpleNamespace(name="x", kind="distill", seed=0, instead={}, options={"train": {}})
+    made = SimpleNamespace(
+        resolved=SimpleNamespace(
+            stages=[stage], threads=1, device="cpu",
+            task={"kind": "image_classification", "data": "digits", "train_examples": 100},
+        ),
+        folders={},
+    )  # fmt: skip
+    with pytest.raises(ValueError, match="model"):
+        step_cost.step_costs(made, [], "x")

@@ -100,13 +100,17 @@ def _picture_convolutions(graph: Any) -> Iterator[tuple[Any, Any, str]]:
     for conv in graph.node:
         if conv.op_type != "Conv" or any(a.name == "group" and a.i != 1 for a in conv.attribute):
             continue
-        read, weights = (makers.get(value) for value in conv.input[:2])
-        if not all(node and node.op_type == "DequantizeLinear" for node in (read, weights)):
-            continue
-        rounded = makers.get(read.input[0])
-        if not rounded or rounded.op_type != "QuantizeLinear" or rounded.input[0] not in inputs:
+        read, weights = (_behind(value, "DequantizeLinear", makers) for value in conv.input[:2])
+        rounded = _behind(read.input[0], "QuantizeLinear", makers) if read else None
+        if not read or not weights or not rounded or rounded.input[0] not in inputs:
             continue
         alone = all(readers[value] == 1 for value in (*conv.input[:2], weights.input[0]))
-        uint8 = kinds.get(read.input[2], (None,))[0] == TensorProto.UINT8
+        uint8 = kinds.get(read.input[2]) == (TensorProto.UINT8, 0)
         if alone and uint8 and kinds.get(weights.input[0]) == (TensorProto.INT8, 4):
             yield conv, read, weights.input[0]
+
+
+def _behind(value: str, kind: str, makers: Mapping[str, Any]) -> Any:
+    """Return the operator of a kind that gives a value; None where another one does."""
+    node = makers.get(value)
+    return node if node is not None and node.op_type == kind else None

@@ -164,14 +164,14 @@ def choose(config: Choose, run: Run) -> Facts:
             ),
             settings=settings,
             budget=Budget(run.task.quality[0], config.max_drop),
-            journal=Journal(run.unfinished / "measured"),
         )
-        race = start(entries)
+        race = start(entries, journal=Journal(run.unfinished / "measured"))
         best = race.run(run.progress)
         racers = {racer.entry.name: racer for racer in race.racers}
         more = maker.able(leaner(candidates, race, best)) if config.leave_out else []
         if more:
-            race = start([*_ahead(race, best), *(candidate.entry() for candidate in more)])
+            beside = [*_ahead(race, best), *(candidate.entry() for candidate in more)]
+            race = start(beside, journal=Journal(run.unfinished / "measured_again"))
             best = race.run(run.progress)
             racers |= {racer.entry.name: racer for racer in race.racers}
     for doubt in race.doubts([best, race.baseline()]):

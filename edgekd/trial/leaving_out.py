@@ -66,11 +66,13 @@ def leaner(
         own = [one for one in able if one.form.runtime.kind == kind]
         int8 = next((one for one in own if can_leave_out(one.form)), None)
         fp32 = next((one for one in own if one.form.transform is None), None)
-        profiles = [race.profile(one.name) for one in (int8, fp32) if one]
-        if not int8 or not fp32 or not all(isinstance(one, Profile) for one in profiles):
+        if not int8 or not fp32:
+            continue
+        within, without = race.profile(int8.name), race.profile(fp32.name)
+        if not isinstance(within, Profile) or not isinstance(without, Profile):
             continue
         flow = fp32.form.runtime.build().flow(fp32.entry().file)
-        out = worth_leaving_out(flow, *profiles)
+        out = worth_leaving_out(flow, within, without)
         if out.paths and racers[int8.name].median_ms * (1 - out.share) < best.median_ms:
             found.append((int8.form.without(out.paths), [int8.level]))
     return found
@@ -89,13 +91,14 @@ class LeftOut:
 def worth_leaving_out(flow: Flow, int8: Profile, fp32: Profile) -> LeftOut:
     """Return the layers that a program in 8 bits is better off without, by both profiles.
 
-    `flow` is that of the program in fp32.
+    `flow` is that of the program in fp32, which is the answer where all layers are.
     """
     within, without = (_by_module(profile.operators) for profile in (int8, fp32))
     owner = _owners(flow, {*within, *without})
     between = _joined(flow, owner)
     modules = {*owner.values()}
-    floats = {OUTSIDE, *_stay_floats(int8.operators)} & modules
+    in_8_bits = _in_8_bits(int8.operators)
+    floats = {OUTSIDE, *_computing(int8.operators) - in_8_bits} & modules
     crossing = sum(count for pair, count in between.items() if len(floats & {*pair}) == 1)
     if not crossing:
         return LeftOut((), 0.0)
@@ -110,7 +113,7 @@ def worth_leaving_out(flow: Flow, int8: Profile, fp32: Profile) -> LeftOut:
     apart = {pair: price * count for pair, count in between.items()}
     left = least_cost(costs, apart)
     saved = _cost(floats, costs, apart) - _cost(left, costs, apart)
-    if saved < LEAST * whole:
+    if saved < LEAST * whole or not in_8_bits - left:
         return LeftOut((), 0.0)
     paths = {module for module in owner if owner[module] in left - floats}
     return LeftOut(tuple(sorted(_widest(paths, owner))), saved / whole)
@@ -142,7 +145,7 @@ def _joined(flow: Flow, owner: Mapping[str, str]) -> Flow:
     return found
 
 
-def _by_module(operators: list[OperatorTime]) -> dict[str, float]:
+def _by_module(operators: Sequence[OperatorTime]) -> dict[str, float]:
     """Return microseconds by module, rounding left out."""
     spent: dict[str, float] = defaultdict(float)
     for each in operators:
@@ -151,15 +154,16 @@ def _by_module(operators: list[OperatorTime]) -> dict[str, float]:
     return spent
 
 
-def _rounding(operators: list[OperatorTime]) -> float:
+def _rounding(operators: Sequence[OperatorTime]) -> float:
     return sum(each.us for each in operators if each.operator in ROUNDING)
 
 
-def _stay_floats(operators: list[OperatorTime]) -> set[str]:
-    """Return the modules that compute in floats in the program that is in 8 bits."""
-    computing = [one for one in operators if one.operator not in (*ROUNDING, *ANY_TYPE)]
-    in_8_bits = {one.module for one in computing if one.operator.startswith(IN_8_BITS)}
-    return {one.module for one in computing} - in_8_bits
+def _in_8_bits(operators: Sequence[OperatorTime]) -> set[str]:
+    return {one.module for one in operators if one.operator.startswith(IN_8_BITS)}
+
+
+def _computing(operators: Sequence[OperatorTime]) -> set[str]:
+    return {one.module for one in operators if one.operator not in (*ROUNDING, *ANY_TYPE)}
 
 
 def _is_around(module: str, modules: Collection[str]) -> bool:

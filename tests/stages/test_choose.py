@@ -23,6 +23,7 @@ CPU = {
     "runtimes": ("onnxruntime", "executorch"),
     "emulated": False,
 }
+FEW: dict[str, Any] = {"activations": ["uint8"], "graph_levels": ["off", "all"], "max_drop": 0.5}
 QUICK = {"mode": "quick", "restarts": 2, "max_restarts": 2, "warmup_s": 0.02, "min_s": 0.02}
 
 
@@ -69,8 +70,7 @@ def chosen(make_bench, tmp_path_factory):
     bench = make_bench(tmp_path_factory.mktemp("chosen"))
     bench.targets = {"cpu": CPU | {"runtimes": ("onnxruntime",)}}
     run = bench.run("best")
-    wanted = options(activations=["uint8"], graph_levels=["off", "all"], max_drop=0.5)
-    return run, choose(wanted, run)
+    return run, choose(options(**FEW, leave_out=False), run)
 
 
 def test_every_form_is_measured_and_one_is_chosen(chosen):
@@ -119,8 +119,7 @@ def test_one_that_was_interrupted_makes_and_times_nothing_twice(chosen, tmp_path
     run, facts = chosen
     before = {path: path.stat().st_mtime_ns for path in run.unfinished.rglob("*.onnx")}
     again = SimpleNamespace(**vars(run) | {"out": tmp_path})
-    wanted = options(activations=["uint8"], graph_levels=["off", "all"], max_drop=0.5)
-    assert choose(wanted, again) == facts
+    assert choose(options(**FEW, leave_out=False), again) == facts
     assert {path: path.stat().st_mtime_ns for path in run.unfinished.rglob("*.onnx")} == before
     raw = (run.out / "candidates.json").read_text()
     assert (tmp_path / "candidates.json").read_text() == raw
@@ -139,8 +138,7 @@ def test_one_that_leaves_layers_out_is_timed_beside_the_fastest_and_fp32(
         )
 
     monkeypatch.setattr("edgekd.trial.leaving_out.worth_leaving_out", worth)
-    wanted = options(activations=["uint8"], graph_levels=["off", "all"], max_drop=0.5)
-    facts = choose(wanted, SimpleNamespace(**vars(run) | {"out": tmp_path}))
+    facts = choose(options(**FEW), SimpleNamespace(**vars(run) | {"out": tmp_path}))
     modules, int8, fp32 = asked.pop()
     assert {each.module for profile in (int8, fp32) for each in profile.operators} <= modules | {""}
     rows = [Tried.model_validate(row) for row in facts["candidates"]]
@@ -152,6 +150,11 @@ def test_one_that_leaves_layers_out_is_timed_beside_the_fastest_and_fp32(
     assert "of 5" in facts["says"]
     raw = json.loads((tmp_path / "candidates.json").read_text())
     assert raw.keys() == {row.name for row in rows}
+    once_more = SimpleNamespace(**vars(run) | {"out": tmp_path / "again"})
+    once_more.out.mkdir()
+    made = {path: path.stat().st_mtime_ns for path in run.unfinished.rglob("*.onnx")}
+    assert choose(options(**FEW), once_more) == facts
+    assert {path: path.stat().st_mtime_ns for path in run.unfinished.rglob("*.onnx")} == made
 
 
 def test_one_that_cannot_be_made_is_told_and_the_others_go_on(bench, monkeypatch):

@@ -22,7 +22,7 @@ def flow(program: Path) -> Mapping[tuple[str, str], int]:
 
     if program.suffix != ".onnx":
         return {}
-    graph = onnx.shape_inference.infer_shapes(onnx.load(program)).graph
+    graph = onnx.shape_inference.infer_shapes(onnx.load(program, load_external_data=False)).graph
     values = (*graph.value_info, *graph.input, *graph.output)
     sizes = {value.name: _numbers(value) for value in values}
     makers = {value: _module(node) for node in graph.node for value in node.output}

@@ -165,15 +165,14 @@ def choose(config: Choose, run: Run) -> Facts:
             settings=settings,
             budget=Budget(run.task.quality[0], config.max_drop),
         )
-        race = start(entries, journal=Journal(run.unfinished / "measured"))
+        race = first = start(entries, journal=Journal(run.unfinished / "measured"))
         best = race.run(run.progress)
-        racers = {racer.entry.name: racer for racer in race.racers}
         more = maker.able(leaner(candidates, race, best)) if config.leave_out else []
         if more:
             beside = [*_ahead(race, best), *(candidate.entry() for candidate in more)]
             race = start(beside, journal=Journal(run.unfinished / "measured_again"))
             best = race.run(run.progress)
-            racers |= {racer.entry.name: racer for racer in race.racers}
+    racers = {racer.entry.name: racer for racer in (*first.racers, *race.racers)}
     for doubt in race.doubts([best, race.baseline()]):
         run.notice(doubt)
     chosen = next(one for one in (*candidates, *more) if one.name == best.entry.name)

@@ -73,8 +73,10 @@ def leaner(
             continue
         flow = fp32.form.runtime.build().flow(fp32.entry().file)
         out = worth_leaving_out(flow, within, without)
-        if out.paths and racers[int8.name].median_ms * (1 - out.share) < best.median_ms:
-            found.append((int8.form.without(out.paths), [int8.level]))
+        form = int8.form.without(out.paths)
+        is_new = form.name not in {one.form.name for one in candidates}
+        if is_new and racers[int8.name].median_ms * (1 - out.share) < best.median_ms:
+            found.append((form, [int8.level]))
     return found
 
 

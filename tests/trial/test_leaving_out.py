@@ -153,6 +153,13 @@ def test_one_that_would_not_be_the_fastest_even_so_is_not_made(estimated):
     assert leaner(CANDIDATES, *raced(TIMES | {"dynamic": 2.6}, PROFILES)) == []
 
 
+def test_what_has_raced_already_or_leaves_nothing_out_is_not_made(estimated, monkeypatch):
+    own = candidate("own list", {"kind": "int8_static", "exclude": ("head", "stem")})
+    assert leaner([*CANDIDATES, own], *raced(TIMES | {"own list": 3.1}, PROFILES)) == []
+    monkeypatch.setattr(module, "worth_leaving_out", lambda *_: LeftOut((), 0.0))
+    assert leaner(CANDIDATES, *raced(TIMES | {"dynamic": 3.1}, PROFILES)) == []
+
+
 @pytest.mark.parametrize("missing", [None, Failure("was killed by SIGSEGV")])
 def test_without_a_profile_nothing_is_tried(estimated, missing):
     assert leaner(CANDIDATES, *raced(TIMES, PROFILES | {"fp32": missing})) == []

@@ -2,7 +2,7 @@
 
 import ast
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from itertools import count
 from pathlib import Path
@@ -38,9 +38,16 @@ def _rename_values(graph: Any, names: Mapping[str, str]) -> None:
     for node in graph.node:
         node.input[:] = [names.get(value, value) for value in node.input]
         node.output[:] = [names.get(value, value) for value in node.output]
-        for attribute in node.attribute:
-            for inner in (*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])):
-                _rename_values(inner, names)
+        for inner in _graphs_in(node):
+            _rename_values(inner, names)
+
+
+def _graphs_in(node: Any) -> Iterator[Any]:
+    """Yield the graphs that an operator holds."""
+    for attribute in node.attribute:
+        yield from attribute.graphs
+        if attribute.HasField("g"):
+            yield attribute.g
 
 
 def name_nodes_by_module(model: Any) -> None:
@@ -87,6 +94,22 @@ def parameters_of(model: Any) -> dict[str, Any]:
     from onnx import numpy_helper
 
     return {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+
+
+def drop_unused(graph: Any) -> None:
+    """Drop the constants that no operator reads."""
+    used = set(_read(graph))
+    kept = [tensor for tensor in graph.initializer if tensor.name in used]
+    del graph.initializer[:]
+    graph.initializer.extend(kept)
+
+
+def _read(graph: Any) -> Iterator[str]:
+    """Yield the values that operators read, those in branches and loops too."""
+    for node in graph.node:
+        yield from node.input
+        for inner in _graphs_in(node):
+            yield from _read(inner)
 
 
 def is_named(node: str, path: str) -> bool:

@@ -10,7 +10,13 @@ from edgekd.core.protocols import Batch
 from edgekd.core.quantization import Int4Weights, Int8Dynamic, Int8Static, Quantization
 from edgekd.core.refs import UseTransform
 from edgekd.core.signature import Signature
-from edgekd.runtimes import onnx_int4, onnx_int8_dynamic, onnx_int8_static, onnx_rounded
+from edgekd.runtimes import (
+    onnx_faster,
+    onnx_int4,
+    onnx_int8_dynamic,
+    onnx_int8_static,
+    onnx_rounded,
+)
 
 KINDS = "int8_static, int8_dynamic or int4_weights"
 
@@ -47,7 +53,9 @@ def quantize(
     """
     match use.options:
         case Int8Static(settled=True):
-            return onnx_rounded.with_activations(graph, activation), activation
+            rounding = onnx_rounded.with_activations(graph, activation)
+            onnx_faster.fill_channels(rounding)
+            return rounding, activation
         case Int8Static() as options:
             quantized = onnx_int8_static.quantize(
                 graph,
@@ -56,6 +64,7 @@ def quantize(
                 calibration=calibration,
                 activation=activation,
             )
+            onnx_faster.fill_channels(quantized)
             return quantized, activation
         case Int8Dynamic() as options:
             return onnx_int8_dynamic.quantize(graph, options), "uint8"

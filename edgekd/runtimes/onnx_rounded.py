@@ -5,7 +5,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekd.runtimes.onnx_graph import parameters_of
+from edgekd.runtimes.onnx_graph import drop_unused, parameters_of
 
 SHIFT = 128
 """From a signed byte to the unsigned one in its place."""
@@ -27,7 +27,7 @@ def with_activations(model: Any, activation: Literal["uint8", "int8"]) -> Any:
                 if name not in shifted:
                     shifted[name] = _shifted(model.graph, name, signed[name])
                 node.input[2] = shifted[name]
-        _drop_unused(model.graph)
+        drop_unused(model.graph)
     return model
 
 
@@ -38,10 +38,3 @@ def _shifted(graph: Any, name: str, zero: NDArray[Any]) -> str:
     unsigned = (zero.astype(np.int16) + SHIFT).astype(np.uint8)
     graph.initializer.append(numpy_helper.from_array(unsigned, f"{name}_unsigned"))
     return f"{name}_unsigned"
-
-
-def _drop_unused(graph: Any) -> None:
-    used = {value for node in graph.node for value in node.input}
-    kept = [tensor for tensor in graph.initializer if tensor.name in used]
-    del graph.initializer[:]
-    graph.initializer.extend(kept)

@@ -16,7 +16,15 @@ from edgekd.core.quantization import precision_of
 from edgekd.core.quiet import quiet
 from edgekd.core.refs import UseTransform
 from edgekd.core.signature import Signature
-from edgekd.runtimes import onnx_graph, onnx_quantize, onnx_taps, optimum_export, ort_format
+from edgekd.runtimes import (
+    onnx_faster,
+    onnx_flow,
+    onnx_graph,
+    onnx_quantize,
+    onnx_taps,
+    optimum_export,
+    ort_format,
+)
 from edgekd.runtimes.insides import Insides
 from edgekd.runtimes.onnx_traced import Traced, TracedGraphs
 from edgekd.runtimes.trace import (
@@ -87,6 +95,7 @@ class OnnxRuntimeRuntime:
         graph, way = self._graph(model, signature, samples)
         onnx_graph.name_ports(graph, signature)
         onnx_graph.name_nodes_by_module(graph)
+        onnx_faster.pool_globally(graph)
         computes = "float32"
         if quantization is not None:
             graph, computes = onnx_quantize.quantize(
@@ -200,6 +209,10 @@ class OnnxRuntimeRuntime:
                 optimize=self.config.optimize,
                 verbose=False,
             )
+
+    def flow(self, program: Path) -> Mapping[tuple[str, str], int]:
+        """Return how many numbers go from module to module in a program; '' is outside."""
+        return onnx_flow.flow(program)
 
     def inside(
         self,

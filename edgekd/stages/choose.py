@@ -7,6 +7,7 @@ fastest differs from model to model and from device to device, and so does what 
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, Literal
 
 from pydantic import Field
@@ -31,8 +32,10 @@ from edgekd.train.check import (
 )
 from edgekd.train.needs import compression_needs, unbuilt
 from edgekd.trial.candidates import Maker
+from edgekd.trial.entry import Entry
 from edgekd.trial.forms import Form, check_runtimes, forms, levels
 from edgekd.trial.inputs import write_inputs
+from edgekd.trial.leaving_out import can_leave_out, leaner
 from edgekd.trial.race import Budget, Race, Racer
 
 USUAL = ("int8_static", "int8_dynamic")
@@ -72,6 +75,10 @@ class Choose(Config):
         default=("all", "extended", "off"), min_length=1
     )
     """How far ONNX Runtime may rewrite the graph: each is timed, unless the target says which."""
+    leave_out: bool = True
+    """Time the operators of ONNX Runtime's fastest `int8_static` program and of its fp32 one. Where
+    layers take less time in fp32, the rounding around them counted, the program is tried with them
+    in `exclude` too: one more at most, and two short measurements where nothing is found."""
     bench: Bench = Bench()
     """How much is measured; `restarts` of those that stay in the race."""
     parity: Parity = Parity()
@@ -115,7 +122,7 @@ def estimate(config: Choose, preview: Preview) -> Needs | None:
     if needs is None or target is None:
         return None
     made = _forms(config, target, unbuilt(config.model, preview))
-    return replace(needs, disk_bytes=needs.disk_bytes * len(made))
+    return replace(needs, disk_bytes=needs.disk_bytes * (len(made) + _more(config, made)))
 
 
 def remarks(config: Choose, preview: Preview) -> Iterator[str]:
@@ -124,7 +131,9 @@ def remarks(config: Choose, preview: Preview) -> Iterator[str]:
     if target is not None:
         found = _forms(config, target, unbuilt(config.model, preview))
         timed = sum(len(_levels(config, target, form)) for form in found)
-        yield f"makes {len(found)} programs and times them in {timed} ways on {config.target}"
+        more = _more(config, found)
+        also = f", and up to {more} more with layers left out of int8" if more else ""
+        yield f"makes {len(found)} programs and times them in {timed} ways on {config.target}{also}"
 
 
 @stage(
@@ -146,31 +155,49 @@ def choose(config: Choose, run: Run) -> Facts:
     entries = [candidate.entry() for candidate in candidates]
     settings = settle(target.bench, config.bench)
     with Journal(run.unfinished / "inputs").workshop() as folder:
-        race = Race(
+        start = partial(
+            Race,
             target,
-            entries,
             baselines=[c.name for c in candidates if c.form is wanted[0]],
             inputs=write_inputs(
                 run.task, "validation", settings.samples, [entries[0].program.signature], folder
             ),
             settings=settings,
             budget=Budget(run.task.quality[0], config.max_drop),
-            journal=Journal(run.unfinished / "measured"),
         )
+        race = first = start(entries, journal=Journal(run.unfinished / "measured"))
         best = race.run(run.progress)
+        more = maker.able(leaner(candidates, race, best)) if config.leave_out else []
+        if more:
+            beside = [*_ahead(race, best), *(candidate.entry() for candidate in more)]
+            race = start(beside, journal=Journal(run.unfinished / "measured_again"))
+            best = race.run(run.progress)
+    racers = {racer.entry.name: racer for racer in (*first.racers, *race.racers)}
     for doubt in race.doubts([best, race.baseline()]):
         run.notice(doubt)
-    chosen = next(one for one in candidates if one.name == best.entry.name)
+    chosen = next(one for one in (*candidates, *more) if one.name == best.entry.name)
     facts = maker.take(chosen)
-    raw = {r.entry.name: [t.latencies_ms.round(6).tolist() for t in r.timings] for r in race.racers}
+    raw = {n: [t.latencies_ms.round(6).tolist() for t in r.timings] for n, r in racers.items()}
     (run.out / SAMPLES).write_text(json.dumps(raw), "utf-8")
-    return {**facts, **_found(config, race, best, maker.lost)}
+    return {**facts, **_found(config, race, [*racers.values()], best, maker.lost)}
+
+
+def _ahead(race: Race, best: Racer) -> list[Entry]:
+    """Return what later programs are timed beside: what all are compared with, and the fastest."""
+    ahead = [race.racers[0], race.baseline(), best]
+    return list({racer.entry.name: racer.entry for racer in ahead if racer}.values())
 
 
 def _forms(config: Choose, target: Mapping[str, Any], model: nn.Module | None) -> list[Form]:
     runtimes = config.runtimes or tuple(map(UseRuntime.model_validate, target["runtimes"]))
     every = forms(runtimes, _transforms(config, model), config.activations)
     return list({form.name: form for form in every}.values())  # one may be named twice
+
+
+def _more(config: Choose, found: Sequence[Form]) -> int:
+    """Return how many programs may be made with layers left out: one of each runtime."""
+    kinds = {form.runtime.kind for form in found if can_leave_out(form)}
+    return len(kinds) if config.leave_out else 0
 
 
 def _transforms(config: Choose, model: nn.Module | None) -> Sequence[UseTransform]:
@@ -196,9 +223,11 @@ def _examples(transform: UseTransform) -> int:
     return int(getattr(transform.options, "examples", 0))
 
 
-def _found(config: Choose, race: Race, best: Racer, lost: Mapping[str, str]) -> dict[str, Any]:
+def _found(
+    config: Choose, race: Race, racers: Sequence[Racer], best: Racer, lost: Mapping[str, str]
+) -> dict[str, Any]:
     """Return what became of every candidate, the fastest first, and of those never made."""
-    order = sorted(race.racers, key=lambda r: r.median_ms if r.timings else float("inf"))
+    order = sorted(racers, key=lambda r: r.median_ms if r.timings else float("inf"))
     rows = [
         {
             "name": racer.entry.name,

@@ -58,17 +58,21 @@ class Maker:
 
         The first form is what all others are compared with: its error is not caught.
         """
+        self.run.progress(0, len(forms), f"making {forms[0].name}")
+        self._export(forms[0], forms[0].runtime)
+        return self.able([(form, levels(form)) for form in forms])
+
+    def able(self, forms: Sequence[tuple[Form, Sequence[str]]]) -> list[Candidate]:
+        """Return those that can be made, and note why others cannot."""
         found: list[Candidate] = []
-        for number, form in enumerate(forms):
+        for number, (form, levels) in enumerate(forms):
             self.run.progress(number, len(forms), f"making {form.name}")
             try:
                 folder = self._export(form, form.runtime).folder
             except Exception as error:  # an experiment; a library may raise anything
-                if not number:
-                    raise
                 self.lost[form.name] = reason(error)
             else:
-                found += [Candidate(form, level, folder) for level in levels(form)]
+                found += [Candidate(form, level, folder) for level in levels]
         return found
 
     def take(self, chosen: Candidate) -> Facts:

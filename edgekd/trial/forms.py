@@ -1,7 +1,7 @@
 """The forms that a model can take on a device: runtimes, ways to quantize, types, levels."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from edgekd.core.errors import Problem
@@ -20,6 +20,15 @@ class Form:
     def name(self) -> str:
         """What people call it, as `onnxruntime int8_static uint8`."""
         return " ".join(part for part in (self.runtime.kind, _called(self.transform)) if part)
+
+    def without(self, paths: Sequence[str]) -> "Form":
+        """Return the form with these modules in fp32 too."""
+        assert self.transform, "only what is quantized has something to leave out"
+        options = self.transform.options
+        excluded = tuple(dict.fromkeys((*getattr(options, "exclude", ()), *paths)))
+        changed = options.model_copy(update={"exclude": excluded})
+        transform = self.transform.model_copy(update={"options": changed})
+        return replace(self, transform=transform)
 
 
 def forms(

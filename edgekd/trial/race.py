@@ -14,6 +14,7 @@ import numpy as np
 from edgekd.core import kinds
 from edgekd.core.errors import StageError
 from edgekd.core.quantity import Quantity
+from edgekd.core.results import Profile
 from edgekd.devices.answers import Failure, Timing
 from edgekd.devices.bench import Session
 from edgekd.devices.kept import Journal
@@ -113,6 +114,10 @@ class Race:
         """Return the fastest program among the baselines; None where all of them failed."""
         named = [r for r in self.racers if r.entry.name in self.baselines and r.timings]
         return min(named, key=lambda racer: racer.median_ms, default=None)
+
+    def profile(self, name: str) -> Profile | Failure | None:
+        """Return what the operators of a program took; None where its runtime does not tell."""
+        return self.session.profile(name, self.inputs.samples, self.settings)
 
     def doubts(self, racers: Iterable[Racer | None]) -> Iterator[str]:
         """Yield why the timings of some programs should not be believed."""

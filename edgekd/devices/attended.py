@@ -4,8 +4,8 @@ import asyncio
 import signal
 import time
 import weakref
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,12 +14,12 @@ from pydantic import Field
 from edgekd.core.config import Config, Positive
 from edgekd.core.errors import StageError, UnreachableError
 from edgekd.devices.attendant import PREFIX
+from edgekd.devices.bare_link import BareLink
 from edgekd.devices.link import Link, LostError, finish, wait_for
 from edgekd.devices.refusals import Address
 from edgekd.devices.transfer import pull, push
 from edgekd.devices.turn import PATIENT_S, Told, tell_of, unheard, who
 
-LEAST_PYTHON = (3, 9)
 LEAVING_S = 10
 MOST_LOSSES = 5
 """How often the link may be cut while one thing is done."""
@@ -31,8 +31,9 @@ class Attended(Config):
 
     folder: str = Field(default="/tmp", pattern=r"^/")  # noqa: S108  (mktemp makes a folder in it)
     """Folder of the device in which the working folder is made, with the lock of the device."""
-    python: str = Field(default="python3", min_length=1)
-    """Interpreter on the device that has the runtimes; with a path where it is in no `PATH`."""
+    python: str | None = Field(default="python3", min_length=1)
+    """Interpreter on the device that has the runtimes; with a path where it is in no `PATH`. `null`
+    where there is none: then all runtimes are `native`."""
     timeout_s: Positive = 7200
     """Longest time that one command may take, in seconds."""
     connect_s: Positive = 20
@@ -63,13 +64,16 @@ class AttendedDevice:
     def push(self, local: Path) -> str:
         """Bring a file or folder to the working folder, what is there already left out."""
         there = f"{self.folder}/{local.name}"
-        self._persist(f"{local.name} was brought there", lambda link: push(link, local, there))
+        self.drive(
+            f"{local.name} was brought there", lambda link: wait_for(push(link, local, there))
+        )
         return there
 
     def pull(self, remote: str, local: Path) -> None:
         """Bring a file or folder back."""
-        self._persist(
-            f"{Path(remote).name} was brought back", lambda link: pull(link, remote, local)
+        self.drive(
+            f"{Path(remote).name} was brought back",
+            lambda link: wait_for(pull(link, remote, local)),
         )
 
     def run(self, command: Sequence[str]) -> str:
@@ -79,10 +83,11 @@ class AttendedDevice:
         """
         shown = f"'{' '.join(Path(word).name for word in command)}'"
 
-        async def work(link: Link) -> dict[str, Any]:
-            return await link.ask("run", command=[*command], timeout_s=self.config.timeout_s)
+        def work(link: Link) -> dict[str, Any]:
+            asked = {"command": [*command], "timeout_s": self.config.timeout_s}
+            return wait_for(link.ask("run", **asked))
 
-        done = self._persist(f"{shown} ran", work)
+        done = self.drive(f"{shown} ran", work)
         if done["late"]:
             raise StageError(
                 f"{shown} took longer than {self.config.timeout_s:g} s on {self.address}.",
@@ -98,21 +103,21 @@ class AttendedDevice:
             )
         return str(done["out"])
 
-    def _persist(self, doing: str, work: Callable[[Link], Awaitable[T]]) -> T:
+    def drive(self, doing: str, work: Callable[[Link], T]) -> T:
         """Return what work comes to, with the device to ourselves, begun anew over a new link."""
         for _ in range(MOST_LOSSES):
             with suppress(LostError):
-                return wait_for(self._alone(work))
+                return self._alone(work)
             wait_for(self._again(doing))
         raise self._gone(doing)
 
-    async def _alone(self, work: Callable[[Link], Awaitable[T]]) -> T:
+    def _alone(self, work: Callable[[Link], T]) -> T:
         """Do something while nobody else uses the device."""
         if not self._held:  # it was given up before
             raise LostError
         link = self._held[0]
-        async with _turn(link, self.config.busy_s, self.told):
-            return await work(link)
+        with _turn(link, self.config.busy_s, self.told):
+            return work(link)
 
     async def _again(self, doing: str) -> None:
         """Replace a link that was cut; UnreachableError where none is to be had for too long."""
@@ -132,8 +137,9 @@ class AttendedDevice:
 
     async def _start(self) -> None:
         """Open a link, with a working folder or with the one that we had."""
-        link = await self._open()
-        made = ""
+        link, made = await self._open(), ""
+        if self.python is None:
+            link = BareLink(link.connection, link.address, link.cut_by)
         try:
             if not self.folder:
                 script = 'umask 077; mktemp -d "$1"'
@@ -141,12 +147,6 @@ class AttendedDevice:
                 self.folder = made
             # long enough for us to come back, and for the device to learn that we were away
             await link.attend(self.python, self.folder, 2 * self.config.patience_s)
-            if tuple(map(int, link.python.split(".")[:2])) < LEAST_PYTHON:
-                least = ".".join(map(str, LEAST_PYTHON))
-                raise self.address.error(
-                    f"'{self.python}' there is Python {link.python}; {least} is the oldest.",
-                    f"Name another interpreter: {self.address.option('python: ...')}",
-                )
         except BaseException:
             with suppress(LostError, UnreachableError):
                 if made:  # nobody minds it
@@ -163,13 +163,13 @@ class AttendedDevice:
         return self.address.error(f"the link to the device was cut while {doing}.", step)
 
 
-@asynccontextmanager
-async def _turn(link: Link, busy_s: float, told: Told) -> AsyncIterator[None]:
+@contextmanager
+def _turn(link: Link, busy_s: float, told: Told) -> Iterator[None]:
     """Have the device alone; UnreachableError where others do not leave it in time."""
-    answer = await link.ask("take", wait_s=min(PATIENT_S, busy_s), who=who())
+    answer = wait_for(link.ask("take", wait_s=min(PATIENT_S, busy_s), who=who()))
     if "held_by" in answer and busy_s > PATIENT_S:
         tell_of(answer["held_by"], busy_s, told)
-        answer = await link.ask("take", wait_s=busy_s - PATIENT_S, who=who())
+        answer = wait_for(link.ask("take", wait_s=busy_s - PATIENT_S, who=who()))
     if "held_by" in answer:
         message = f"another run measures there: {answer['held_by'] or 'unknown'}."
         raise link.address.error(message, "Wait for it, or raise busy_s of the transport.")
@@ -177,7 +177,7 @@ async def _turn(link: Link, busy_s: float, told: Told) -> AsyncIterator[None]:
         yield
     finally:
         with suppress(LostError):
-            await link.ask("leave")
+            wait_for(link.ask("leave"))
 
 
 def _leave(held: list[Link]) -> None:

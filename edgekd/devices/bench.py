@@ -13,6 +13,7 @@ import numpy as np
 from edgekd.core.protocols import Transport
 from edgekd.core.results import Profile, Sustained
 from edgekd.devices.answers import Failure, Scores, Streamed, Timing, failure, timing, unlike
+from edgekd.devices.bare import conduct
 from edgekd.devices.job import Job
 from edgekd.devices.kept import STABLE, Arrays, Journal
 from edgekd.devices.model_file import program_files
@@ -196,15 +197,19 @@ class Session:
     ) -> dict[str, Any]:
         """Run a job of the named programs; return its document."""
         there, programs = self._brought
-        samples = self._pushed(inputs) if inputs else ""
+        samples = self._pushed(inputs) if inputs and not self.target.bare else ""
         asked = {name: value for name, value in settings.of_a_process.items() if name != "mode"}
         asked |= {"limit_s": settings.warmup_limit_s, "threads": self.target.threads, "do": do}
         asked |= {"programs": [programs[name] | {"samples": samples} for name in names]}
+        python = self._transport.python
+        if python is None:
+            with self.journal.workshop() as made:
+                return conduct(self._transport, there, asked | dict(more), inputs, made)
         with self.journal.workshop() as made:
             file = made / "job.json"
             file.write_text(json.dumps(asked | dict(more)), "utf-8")
             job = self._transport.push(file)
-        command = [self._transport.python, "-s", "-E", f"{there}/bench.py", job]
+        command = [python, "-s", "-E", f"{there}/bench.py", job]
         document: dict[str, Any] = json.loads(self._transport.run(command))
         if "missing" in document:
             raise lacking(self.target, document["missing"], document["python"])

@@ -20,6 +20,7 @@ BEATS = 6
 """Signs of life in that time."""
 PIECE = 2**16
 NOT_FOUND = 127
+LEAST_PYTHON = (3, 9)
 AWAY = (errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENETDOWN, errno.EHOSTDOWN)
 """What the system says of a connection whose other end it finds no way to any more."""
 THREAD = "links to devices"
@@ -99,14 +100,13 @@ class Link:
     ):
         self.connection, self.address, self.cut_by = connection, address, cut_by
         self.process: Any = None
-        self.python = ""
-        """The version of Python there."""
         self._asking = asyncio.Lock()
         self._heart: asyncio.Task[None] | None = None
         self._read = b""
 
-    async def attend(self, python: str, folder: str, linger_s: float) -> None:
+    async def attend(self, python: str | None, folder: str, linger_s: float) -> None:
         """Start the attendant of a folder, which ends the one that was there before."""
+        assert python is not None
         script = f"{folder}/attendant.py"
         await self.shell('cat > "$1"', script, content=Path(attendant.__file__).read_bytes())
         words = [python, "-I", "-S", script, folder, f"{SILENCE_S:g}", f"{linger_s:g}"]
@@ -117,7 +117,12 @@ class Link:
         except LostError:
             await self._say_why(python)
             raise
-        self.python = hello["python"]
+        if tuple(map(int, hello["python"].split(".")[:2])) < LEAST_PYTHON:
+            least = ".".join(map(str, LEAST_PYTHON))
+            raise self.address.error(
+                f"'{python}' there is Python {hello['python']}; {least} is the oldest.",
+                f"Name another interpreter: {self.address.option('python: ...')}",
+            )
         self._heart = asyncio.create_task(self._beat())
 
     async def ask(self, do: str, **request: Any) -> dict[str, Any]:

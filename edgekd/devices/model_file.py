@@ -24,6 +24,7 @@ def describe(file: Path, script: str = "") -> dict[str, Any]:
     """
     local = kinds.transport.get("local")
     transport: Transport = local.build(local.config.model_validate({"alone": False}))  # type: ignore[assignment]
+    assert transport.python is not None
     asking = shipped("targets") / "runners" / "describe.py"
     words = [str(asking), str(file.absolute()), str(READING_S), "0", *([script] if script else [])]
     found: dict[str, Any] = json.loads(transport.run([transport.python, "-s", "-E", *words]))

@@ -148,13 +148,13 @@ def runner(runtime: str, native: Sequence[str], script: str) -> str:
 
 
 def copy_runners(target: "Target", here: Path) -> None:
-    """Make a folder of all that a device needs beside programs.
+    """Make a folder of all that a device needs beside programs: no scripts where it has no Python.
 
     RequestError where a C++ runner that it takes is not built.
     """
     here.mkdir(parents=True)  # no folders: one named as a runtime would be taken for its package
     for path in (shipped("targets") / "runners").iterdir():
-        if path.is_file():
+        if path.is_file() and not target.bare:
             shutil.copyfile(path, here / path.name)
     arch = target.hardware.arch
     if problems := [*check(target.native, arch)]:

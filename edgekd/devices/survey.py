@@ -10,6 +10,7 @@ from typing import Any
 from edgekd.core import kinds
 from edgekd.core.errors import Problem, UnreachableError
 from edgekd.core.protocols import Transport
+from edgekd.devices.bare import conduct
 from edgekd.devices.runners import copy_runners, runner, script
 from edgekd.devices.target import Target
 
@@ -18,6 +19,8 @@ MEMORY_SHARE = 0.15
 HOT_C = 70.0
 """Where small boards are near the temperature at which they slow themselves."""
 ANSWER_S = 120.0
+MAY_BE_KEPT = ("governor", "frequency_mhz", "temperature_c", "load_average")
+"""What a reader of measurements looks for, and a device may not let be read."""
 
 
 @dataclass(frozen=True)
@@ -74,14 +77,18 @@ def _identity(transport: Transport, target: Target) -> dict[str, Any]:
         here = Path(made) / "work"
         copy_runners(target, here)
         (here / "job.json").write_text(json.dumps(asked), "utf-8")
-        there = transport.push(here)
-    command = [transport.python, "-s", "-E", f"{there}/bench.py", f"{there}/job.json"]
+        there, python = transport.push(here), transport.python
+        if python is None:
+            return conduct(transport, there, asked, None, Path(made))
+    command = [python, "-s", "-E", f"{there}/bench.py", f"{there}/job.json"]
     document: dict[str, Any] = json.loads(transport.run(command))
     return document
 
 
 def _loaders(target: Target) -> Iterator[dict[str, str]]:
     for name in kinds.runtime.names():
+        if target.bare and name not in target.native:
+            continue
         yield {"name": name, "runner": runner(name, target.native, script(name))}
 
 
@@ -123,3 +130,5 @@ def _notes(
         yield f"it is hot: {machine['temperature_c']} degrees Celsius"
     for name in sorted({*versions} - {*target.runtimes}):
         yield f"{name} {versions[name]} is there too and is not listed under runtimes"
+    if target.bare and (kept := [name for name in MAY_BE_KEPT if name not in machine]):
+        yield f"its system does not tell: {', '.join(kept)}"

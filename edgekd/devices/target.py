@@ -1,9 +1,9 @@
 """What a target file says: one device, how to reach it, and how it is to be measured."""
 
 import platform
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from edgekd.core import kinds
 from edgekd.core.config import Config, Count, NonNegative, Positive, PositiveCount
@@ -101,6 +101,11 @@ class Target(Config):
     emulated: bool = False
     """An emulated device proves packaging and numerics; it is not timed."""
 
+    @property
+    def bare(self) -> bool:
+        """Whether the device has no Python."""
+        return getattr(self.transport.options, "python", "") is None
+
     @field_validator("runtimes")
     @classmethod
     def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
@@ -119,3 +124,13 @@ class Target(Config):
             if not sources(name):
                 raise ValueError(f"there is no C++ runner for '{name}'")
         return names
+
+    @model_validator(mode="after")
+    def _runs(self) -> Self:
+        others = [name for name in self.runtimes if name not in self.native]
+        if self.bare and others:
+            raise ValueError(
+                f"{' and '.join(others)} is run by Python, of which the transport says that there "
+                "is none (python: null). Take it out of runtimes, or add it to native"
+            )
+        return self

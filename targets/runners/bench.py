@@ -31,21 +31,38 @@ WINDOWS, LEAST_WINDOW_S, SUPPORTED_RUNS = 120, 1.0, 64
 PACKAGES = {"bench_onnxruntime.py": "onnxruntime", "bench_executorch.py": "executorch"}
 
 
-def measure(job):
+class Place:
+    """Where programs run: on this machine.
+
+    For a device without Python edgekd has another such object, of processes at the end of a link.
+    """
+
+    child = Child
+
+    def machine(self):
+        """Return the machine as it is now, for what `machine` reads of it."""
+        return machine.HERE
+
+    def folder(self, path):
+        """Make a folder for what a program writes."""
+        Path(path).mkdir(parents=True, exist_ok=True)
+
+
+def measure(job, at):
     """Return one restart's samples by program: start all, warm all, then take turns."""
     programs = job["programs"] if job["number"] % 2 == 0 else job["programs"][::-1]
-    heat = machine.throttle_count()
+    heat = machine.throttle_count(at.machine())
     warm = {key: job[key] for key in ("tolerance", "limit_s")}
     warm |= {"runs": job["warmup_runs"], "seconds": job["warmup_s"]}
     size = {"runs": math.ceil(job["min_runs"] / ROUNDS), "seconds": job["min_s"] / ROUNDS}
     with contextlib.ExitStack() as started:
-        company = Company([started.enter_context(Child(job, program)) for program in programs])
+        company = Company([started.enter_context(at.child(job, program)) for program in programs])
         said = [company.start(), company.ask("warm", **warm)]
         blocks = [company.ask("block", backwards=turn % 2 == 1, **size) for turn in range(ROUNDS)]
         said.append(company.ask("end"))
         if job.get("traced"):
             said.append(company.ask("trace"))
-    throttled = {"throttled": machine.throttle_count() > heat}
+    throttled = {"throttled": machine.throttle_count(at.machine()) > heat}
     measured = {
         child.name: {name: value for each in said for name, value in each[child.name].items()}
         | summary([block[child.name] for block in blocks])
@@ -70,15 +87,15 @@ def summary(blocks):
     }
 
 
-def score(job):
+def score(job, at):
     """Run every program over all examples, one fresh process each; the outputs stay in files."""
     scored, failed = {}, {}
     for program in job["programs"]:
-        out = Path(program["scores"])
-        out.mkdir(parents=True, exist_ok=True)
-        with Child(job, program) as child:
+        out = program["scores"]
+        at.folder(out)
+        with at.child(job, program) as child:
             company = Company([child])
-            said = [company.start(), company.ask("score", out=str(out), batch=job["batch"])]
+            said = [company.start(), company.ask("score", out=out, batch=job["batch"])]
             said.append(company.ask("end"))
         failed |= company.failed
         if not company.failed:
@@ -87,11 +104,11 @@ def score(job):
     return {"scored": scored, "failed": failed}
 
 
-def profile(job):
+def profile(job, at):
     """Return what the operators of every program took, in a process that times nothing else."""
     profiled, failed = {}, {}
     for program in job["programs"]:
-        with Child(job, program) as child:
+        with at.child(job, program) as child:
             company = Company([child])
             said = company.ask("profile")
         failed |= company.failed
@@ -99,48 +116,48 @@ def profile(job):
     return {"profiled": profiled, "failed": failed}
 
 
-def sustain(job):
+def sustain(job, at):
     """Run every program for `sustained_s`, one after another; return what each window came to."""
     sustained, failed = {}, {}
     for program in job["programs"]:
         time.sleep(job["cool_down_s"])
-        with Child(job, program) as child:
+        with at.child(job, program) as child:
             company = Company([child])
             company.start()
-            windows = [*lasting(company, child.name, job["sustained_s"])]
+            windows = [*lasting(at, company, child.name, job["sustained_s"])]
         failed |= company.failed
         if not company.failed:
             sustained[child.name] = windows
     return {"sustained": sustained, "failed": failed}
 
 
-def lasting(company, name, seconds):
+def lasting(at, company, name, seconds):
     """Yield windows until the time is over or the program failed; each supports its p90."""
-    began, heat = time.monotonic(), machine.throttle_count()
+    began, heat = time.monotonic(), machine.throttle_count(at.machine())
     size = max(LEAST_WINDOW_S, seconds / WINDOWS)
     while company.children and time.monotonic() - began < seconds:
         block = company.ask("block", runs=SUPPORTED_RUNS, seconds=size).get(name)
         if block:
-            taken = sorted(block["ns"])
+            taken, now = sorted(block["ns"]), at.machine()
             yield {
                 "at_s": time.monotonic() - began,
                 "runs": len(taken),
                 "p50_ms": taken[math.ceil(0.5 * len(taken)) - 1] / 1e6,
                 "p90_ms": taken[math.ceil(0.9 * len(taken)) - 1] / 1e6,
                 "cpu_share": block["cpu_s"] / block["wall_s"],
-                "temperature_c": machine.number(machine.temperature_c()),
-                "frequency_mhz": machine.frequencies_mhz(),
-                "throttled": machine.throttle_count() - heat,
+                "temperature_c": machine.number(machine.temperature_c(now)),
+                "frequency_mhz": machine.frequencies_mhz(now),
+                "throttled": machine.throttle_count(now) - heat,
             }
 
 
-def stream(job):
+def stream(job, at):
     """Return samples a second of every program, run by several processes at the same time."""
     streamed, failed = {}, {}
     for program in job["programs"]:
         with contextlib.ExitStack() as started:
             streams = range(job["streams"])
-            children = [started.enter_context(Child(job, program)) for _ in streams]
+            children = [started.enter_context(at.child(job, program)) for _ in streams]
             try:
                 for child in children:
                     child.ask("load")
@@ -159,11 +176,11 @@ def stream(job):
     return {"streamed": streamed, "failed": failed}
 
 
-def identify(job):
+def identify(job, at):
     """Return the versions of the runtimes, without any program: what it is that would measure."""
     versions, failed = {}, {}
     for program in job["programs"]:
-        with Child(job, program) as child:
+        with at.child(job, program) as child:
             try:
                 versions[program["name"]] = child.ask("version")["version"]
             except FailedError as error:
@@ -182,15 +199,20 @@ DO = {"measure": measure, "score": score, "profile": profile, "sustain": sustain
 DO |= {"stream": stream, "identify": identify}
 
 
+def document(job, at):
+    """Return what a job comes to, and the machine that it was done on."""
+    about = {"format": 2, "machine": machine.identity(at.machine()), "measured_at": machine.now()}
+    return about | DO[job["do"]](job, at)
+
+
 def main():
     """Do the job named on the command line, from the job's folder."""
     path = Path(sys.argv[1]).resolve()
     os.chdir(path.parent)
     job = json.loads(path.read_text("utf-8"))
-    document = {"format": 2, "machine": machine.identity(), "measured_at": machine.now()}
     lacking = [] if job["do"] == "identify" else missing(job)
-    done = {"missing": lacking, "python": sys.executable} if lacking else DO[job["do"]](job)
-    print(json.dumps(document | done))
+    done = {"missing": lacking, "python": sys.executable} if lacking else document(job, Place())
+    print(json.dumps(done))
 
 
 if __name__ == "__main__":

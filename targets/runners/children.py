@@ -48,15 +48,6 @@ class Child:
     def __init__(self, job, program):
         self.name, self.timeout_s, self.doing = program["name"], job["timeout_s"], "starting"
         self.errors = tempfile.TemporaryFile()  # noqa: SIM115  (closed in __exit__)
-        writes = job["do"] in ("score", "profile")
-        written_mib = job["scores_mib"] if writes else MEASURING_MIB
-        confined = {
-            "memory_mib": job["memory_mib"],
-            "seconds": math.ceil(
-                (job["timeout_s"] * MOST_ANSWERS + job.get("sustained_s", 0)) * job["threads"]
-            ),
-            "written_mib": written_mib,
-        }
         worker = "worker.py" if program["runner"].endswith(".py") else "worker_native.py"
         self.process = subprocess.Popen(
             [sys.executable, "-s", "-E", str(Path(__file__).with_name(worker))],
@@ -64,7 +55,7 @@ class Child:
             stdout=subprocess.PIPE,
             stderr=self.errors,
         )
-        self.send({"job": job, "program": program, "limits": confined})
+        self.send({"job": job, "program": program, "limits": confined(job)})
 
     def __enter__(self):
         return self
@@ -107,16 +98,34 @@ class Child:
         self.process.kill()
         status = self.process.wait()
         self.errors.seek(max(0, self.errors.seek(0, os.SEEK_END) - LAST_WORDS))
-        lines = [plain(line) for line in self.errors.read().decode("utf-8", "replace").split("\n")]
-        how = f"ended with exit status {status}"
-        if not in_time:
-            how = f"did not answer within {self.timeout_s:g} s"
-        elif status < 0:
-            how = f"was killed by {signal.Signals(-status).name}"
-        about = f"{how} {DOING[self.doing]}"
-        return FailedError(
-            program=self.name, how=about, late=not in_time, lines=[*filter(None, lines)][-8:]
-        )
+        return ended(self, status if in_time else None, self.errors.read())
+
+
+def confined(job):
+    """Return the limits on the process of a program."""
+    writes = job["do"] in ("score", "profile")
+    seconds = job["timeout_s"] * MOST_ANSWERS + job.get("sustained_s", 0)
+    return {
+        "memory_mib": job["memory_mib"],
+        "seconds": math.ceil(seconds * job["threads"]),
+        "written_mib": job["scores_mib"] if writes else MEASURING_MIB,
+    }
+
+
+def ended(child, status, wrote):
+    """Return how a process ended, below 0 by a signal; None, where it did not answer in time."""
+    lines = [plain(line) for line in wrote.decode("utf-8", "replace").split("\n")]
+    how = f"ended with exit status {status}"
+    if status is None:
+        how = f"did not answer within {child.timeout_s:g} s"
+    elif status < 0:
+        how = f"was killed by {signal.Signals(-status).name}"
+    return FailedError(
+        program=child.name,
+        how=f"{how} {DOING[child.doing]}",
+        late=status is None,
+        lines=[*filter(None, lines)][-8:],
+    )
 
 
 def together(children, do, **request):

@@ -42,9 +42,9 @@ def lower(kind, most):
         resource.setrlimit(kind, (most, most + 1 if hard == resource.RLIM_INFINITY else hard))
 
 
-def memory_bytes():
-    """Return the memory that this process can have: the machine's, or its container's."""
-    known = [int(text) for text in map(machine.read, CGROUPS) if text.isdigit()]
-    if total := machine.memory_mib():
+def memory_bytes(of=machine.HERE):
+    """Return the memory that a process can have: the machine's, or its container's."""
+    known = [int(text) for text in map(of.read, CGROUPS) if text.isdigit()]
+    if total := machine.memory_mib(of):
         known.append(int(total) * 2**20)
     return min(known, default=NO_LIMIT)

@@ -10,28 +10,59 @@ FLAGS = {
     "arm": "neon asimd asimdhp asimddp i8mm bf16 sve sve2",
 }
 """The instructions that decide how fast a small network runs."""
-CPU = Path("/sys/devices/system/cpu")
+CPU = "/sys/devices/system/cpu"
 
 
-def identity():
-    """Return what is known of the machine as text by name; what cannot be read is left out."""
-    info = cpu_info()
+class Here:
+    """The machine that this runs on, by its files and by what its system answers.
+
+    For a device without Python edgekd has another such object, of files that it was sent.
+    """
+
+    def read(self, path):
+        """Return a file's text, empty where it cannot be read."""
+        return read(path)
+
+    def texts(self, pattern):
+        """Return the text of every file of a pattern."""
+        return [read(path) for path in Path("/").glob(pattern.lstrip("/"))]
+
+    def asked(self):
+        """Return what no file tells, as text by name."""
+        return {
+            "cpu": platform.processor(),
+            "arch": platform.machine(),
+            "cores": str(os.cpu_count() or ""),
+            "affinity": " ".join(map(str, sorted(os.sched_getaffinity(0)))),
+            "os": platform.system(),
+            "kernel": platform.release(),
+            "python": platform.python_version(),
+            "load_average": f"{os.getloadavg()[0]:.2f}",
+        }
+
+
+HERE = Here()
+
+
+def identity(of=HERE):
+    """Return what is known of a machine as text by name; what cannot be read is left out."""
+    info, asked = cpu_info(of), of.asked()
     has = (info.get("flags") or info.get("Features") or "").split()
     flags = [flag for names in FLAGS.values() for flag in names.split() if flag in has]
     found = {
-        "cpu": cpu_name(info),
-        "arch": platform.machine(),
+        "cpu": cpu_name(info, of) or asked["cpu"],
+        "arch": asked["arch"],
         "flags": " ".join(flags),
-        "cores": str(os.cpu_count() or ""),
-        "affinity": affinity(),
-        "memory_mib": memory_mib(),
-        "os": operating_system(),
-        "kernel": platform.release(),
-        "python": platform.python_version(),
-        "governor": read(CPU / "cpu0/cpufreq/scaling_governor"),
-        "frequency_mhz": frequency_mhz(info),
-        "temperature_c": temperature_c(),
-        "load_average": f"{os.getloadavg()[0]:.2f}",
+        "cores": asked["cores"],
+        "affinity": asked["affinity"],
+        "memory_mib": memory_mib(of),
+        "os": distribution(of) or asked["os"],
+        "kernel": asked["kernel"],
+        "python": asked["python"],
+        "governor": of.read(f"{CPU}/cpu0/cpufreq/scaling_governor"),
+        "frequency_mhz": frequency_mhz(info, of),
+        "temperature_c": temperature_c(of),
+        "load_average": asked["load_average"],
     }
     return {name: value for name, value in found.items() if value}
 
@@ -66,10 +97,10 @@ def pss_mib():
     return None
 
 
-def throttle_count():
+def throttle_count(of=HERE):
     """Return how often the cores were slowed for heat so far, 0 where that is not counted."""
-    counters = CPU.glob("cpu[0-9]*/thermal_throttle/core_throttle_count")
-    return sum(int(read(path) or 0) for path in counters)
+    counters = of.texts(f"{CPU}/cpu[0-9]*/thermal_throttle/core_throttle_count")
+    return sum(int(text or 0) for text in counters)
 
 
 def read(path):
@@ -80,54 +111,51 @@ def read(path):
         return ""
 
 
-def cpu_info():
+def cpu_info(of=HERE):
     """Return the first processor's lines of /proc/cpuinfo by name."""
-    lines = (line.partition(":") for line in read("/proc/cpuinfo").split("\n\n")[0].splitlines())
+    first = of.read("/proc/cpuinfo").split("\n\n")[0]
+    lines = (line.partition(":") for line in first.splitlines())
     return {name.strip(): value.strip() for name, _, value in lines}
 
 
-def cpu_name(info):
+def cpu_name(info, of=HERE):
     """Return the CPU's name; ARM kernels give numbers, and the board's name beside them."""
     if "model name" in info:
         return info["model name"]
-    board = read("/proc/device-tree/model")
+    board = of.read("/proc/device-tree/model")
     numbers = " ".join(info[key] for key in ("CPU implementer", "CPU part") if key in info)
-    return ", ".join(part for part in (board, numbers) if part) or platform.processor()
+    return ", ".join(part for part in (board, numbers) if part)
 
 
-def affinity():
-    """Return the cores that this process may use."""
-    return " ".join(map(str, sorted(os.sched_getaffinity(0))))
-
-
-def memory_mib():
+def memory_mib(of=HERE):
     """Return the size of the memory in MiB."""
-    for line in read("/proc/meminfo").splitlines():
+    for line in of.read("/proc/meminfo").splitlines():
         if line.startswith("MemTotal:"):
             return str(int(line.split()[1]) // 1024)
     return ""
 
 
-def operating_system():
-    """Return the distribution's name, or the kernel's."""
-    for line in read("/etc/os-release").splitlines():
+def distribution(of=HERE):
+    """Return the distribution's name."""
+    for line in of.read("/etc/os-release").splitlines():
         if line.startswith("PRETTY_NAME="):
             return line.partition("=")[2].strip('"')
-    return platform.system()
+    return ""
 
 
-def frequency_mhz(info):
+def frequency_mhz(info, of=HERE):
     """Return the first core's present frequency in MHz."""
-    khz = read(CPU / "cpu0/cpufreq/scaling_cur_freq")
+    khz = of.read(f"{CPU}/cpu0/cpufreq/scaling_cur_freq")
     return f"{int(khz) / 1000:.0f}" if khz else info.get("cpu MHz", "").partition(".")[0]
 
 
-def frequencies_mhz():
-    """Return the mean present frequency of the cores that this process may use, or None."""
-    read_khz = (read(CPU / f"cpu{core}/cpufreq/scaling_cur_freq") for core in affinity().split())
+def frequencies_mhz(of=HERE):
+    """Return the mean present frequency of the cores that may be used, or None."""
+    cores = of.asked()["affinity"].split()
+    read_khz = (of.read(f"{CPU}/cpu{core}/cpufreq/scaling_cur_freq") for core in cores)
     found = [int(khz) / 1000 for khz in read_khz if khz]
     if not found:
-        lines = read("/proc/cpuinfo").splitlines()
+        lines = of.read("/proc/cpuinfo").splitlines()
         found = [float(line.partition(":")[2]) for line in lines if line.startswith("cpu MHz")]
     return sum(found) / len(found) if found else None
 
@@ -137,8 +165,8 @@ def number(text):
     return float(text) if text else None
 
 
-def temperature_c():
+def temperature_c(of=HERE):
     """Return the hottest thermal zone in degrees Celsius."""
-    zones = [read(path) for path in Path("/sys/class/thermal").glob("thermal_zone*/temp")]
+    zones = of.texts("/sys/class/thermal/thermal_zone*/temp")
     degrees = [int(zone) / 1000 for zone in zones if zone.lstrip("-").isdigit()]
     return f"{max(degrees):.1f}" if degrees else ""

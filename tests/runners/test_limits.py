@@ -20,7 +20,7 @@ print(json.dumps(found | {"memory": limits.memory_bytes()}))
 MEMORY = """
 import sys
 import limits
-limits.CGROUPS, limits.machine.memory_mib = sys.argv[1:], lambda: "1000"
+limits.CGROUPS, limits.machine.memory_mib = sys.argv[1:], lambda of: "1000"
 print(limits.memory_bytes())
 """
 

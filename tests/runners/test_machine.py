@@ -33,10 +33,10 @@ def test_the_frequency_is_the_mean_of_the_cores_that_may_be_used(monkeypatch):
     clocks = {"cpu1": "1000000", "cpu3": "2000000"}
 
     def read(path):
-        return next((khz for name, khz in clocks.items() if f"/{name}/" in str(path)), "")
+        return next((khz for name, khz in clocks.items() if f"/{name}/" in path), "")
 
     monkeypatch.setattr(machine, "read", read)
-    monkeypatch.setattr(machine, "affinity", lambda: "1 3")
+    monkeypatch.setattr(machine.HERE, "asked", lambda: {"affinity": "1 3"})
     assert machine.frequencies_mhz() == 1500
     monkeypatch.setattr(machine, "read", lambda path: "")
     assert machine.frequencies_mhz() is None

@@ -105,8 +105,10 @@ watch() {
 } >/dev/null 2>&1 </dev/null
 
 missing=$(lacking)
-printf '{"missing": "%s"}\n' "${missing% }"
-[ -z "$missing" ] || exit 0
+if [ -n "$missing" ]; then
+  printf '{"missing": "%s"}\n' "${missing% }"
+  exit
+fi
 exec 8<"$folder"
 flock -s 8 8<&8 # a sweep wants it for itself
 relieve
@@ -115,6 +117,7 @@ echo 0 >beats
 watch &
 watcher=$!
 echo $$ $watcher >attendants
+echo '{"missing": ""}'
 while read -r do about; do
   beats=$((beats + 1))
   echo $beats >beats
@@ -122,10 +125,16 @@ while read -r do about; do
     '') echo ;;
     take) take "$about" ;;
     leave) leave; echo '{}' ;;
+    still) echo '{}' ;;
     go) linger=0; break ;;
   esac
 done
 kill -9 $watcher
 leave
-end "$linger"
-[ "$linger" != 0 ] || echo '{}'
+if [ "$linger" = 0 ]; then
+  end 0
+  echo '{}'
+else # closed to the other side, which may hear us though we do not hear it
+  exec </dev/null >/dev/null 2>&1
+  end "$linger"
+fi

@@ -18,6 +18,7 @@ from edgekd.devices.attended import AttendedDevice
 from edgekd.devices.bare_link import BareLink, Started
 from edgekd.devices.facts import told
 from edgekd.devices.link import Link, LostError, wait_for
+from edgekd.devices.runners import bare_command
 from edgekd.devices.scripts import scripts
 
 KILLING_S = 30
@@ -65,13 +66,13 @@ class Far:
 
     def child(self, job: Mapping[str, Any], program: Mapping[str, Any]) -> "FarChild":
         """Return a fresh process of a program."""
-        runner = f"{self.there}/{program['runner']}"
         confined = scripts().children.confined(job)
         if not confined["memory_mib"]:
             limits = scripts().limits
             most = limits.SHARE * limits.memory_bytes(self.machine())
             confined["memory_mib"] = math.floor(most / MIB) if most < limits.NO_LIMIT / 2 else 0
-        command = [runner, *self.words.get(program["name"], ())]
+        command = bare_command(self.there, program["runner"])
+        command += self.words.get(program["name"], ())
         started = wait_for(self.link.start(command, confined))
         return FarChild(program["name"], job["timeout_s"], started)
 

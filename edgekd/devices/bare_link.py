@@ -1,13 +1,15 @@
 """The link to a device that has a shell and no Python."""
 
 import asyncio
+import signal
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from edgekd.devices.link import NOT_FOUND, PIECE, SILENCE_S, Link, LostError, lost, quoted
+from edgekd.devices import link
+from edgekd.devices.link import NOT_FOUND, PIECE, Link, LostError, lost, quoted
 
 ATTENDANT = Path(__file__).with_name("attendant.sh")
 CONFINED = Path(__file__).with_name("confined.sh")
@@ -42,7 +44,7 @@ class BareLink(Link):
         for script in (ATTENDANT, CONFINED):
             there = f"{folder}/{script.name}"
             await self.shell('cat > "$1"', there, content=script.read_bytes())
-        words = ["sh", f"{folder}/{ATTENDANT.name}", folder, f"{SILENCE_S:g}", f"{linger_s:g}"]
+        words = ["sh", f"{folder}/{ATTENDANT.name}", folder, f"{link.SILENCE_S:g}", f"{linger_s:g}"]
         with lost(self.cut_by):
             self.process = await self.connection.create_process(quoted(words), encoding=None)
         try:
@@ -53,8 +55,8 @@ class BareLink(Link):
         if hello["missing"]:
             raise self.address.error(
                 f"its shell has no {hello['missing'].replace(' ', ', ')}.",
-                "toybox has all that is needed, and so has busybox unless parts were left out of it: "
-                "put one into the PATH there.",
+                "toybox has all that is needed, and busybox unless it was built without: put one "
+                "into the PATH there.",
             )
         self._heart = asyncio.create_task(self._beat())
         self._ear = asyncio.create_task(self._hear())
@@ -76,6 +78,10 @@ class BareLink(Link):
         with lost(self.cut_by):
             process = await self.connection.create_process(quoted(words), encoding=None)
         return Started(self, self.started, process)
+
+    async def is_there(self) -> None:
+        """Ask the attendant for a sign of life; LostError where it gives none."""
+        await self._told("still")
 
     @property
     def is_cut(self) -> bool:
@@ -187,6 +193,8 @@ class Started:
         if done.exit_status is None:
             raise LostError
         status = int(done.exit_status)
+        if status == SIGNALLED + signal.SIGKILL:  # the attendant does that where it hears nothing
+            await self.link.is_there()
         return SIGNALLED - status if status > SIGNALLED else status
 
     async def wrote(self) -> bytes:
@@ -215,4 +223,7 @@ class Started:
 def _digest(line: str) -> tuple[str, str]:
     """Return a file's path from its folder, empty for the file itself, and its digest."""
     sha256, _, name = line.partition("  ")
+    if sha256.startswith("\\"):  # GNU's way to write names of more than one line
+        parts = (part.replace("\\n", "\n") for part in name.split("\\\\"))
+        sha256, name = sha256[1:], "\\".join(parts)
     return ("" if name == "-" else name.removeprefix("./")), sha256

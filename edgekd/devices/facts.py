@@ -80,10 +80,11 @@ class Told:
 
 async def told(link: Link) -> Told:
     """Ask a device; what it does not let be read is left out."""
-    return Told(dict(_parts(await link.shell(SCRIPT))))
+    return Told(dict(parts(await link.shell(SCRIPT))))
 
 
-def _parts(text: str) -> Iterator[tuple[str, str]]:
+def parts(text: str) -> Iterator[tuple[str, str]]:
+    """Yield what SCRIPT prints, by the path or the name of each part."""
     for part in text.split(MARK)[1:]:
         name, _, content = part.partition("\n")
         yield name, content.strip("\x00\n")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -13,7 +14,11 @@ from edgekd.devices.runners import (
     ABOUT,
     FLAGS,
     LIBRARIES,
+    LOADER,
+    SYSTEM,
+    SYSTEM_LIBRARIES,
     Build,
+    bare_command,
     installed_version,
     sources,
     this_machine,
@@ -21,6 +26,8 @@ from edgekd.devices.runners import (
 from edgekd.devices.wheel import Package, download, installed, unpacked
 
 C10 = "include/executorch/runtime/core/portable_type/c10"
+LOADER_INSIDE = re.compile(rb"\0(/[\w/.-]*/ld[\w.-]*\.so\.\d+)\0")
+"""The program that an executable names to load it."""
 ANSWER_S = 60
 
 
@@ -101,8 +108,12 @@ def _place(build: Build, package: Package, compiler: str) -> None:
         (half / "lib").mkdir()
         for name in LIBRARIES:
             shutil.copyfile(package.root / f"lib/lib{name}.so", half / f"lib/lib{name}.so")
-        if build.arch == this_machine():
-            _try(build, half)
+        here = build.arch == this_machine()
+        if here:
+            _try(build, [str(half / build.program)])
+        _bring_system(build, compiler, half)
+        if here:
+            _try(build, bare_command(str(half), f"./{build.program}"))
         files = sorted(path for path in half.rglob("*") if path.is_file())
         digests = {str(path.relative_to(half)): digest_file(path) for path in files}
         about = {"compiler": _first_line(compiler), "files": digests}
@@ -128,11 +139,38 @@ def _compile(words: list[str]) -> None:
         )
 
 
-def _try(build: Build, folder: Path) -> None:
+def _bring_system(build: Build, compiler: str, folder: Path) -> None:
+    """Put beside a runner the loader and the C library that it was built with."""
+    asked = LOADER_INSIDE.search((folder / build.program).read_bytes())
+    if asked is None:
+        raise StageError(f"{Path(compiler).name} built a runner without a loader.")
+    loader = Path(asked[1].decode())
+    if build.arch != this_machine():
+        loader = _library(compiler, loader.name)
+    (folder / SYSTEM).mkdir()
+    shutil.copyfile(loader, folder / LOADER)
+    (folder / LOADER).chmod(0o755)
+    for name in SYSTEM_LIBRARIES:
+        shutil.copyfile(_library(compiler, name), folder / SYSTEM / name)
+
+
+def _library(compiler: str, name: str) -> Path:
+    """Return where a compiler has a library; StageError where it has none."""
+    words = [compiler, f"-print-file-name={name}"]
+    done = subprocess.run(words, check=False, capture_output=True, text=True)
+    found = Path(done.stdout.strip())
+    if not found.is_absolute():
+        raise StageError(
+            f"{Path(compiler).name} has no {name} to bring along.", "Is it a compiler for glibc?"
+        )
+    return found
+
+
+def _try(build: Build, command: list[str]) -> None:
     """Have a runner for this machine say what it is."""
     try:
         done = subprocess.run(
-            [str(folder / build.program)],
+            command,
             input='{"do": "version"}\n',
             check=False,
             capture_output=True,

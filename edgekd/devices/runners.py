@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 NATIVE = "native"
 """Folder on a device, beside the scripts, with the C++ runners."""
+SYSTEM = "system"
+"""Folder of a runner with the C library that it was built with, for devices that have another."""
+LOADER = f"{SYSTEM}/ld.so"
 ABOUT = "about.json"
 KEY_DIGITS = 12
 FLAGS = (
@@ -37,6 +40,16 @@ LIBRARIES = (
     "executorch_threadpool",
 )
 """Kernels and delegates register themselves when they are loaded; nothing refers to them."""
+SYSTEM_LIBRARIES = (
+    "libc.so.6",
+    "libm.so.6",
+    "libdl.so.2",
+    "libpthread.so.0",
+    "librt.so.1",
+    "libgcc_s.so.1",
+    "libstdc++.so.6",
+)
+"""What the runner and those take of a system with glibc."""
 
 
 def sources(runtime: str) -> list[Path]:
@@ -58,7 +71,7 @@ class Build:
     def key(self) -> str:
         """A digest of all that it is made of."""
         code = {path.name: digest_file(path) for path in sources(self.runtime)}
-        return digest_json([asdict(self), code, FLAGS, LIBRARIES])[:KEY_DIGITS]
+        return digest_json([asdict(self), code, FLAGS, LIBRARIES, SYSTEM_LIBRARIES])[:KEY_DIGITS]
 
     @property
     def folder(self) -> Path:
@@ -147,6 +160,17 @@ def runner(runtime: str, native: Sequence[str], script: str) -> str:
     return f"{NATIVE}/{runtime}/edgekd-{runtime}" if runtime in native else script
 
 
+def bare_command(there: str, program: str) -> list[str]:
+    """Return what starts a runner on a device that has no Python, and may have no glibc either.
+
+    `program` is as `runner` returns it, beneath the folder `there`.
+    """
+    place = f"{there}/{program.rpartition('/')[0]}"
+    libraries = f"{place}/{SYSTEM}:{place}/lib"
+    options = ["--inhibit-cache", "--library-path", libraries]
+    return [f"{place}/{LOADER}", *options, f"{there}/{program}"]
+
+
 def copy_runners(target: "Target", here: Path) -> None:
     """Make a folder of all that a device needs beside programs: no scripts where it has no Python.
 
@@ -162,7 +186,8 @@ def copy_runners(target: "Target", here: Path) -> None:
     for runtime in target.native:
         build = find(runtime, arch)
         assert build is not None
-        shutil.copytree(build.folder, here / NATIVE / runtime)
+        left_out = None if target.bare else shutil.ignore_patterns(SYSTEM)
+        shutil.copytree(build.folder, here / NATIVE / runtime, ignore=left_out)
 
 
 def this_machine() -> str:

@@ -133,7 +133,7 @@ def sustain(job, at):
 
 def lasting(at, company, name, seconds):
     """Yield windows until the time is over or the program failed; each supports its p90."""
-    began, heat = time.monotonic(), machine.throttle_count(at.machine())
+    heat, began = machine.throttle_count(at.machine()), time.monotonic()
     size = max(LEAST_WINDOW_S, seconds / WINDOWS)
     while company.children and time.monotonic() - began < seconds:
         block = company.ask("block", runs=SUPPORTED_RUNS, seconds=size).get(name)

@@ -8,7 +8,13 @@ from edgekd.cli.runner import build_for
 from edgekd.core.errors import RequestError, StageError
 from edgekd.devices import native_build, wheel
 from edgekd.devices.native_build import build_runner
-from edgekd.devices.runners import LIBRARIES, Build, installed_version, this_machine
+from edgekd.devices.runners import (
+    LIBRARIES,
+    SYSTEM_LIBRARIES,
+    Build,
+    installed_version,
+    this_machine,
+)
 
 HERE = installed_version("executorch")
 OTHER = "aarch64" if this_machine() != "aarch64" else "x86_64"
@@ -22,11 +28,17 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def compilers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Have compilers for both machines that write an empty file; return the folder of theirs."""
+    """Have compilers for both machines that write next to nothing; return the folder of theirs."""
     folder = tmp_path / "compilers"
     folder.mkdir()
     for name in ("g++", f"{OTHER}-linux-gnu-g++"):
-        script = 'while [ $# -gt 0 ]; do [ "$1" != -o ] || : > "$2"; shift; done; echo made'
+        script = """\
+case $1 in -print-file-name=*) echo made >"$0.${1#*=}"; echo "$0.${1#*=}"; exit ;; esac
+while [ $# -gt 0 ]; do
+  [ "$1" != -o ] || printf '\\000/lib/ld-made.so.1\\000' >"$2"
+  shift
+done
+echo made"""
         (folder / name).write_text(f"#!/bin/sh\n{script}\n")
         (folder / name).chmod(0o755)
     monkeypatch.delenv("CXX", raising=False)
@@ -62,6 +74,10 @@ def test_a_wheel_of_the_same_version_makes_a_runner_for_its_machine_once(
     assert sorted(path.name for path in (build.folder / "lib").iterdir()) == sorted(
         f"lib{name}.so" for name in LIBRARIES
     )
+    assert {path.name for path in (build.folder / "system").iterdir()} == {
+        "ld.so",
+        *SYSTEM_LIBRARIES,
+    }
     assert not [*tmp_path.rglob("outside")]
     assert [path.name for path in build.folder.parent.iterdir()] == [build.folder.name]
     assert build_runner("executorch", OTHER, file) == (build, False)
@@ -140,6 +156,19 @@ def test_what_the_compiler_objects_is_told_and_nothing_is_left(
     with pytest.raises(StageError, match="could not build the runner") as failed:
         build_runner("executorch", this_machine(), None)
     assert "error: no such thing" in str(failed.value)
+    assert [*(cache / "edgekd/runners").iterdir()] == []
+
+
+def test_a_compiler_without_glibc_is_told(compilers: Path, cache: Path, tmp_path: Path) -> None:
+    compiler = compilers / f"{OTHER}-linux-gnu-g++"
+    made = compiler.read_text()
+    for change, said in (
+        (('echo "$0.${1#*=}"', 'echo "${1#*=}"'), r"has no ld-made\.so\.1 to bring along"),
+        (("/lib/ld-made", "/lib/other"), "built a runner without a loader"),
+    ):
+        compiler.write_text(made.replace(*change))
+        with pytest.raises(StageError, match=said):
+            build_runner("executorch", OTHER, wheel_of(tmp_path))
     assert [*(cache / "edgekd/runners").iterdir()] == []
 
 

@@ -22,6 +22,15 @@ def test_a_target_survives_being_written_and_read() -> None:
     target = Target.model_validate(LEAST | {"bench": {"restarts": 4}, "threads": 2})
     assert Target.model_validate(as_read(as_written(target))) == target
     assert target.hardware.arch == platform.machine()
+    assert not target.bare
+
+
+def test_a_target_without_python_is_read_as_it_was_written() -> None:
+    way = {"kind": "adb", "python": None}
+    more = {"runtimes": ("executorch",), "native": ("executorch",), "transport": way}
+    target = Target.model_validate(LEAST | more)
+    assert target.bare
+    assert Target.model_validate(as_read(as_written(target))) == target
 
 
 @pytest.mark.parametrize(
@@ -33,6 +42,10 @@ def test_a_target_survives_being_written_and_read() -> None:
         ({"threads": 0}, "greater than or equal to 1"),
         ({"bench": {"mode": "fast"}}, "'quick', 'standard' or 'thorough'"),
         ({"colour": "red"}, "Extra inputs"),
+        (
+            {"transport": {"kind": "ssh", "host": "x", "python": None}},
+            r"onnxruntime is run by Python, .* none \(python: null\). Take it out of runtimes",
+        ),
     ],
 )
 def test_a_wrong_target_says_what_is_wrong(change: dict[str, Any], said: str) -> None:

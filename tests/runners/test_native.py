@@ -22,6 +22,8 @@ from edgekd.devices.runners import find, this_machine
 from edgekd.devices.settings import Settings, settle
 from edgekd.devices.target import Bench, Target
 from edgekd.runtimes.executorch import ExecuTorch, ExecuTorchRuntime
+from tests.devices.adb_servers import fake_adb
+from tests.devices.bare_devices import bare
 from tests.devices.ssh_servers import SSHD, openssh_server
 
 SHORT = settle(Bench(), Bench(mode="quick", warmup_s=0.05, min_s=0.05, min_runs=20, timeout_s=60.0))
@@ -239,6 +241,29 @@ def test_over_ssh_it_is_brought_along_and_answers_the_same(
         there = scored(at, "four", rows).outputs["y"]
         del at
     np.testing.assert_array_equal(there, here)
+
+
+@pytest.mark.usefixtures("native")
+def test_on_a_device_without_python_it_answers_and_is_timed_the_same(
+    programs: Mapping[str, Job], rows: Path, tmp_path: Path
+) -> None:
+    jobs = [*programs.values()]
+    here = session(tmp_path / "here", *jobs)
+    with bare(fake_adb, tmp_path / "device") as device:
+        way = {"kind": "adb", **device.options, "python": None}
+        about = {"description": "a board", "runtimes": ("executorch",), "native": ("executorch",)}
+        board = Target.model_validate(about | {"transport": way})
+        there = Session(board, jobs, Journal(tmp_path / "there"), traced=True)
+        for job in jobs:
+            ours, theirs = scored(here, job.name, rows, 3), scored(there, job.name, rows, 3)
+            assert (theirs.batch, theirs.runtime_version) == (ours.batch, ours.runtime_version)
+            for output, array in ours.outputs.items():
+                assert theirs.outputs[output].dtype == array.dtype
+                np.testing.assert_array_equal(theirs.outputs[output], array)
+        taken = timed(there, "four", rows)
+    assert taken.modules == ["edgekd-executorch"]
+    assert taken.restart.runs == len(taken.latencies_ms) >= SHORT.min_runs
+    assert 0 < (taken.restart.undelegated_time or 0) < 1
 
 
 @pytest.mark.usefixtures("native")

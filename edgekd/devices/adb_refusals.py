@@ -22,10 +22,10 @@ class AdbAddress(Address):
 
     def no_python(self, python: str) -> UnreachableError:
         """Return what to say of a device without the interpreter that is named."""
-        named = self.option(f"python: {self.home}/python/bin/python3")
         step = (
-            "Android brings none. Name one that the user 'shell' may run and that has the "
-            f"runtimes: {named} What that takes is in docs/devices.md."
+            f"Android brings none: {self.option('python: null')[:-1]}, with runtimes and native: "
+            "[executorch]. Or name one that the user 'shell' may run and that has the runtimes: "
+            f"python: {self.home}/python/bin/python3. What that takes is in docs/devices.md."
         )
         return self.error(f"there is no '{python}' on the device.", step)
 

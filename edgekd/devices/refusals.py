@@ -48,5 +48,8 @@ class Address:
     def no_python(self, python: str) -> UnreachableError:
         """Return what to say of a device without the interpreter that is named."""
         named = self.option(f"python: {self.home}/venv/bin/python")
-        step = f"Install Python 3 there, or name the interpreter that has the runtimes: {named}"
+        step = (
+            f"Install Python 3 there, or name the interpreter that has the runtimes: {named} "
+            "A device that has none runs .pte programs alone: python: null, native: [executorch]."
+        )
         return self.error(f"there is no '{python}' on the device.", step)

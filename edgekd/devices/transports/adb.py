@@ -2,7 +2,8 @@
 
 Android's client `adb` must be installed here; its server is used, and started where none runs. The
 device needs Android 7 or newer, debugging switched on and allowed for this computer, a shell with
-`cat`, `tail` and `mktemp`, and Python 3.9 or newer with the runtimes, which Android does not bring.
+`cat`, `tail` and `mktemp`, and Python 3.9 or newer with the runtimes, which Android does not bring;
+or, for programs that the C++ runner runs, `python: null` and a shell of Android 8.
 """
 
 import asyncio

@@ -16,7 +16,8 @@ lock=$beside/edgekd-device.lock queue=$beside/edgekd-device.queue
 trap '' HUP PIPE
 
 lacking() {
-  for name in cat env find flock mkdir mktemp mv readlink rm sed sha256sum sleep tail uname wc; do
+  for name in cat chmod env find flock mkdir mktemp mv printf readlink rm sed sha256sum sleep tail \
+    uname wc; do
     command -v "$name" >/dev/null 2>&1 || printf '%s ' "$name"
   done
 }

@@ -131,6 +131,6 @@ class Target(Config):
         if self.bare and others:
             raise ValueError(
                 f"{' and '.join(others)} is run by Python, of which the transport says that there "
-                "is none (python: null). Take it out of runtimes, or add it to native"
+                "is none (python: null). Name runtimes alone that are under native too"
             )
         return self

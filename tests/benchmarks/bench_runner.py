@@ -15,6 +15,7 @@ from pathlib import Path
 from statistics import median
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import stats
 
 from edgekd.core.signature import Port, Signature
@@ -53,6 +54,13 @@ def write(ports: tuple[Port, ...], folder: Path) -> None:
         np.save(folder / f"{port.name}.npy", made.astype(port.dtype))
 
 
+def ratio(first: NDArray[np.float64], second: NDArray[np.float64]) -> str:
+    """Return the geometric mean of paired ratios with Student's 95 % interval."""
+    ratios = np.log(first / second)
+    low, high = stats.t.interval(0.95, len(ratios) - 1, ratios.mean(), stats.sem(ratios))
+    return f"{np.exp(ratios.mean()):.4f} [{np.exp(low):.4f}, {np.exp(high):.4f}]"
+
+
 def compare(file: Path, restarts: int, folder: Path) -> None:
     about = signature(file)
     rows = folder / "rows"
@@ -76,10 +84,8 @@ def compare(file: Path, restarts: int, folder: Path) -> None:
             assert isinstance(timing, Timing), timing
             taken[name].append(timing)
     medians = {n: np.array([np.median(t.latencies_ms) for t in taken[n]]) for n in RUNNERS}
-    ratios = np.log(medians["C++"] / medians["Python"])
-    low, high = stats.t.interval(0.95, restarts - 1, ratios.mean(), stats.sem(ratios))
     print(f"{file.name}: outputs {'equal bit for bit' if same else 'DIFFER'}; C++ over Python "
-          f"{np.exp(ratios.mean()):.3f} [{np.exp(low):.3f}, {np.exp(high):.3f}]")  # fmt: skip
+          f"{ratio(medians['C++'], medians['Python'])}")  # fmt: skip
     for name in RUNNERS:
         starts = [timing.restart for timing in taken[name]]
         print(f"  {name:7} p50 {np.median(medians[name]):.4g} ms, load + first "

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from edgekd.devices.runners import ABOUT, Build, installed_version
 from tests.devices.adb_servers import Fake, fake_adb
 from tests.devices.ssh_servers import Server, asyncssh_server, small_python
 
@@ -70,7 +71,13 @@ def test_a_device_that_is_not_there_is_exit_code_3_and_an_unknown_one_2(
     assert "Did you mean 'board'" in done.stderr
 
 
-def test_the_shipped_phone_says_what_is_missing(tmp_path: Path) -> None:
+def test_the_shipped_phone_says_what_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    build = Build("executorch", installed_version("executorch"), "aarch64")
+    build.folder.mkdir(parents=True)
+    (build.folder / ABOUT).write_text('{"files": {}}')
     with fake_adb(tmp_path / "adb") as device:
         device.say({})
         done = edgekd("targets", "check", "android-phone", cwd=tmp_path)

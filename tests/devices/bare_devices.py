@@ -8,6 +8,13 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+import pytest
+
+from tests.devices.adb_servers import ADBD, Real, fake_adb, real_adb
+
+WAYS = [pytest.param(fake_adb, id="adb")]
+if ADBD:
+    WAYS.append(pytest.param(real_adb, id="adbd"))
 TOOLS = """
 cat chmod env find flock mkdir mktemp mv readlink rm
 sed setsid sh sha256sum sleep tail true uname wc
@@ -15,16 +22,27 @@ sed setsid sh sha256sum sleep tail true uname wc
 Way = Callable[[Path], AbstractContextManager[Any]]
 
 
+def link_tools(folder: Path) -> None:
+    """Make a folder of what a device must have, for its PATH."""
+    folder.mkdir(parents=True)
+    for name in TOOLS.split():
+        found = shutil.which(name)
+        assert found is not None, name
+        (folder / name).symlink_to(found)
+
+
 @contextmanager
 def bare(way: Way, place: Path) -> Iterator[Any]:
     """Give a device of a server whose commands find no Python."""
     tools = place / "tools"
-    tools.mkdir(parents=True)
-    for name in TOOLS.split():
-        found = shutil.which(name)
-        assert found is not None, name
-        (tools / name).symlink_to(found)
-    with patch.dict(os.environ, {"PATH": str(tools)}), way(place / "way") as device:
+    link_tools(tools)
+    if way is real_adb:
+        (tools / "adb").symlink_to(Real.client / "adb")
+    with (
+        patch.dict(os.environ, {"PATH": str(tools)}),
+        patch.object(Real, "client", tools),
+        way(place / "way") as device,
+    ):
         yield device
 
 

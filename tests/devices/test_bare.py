@@ -20,17 +20,17 @@ from edgekd.devices.runners import LOADER as LOADER_FILE
 from edgekd.devices.settings import Settings
 from edgekd.devices.survey import survey
 from edgekd.devices.target import Target
-from tests.devices.adb_servers import Fake, fake_adb
-from tests.devices.bare_devices import LOADER, RUNNER, bare
+from tests.devices.adb_servers import Fake
+from tests.devices.bare_devices import LOADER, RUNNER, WAYS, bare
 from tests.devices.test_attended import alive, wait
 
 SHORT = Settings("quick", 2, 2, warmup_s=0.01, min_s=0.01, timeout_s=30.0, memory_mib=300)
 ONE = Signature((Port("x", "float32", (1, 4)),), (Port("y", "float32", (1, 4)),))
 
 
-@pytest.fixture(scope="module")
-def device(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fake]:
-    with bare(fake_adb, tmp_path_factory.mktemp("device")) as server:
+@pytest.fixture(scope="module", params=WAYS)
+def device(request: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fake]:
+    with bare(request.param, tmp_path_factory.mktemp("device")) as server:
         yield server
 
 

@@ -17,15 +17,14 @@ from edgekd.core.errors import StageError, UnreachableError
 from edgekd.devices import attended, link
 from edgekd.devices.attended import AttendedDevice
 from edgekd.devices.link import Link
-from tests.devices.adb_servers import fake_adb
-from tests.devices.bare_devices import bare
+from tests.devices.bare_devices import WAYS, bare
 from tests.devices.ssh_servers import asyncssh_server
 from tests.devices.test_attended import COUNTED, HOLDER, TREE, Device, alive, mute, python, wait
 
 
-@pytest.fixture(scope="module")
-def device(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Device]:
-    with bare(fake_adb, tmp_path_factory.mktemp("device")) as server:
+@pytest.fixture(scope="module", params=WAYS)
+def device(request: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Device]:
+    with bare(request.param, tmp_path_factory.mktemp("device")) as server:
         yield server
 
 

@@ -44,7 +44,7 @@ def test_a_target_without_python_is_read_as_it_was_written() -> None:
         ({"colour": "red"}, "Extra inputs"),
         (
             {"transport": {"kind": "ssh", "host": "x", "python": None}},
-            r"onnxruntime is run by Python, .* none \(python: null\). Take it out of runtimes",
+            r"onnxruntime is run by Python, .* none \(python: null\). Name runtimes alone",
         ),
     ],
 )

@@ -1,8 +1,9 @@
 """A device in the network: files and commands go there over ssh, OpenSSH or dropbear.
 
 The device needs Python 3.9 or newer with the runtimes, and a shell with `cat`, `tail` and `mktemp`;
-no SFTP. For programs that the C++ runner runs a shell will do: `python: null`. Its host key must be in `known_hosts`, and it must take one of your keys: nothing is asked
-for. What `~/.ssh/config` says of a host holds here too, but for its `UserKnownHostsFile`.
+no SFTP. For programs that the C++ runner runs the shell is enough: `python: null`. Its host key
+must be in `known_hosts`, and it must take one of your keys: nothing is asked for. What
+`~/.ssh/config` says of a host holds here too, but for its `UserKnownHostsFile`.
 """
 
 import asyncio

@@ -89,10 +89,7 @@ class AttendedDevice:
 
         done = self.drive(f"{shown} ran", work)
         if done["late"]:
-            raise StageError(
-                f"{shown} took longer than {self.config.timeout_s:g} s on {self.address}.",
-                "Measure less (bench: {mode: quick}), or raise timeout_s of the transport.",
-            )
+            raise self.too_long(shown)
         if done["status"]:
             how = f"ended with exit status {done['status']}"
             if done["status"] < 0:
@@ -102,6 +99,13 @@ class AttendedDevice:
                 f"{shown} {how} on {self.address}.", last and f"It wrote last:\n{last}"
             )
         return str(done["out"])
+
+    def too_long(self, shown: str) -> StageError:
+        """Return what to say of something that took longer than it may."""
+        return StageError(
+            f"{shown} took longer than {self.config.timeout_s:g} s on {self.address}.",
+            "Measure less (bench: {mode: quick}), or raise timeout_s of the transport.",
+        )
 
     def drive(self, doing: str, work: Callable[[Link], T]) -> T:
         """Return what work comes to, with the device to ourselves, begun anew over a new link."""

@@ -7,6 +7,7 @@ every other device; only its processes are at the other end of a link.
 import asyncio
 import json
 import math
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -40,10 +41,14 @@ def conduct(
 
     def work(link: Link) -> dict[str, Any]:
         assert isinstance(link, BareLink)
-        document: dict[str, Any] = scripts().bench.document(job, Far(link, there, words))
+        far = Far(link, there, words, time.monotonic() + transport.config.timeout_s)
+        document: dict[str, Any] = scripts().bench.document(job, far)
         return document
 
-    return transport.drive(f"'{job['do']}' was done", work)
+    try:
+        return transport.drive(f"'{job['do']}' was done", work)
+    except TimeoutError as error:
+        raise transport.too_long(f"'{job['do']}'") from error
 
 
 def _words(transport: Transport, job: Mapping[str, Any], samples: Path, made: Path) -> Words:
@@ -61,8 +66,8 @@ def _words(transport: Transport, job: Mapping[str, Any], samples: Path, made: Pa
 class Far:
     """A device without Python, for `bench.py` what `bench.Place` is for the machine it runs on."""
 
-    def __init__(self, link: BareLink, there: str, words: Words):
-        self.link, self.there, self.words = link, there, words
+    def __init__(self, link: BareLink, there: str, words: Words, until: float):
+        self.link, self.there, self.words, self.until = link, there, words, until
 
     def child(self, job: Mapping[str, Any], program: Mapping[str, Any]) -> "FarChild":
         """Return a fresh process of a program."""
@@ -74,7 +79,7 @@ class Far:
         command = bare_command(self.there, program["runner"])
         command += self.words.get(program["name"], ())
         started = wait_for(self.link.start(command, confined))
-        return FarChild(program["name"], job["timeout_s"], started)
+        return FarChild(program["name"], job["timeout_s"], started, self.until)
 
     def machine(self) -> Any:
         """Return the device as it is now, for what `machine.py` reads of it."""
@@ -88,9 +93,9 @@ class Far:
 class FarChild:
     """The process of one program on a device; what `children.Child` is for one beside it."""
 
-    def __init__(self, name: str, timeout_s: float, started: Started):
+    def __init__(self, name: str, timeout_s: float, started: Started, until: float):
         self.name, self.timeout_s, self.doing = name, timeout_s, "starting"
-        self._started = started
+        self._started, self._until = started, until
 
     def __enter__(self) -> "FarChild":
         return self
@@ -109,10 +114,16 @@ class FarChild:
         return answer
 
     def answer(self) -> Mapping[str, Any]:
-        """Return the answer to what was sent; FailedError as of `ask`."""
+        """Return the answer to what was sent; FailedError as of `ask`.
+
+        TimeoutError where the time of the whole job is over.
+        """
+        left = self._until - time.monotonic()
         try:
-            line = wait_for(asyncio.wait_for(self._started.line(), self.timeout_s))
+            line = wait_for(asyncio.wait_for(self._started.line(), min(self.timeout_s, left)))
         except TimeoutError:
+            if left < self.timeout_s:
+                raise
             raise wait_for(self._failure(in_time=False)) from None
         try:
             answer: Mapping[str, Any] = json.loads(line)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgekd.core.errors import RequestError, UnreachableError
+from edgekd.core.errors import RequestError, StageError, UnreachableError
 from edgekd.core.signature import Port, Signature
 from edgekd.devices import runners
 from edgekd.devices.answers import Failure, Scores, Timing
@@ -134,6 +134,17 @@ def test_a_program_that_does_not_answer_is_ended(device: Fake, rows: Path, tmp_p
     assert isinstance(failed, Failure)
     assert failed.late
     assert failed.how == "did not answer within 1 s while warming up"
+    assert not [*Path(device.place).glob("work/*/running/*")]
+
+
+def test_a_job_that_takes_longer_than_a_command_may_is_ended(
+    device: Fake, rows: Path, tmp_path: Path
+) -> None:
+    target = board(device)
+    target.transport.options.__dict__["timeout_s"] = 1.0
+    session = Session(target, jobs(tmp_path, "silent"), Journal(tmp_path))
+    with pytest.raises(StageError, match=r"(?s)'measure' took longer than 1 s on adb.*mode: quick"):
+        times(session, rows)
     assert not [*Path(device.place).glob("work/*/running/*")]
 
 

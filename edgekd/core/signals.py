@@ -9,7 +9,8 @@ meet.
 SIGNALS = {
     "student_logits": "unnormalised scores of the student, [*batch, classes]",
     "teacher_logits": "unnormalised scores of the teacher, [*batch, classes]",
-    "labels": "index of the true class, [*batch]",
+    "labels": "index of the true class, [*batch]; of mixed examples, for terms that can take it, "
+    "the share of each class, [*batch, classes]",
     "student_embedding": "the student's vector of each example, [batch, width]",
     "teacher_embedding": "the teacher's vector, [batch, width]",
     "answers": "id of the example that answers each; -1 for one that is an answer, [batch]",

@@ -5,6 +5,7 @@ from torch import Tensor
 
 Logits = Float[Tensor, "*batch classes"]
 Labels = Int[Tensor, "*batch"]
+ClassShares = Float[Tensor, "*batch classes"]
 PerExample = Float[Tensor, "*batch"]
 Features = Float[Tensor, "batch *feature"]
 OtherFeatures = Float[Tensor, "batch *other_feature"]

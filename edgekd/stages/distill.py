@@ -23,6 +23,7 @@ from edgekd.models.folder import load_model, save_model
 from edgekd.train.check import (
     check_frozen,
     check_learnable,
+    check_mixing,
     check_model,
     check_recomputing,
     check_terms,
@@ -80,6 +81,7 @@ def check(config: Distill, preview: Preview) -> Iterator[Problem]:
         student,
         {name: preview.model(ref) for name, ref in teachers_of(config).items()},
     )
+    yield from check_mixing(config.objective, config.train)
     yield from check_learnable(preview.task, "train")
     yield from check_frozen(config.train, student, preview.task)
     yield from check_recomputing(config.train, student, preview.task)

@@ -23,6 +23,7 @@ from edgekd.models.weights import first_misfit, shapes_in, shapes_of
 from edgekd.train.check import (
     check_frozen,
     check_learnable,
+    check_mixing,
     check_model,
     check_recomputing,
     check_terms,
@@ -74,6 +75,7 @@ def check(config: Teacher, preview: Preview) -> Iterator[Problem]:
         yield from check_frozen(train, config.model, preview.task)
         yield from check_recomputing(train, config.model, preview.task)
     if config.train is not None:
+        yield from check_mixing(config.objective, config.train)
         yield from check_learnable(preview.task, "train")
         if not config.score:
             message = "a model that is trained is scored: its training is judged by that."

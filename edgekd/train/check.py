@@ -245,6 +245,27 @@ def check_terms(
                 )
 
 
+def check_mixing(uses: Sequence[UseObjective], train: Train) -> Iterator[Problem]:
+    """Yield the terms that ask for the one class of examples that an augmentation makes two of.
+
+    It says `@augment(..., mixes=True)`, a term that can take both `mixed_labels=True`.
+    """
+    mixing = [
+        (i, use.kind) for i, use in enumerate(train.augment) if use.plugin.traits.get("mixes")
+    ]
+    for index, kind in mixing[1:]:
+        message = f"{kind} would mix what {mixing[0][1]} has mixed before."
+        yield Problem(f"train.augment[{index}]", message, "Leave one of them out.")
+    for index, use in enumerate(uses if mixing else ()):
+        if "labels" in use.plugin.needs and not use.plugin.traits.get("mixed_labels"):
+            able = [p.name for p in use.registry if p.traits.get("mixed_labels")]
+            yield Problem(
+                f"objective[{index}]",
+                f"'{use.kind}' asks for the one true class, and {mixing[0][1]} gives examples two.",
+                f"Leave one of them out, or take a term that takes both: {', '.join(able)}.",
+            )
+
+
 def _remedy(need: str, models: Mapping[str, UseModel | None], supplied: set[str]) -> str:
     if need.startswith("teacher_") and "teacher" not in models:
         return "Add teacher: $<the stage that makes it>."

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from edgekd.core.protocols import Batch
 from edgekd.core.seeds import sub_seed
+from edgekd.ops.mixing import labels_of
 from edgekd.ops.named import call_by_name
 from edgekd.parallel.group import group
 from edgekd.train.chance import no_chance_drawn
@@ -19,7 +20,7 @@ from edgekd.train.course import Course, Lesson
 from edgekd.train.peer import Peer
 from edgekd.train.precision import TRIED, Precision, decide
 from edgekd.train.taps import tapped
-from edgekd.train.teaching import Said, Teaching
+from edgekd.train.teaching import SCORES, Said, Teaching
 from edgekd.train.terms import Terms, student_taps
 from edgekd.train.views import view_of
 
@@ -47,7 +48,8 @@ class Forward:
         with tapped(self.module, taps) as features, self.precision.autocast(device):
             own = call_by_name(self.student, signature, batch)
         self.clock.mark("student")
-        signals = batch | {f"student_{name}": value.float() for name, value in own.items()}
+        known = labels_of(batch, own[SCORES].shape[-1]) if SCORES in own else batch
+        signals = known | {f"student_{name}": value.float() for name, value in own.items()}
         features = {path: value.float() for path, value in features.items()}
         loss: Tensor
         loss, means = self.terms(signals, features, said)

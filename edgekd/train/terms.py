@@ -94,7 +94,9 @@ def _found(
 
 def _check_shape(name: str, value: Tensor, signals: Signals) -> None:
     """Raise StageError where an objective gives neither a value per example nor one for all."""
-    allowed = [signals[column].shape for column in ("ids", "labels") if column in signals]
+    allowed = [signals["ids"].shape] if "ids" in signals else []
+    if (labels := signals.get("labels")) is not None:
+        allowed.append(labels.shape[:-1] if labels.is_floating_point() else labels.shape)
     if value.ndim and value.shape not in allowed:
         raise StageError(
             f"objective '{name}' returned the shape {list(value.shape)}; expected one value per "

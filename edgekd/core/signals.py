@@ -21,6 +21,9 @@ SIGNALS = {
     "losses": "the terms of a combined objective, by name, each [batch]",
 }
 
+PROGRESS = "progress"
+"""What every training supplies, whatever its task."""
+
 TAPPED = {"student_feature": "student", "teacher_feature": "teacher"}
 """Signals that a term's `tap` must place, and the model that each is taken from."""
 

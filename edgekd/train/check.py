@@ -11,7 +11,7 @@ from edgekd.core.errors import EdgekdError, Problem, nearest
 from edgekd.core.kinds import measure
 from edgekd.core.protocols import Preview, Task
 from edgekd.core.refs import Ref, UseModel, UseObjective, UseTransform
-from edgekd.core.signals import EVIDENCE, TAPPED
+from edgekd.core.signals import EVIDENCE, PROGRESS, TAPPED
 from edgekd.measures.contract import gate_names
 from edgekd.ops.blocks import blocks_of
 from edgekd.train.evaluate import compares
@@ -226,6 +226,7 @@ def check_terms(
     outputs = [port.name for port in task.signature().outputs]
     who = ("student", "teacher") if teachers else ("student",)
     supplied = {f"{one}_{name}" for one in who for name in outputs} | columns_of(task)
+    supplied.add(PROGRESS)
     for index, use in enumerate(uses):
         here = f"{path}[{index}]"
         if use.teacher is not None and use.teacher not in teachers:

@@ -1,6 +1,7 @@
 """From a batch to its loss: teachers and student speak, and the terms make one number of it."""
 
 import copy
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 
 from edgekd.core.protocols import Batch
 from edgekd.core.seeds import sub_seed
+from edgekd.core.signals import PROGRESS
 from edgekd.ops.mixing import labels_of
 from edgekd.ops.named import call_by_name
 from edgekd.parallel.group import group
@@ -37,6 +39,8 @@ class Forward:
     terms: Terms
     precision: Precision
     clock: Clock
+    done: Callable[[], float] = float
+    """Tells what share of the training is over; none of one that is tried."""
 
     def __call__(self, batch: Batch, view: int) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the weighted loss of a view of some examples, and the mean of each term."""
@@ -50,6 +54,7 @@ class Forward:
         self.clock.mark("student")
         known = labels_of(batch, own[SCORES].shape[-1]) if SCORES in own else batch
         signals = known | {f"student_{name}": value.float() for name, value in own.items()}
+        signals |= {PROGRESS: torch.full((), self.done(), device=device)}
         features = {path: value.float() for path, value in features.items()}
         loss: Tensor
         loss, means = self.terms(signals, features, said)
@@ -68,7 +73,8 @@ def make_forward(course: Course, clock: Clock) -> Forward:
     lesson, student = course.lesson, course.lesson.student
     called = cast(nn.Module, torch.compile(student)) if lesson.options.compile else student
     forward = Forward(lesson, student, called, lesson.terms, Precision(False, "float32"), clock)
-    return replace(forward, precision=_precision(course, forward))
+    precision = _precision(course, forward)
+    return replace(forward, precision=precision, done=lambda: course.step / lesson.steps)
 
 
 def _precision(course: Course, forward: Forward) -> Precision:

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 from torch import nn
 
 from edgekd.core.protocols import Batch, Fits, Task
-from edgekd.core.refs import as_read, as_written
+from edgekd.core.refs import UseObjective, as_read, as_written
 from edgekd.core.registry import Plugin
 from edgekd.testing.signals import fitting_signals, ready, signals_for
 
@@ -31,6 +31,12 @@ def options_survive_a_file(plugin: Plugin) -> None:
     except ValidationError:  # the user must choose: there is no default
         return
     assert plugin.config.model_validate(as_read(as_written(options))) == options, plugin.name
+
+
+def leaves_the_names_of_terms_alone(plugin: Plugin) -> None:
+    """No option is called as what every term of a loss has: `weight`, `tap`, `teacher`."""
+    taken = plugin.config.model_fields.keys() & UseObjective.model_fields.keys()
+    assert not taken, f"{plugin.name} has an option {', '.join(taken)}, which every term has"
 
 
 def teaches_the_student(plugin: Plugin) -> None:
@@ -120,6 +126,7 @@ def _passed(task: Task, batch_size: int, part: tuple[int, int], start: int = 0) 
 
 EVERY_PLUGIN = (says_what_it_is, explains_every_option, options_survive_a_file)
 EVERY_OBJECTIVE = (
+    leaves_the_names_of_terms_alone,
     teaches_the_student,
     follows_a_permuted_batch,
     stays_finite_in_bfloat16,

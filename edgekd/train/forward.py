@@ -19,6 +19,7 @@ from edgekd.parallel.group import group
 from edgekd.train.chance import no_chance_drawn
 from edgekd.train.clock import Clock
 from edgekd.train.course import Course, Lesson
+from edgekd.train.labelled import Known, without_others
 from edgekd.train.peer import Peer
 from edgekd.train.precision import TRIED, Precision, decide
 from edgekd.train.taps import tapped
@@ -41,6 +42,8 @@ class Forward:
     clock: Clock
     done: Callable[[], float] = float
     """Tells what share of the training is over; none of one that is tried."""
+    known: Known | None = None
+    """Marks the examples whose labels may be looked at; None where all may."""
 
     def __call__(self, batch: Batch, view: int) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the weighted loss of a view of some examples, and the mean of each term."""
@@ -52,8 +55,9 @@ class Forward:
         with tapped(self.module, taps) as features, self.precision.autocast(device):
             own = call_by_name(self.student, signature, batch)
         self.clock.mark("student")
-        known = labels_of(batch, own[SCORES].shape[-1]) if SCORES in own else batch
-        signals = known | {f"student_{name}": value.float() for name, value in own.items()}
+        batch = without_others(batch, self.known)
+        batch = labels_of(batch, own[SCORES].shape[-1]) if SCORES in own else batch
+        signals = batch | {f"student_{name}": value.float() for name, value in own.items()}
         signals |= {PROGRESS: torch.full((), self.done(), device=device)}
         features = {path: value.float() for path, value in features.items()}
         loss: Tensor
@@ -72,7 +76,8 @@ def make_forward(course: Course, clock: Clock) -> Forward:
     """Return the pass of a training; what it multiplies in may be the outcome of a trial."""
     lesson, student = course.lesson, course.lesson.student
     called = cast(nn.Module, torch.compile(student)) if lesson.options.compile else student
-    forward = Forward(lesson, student, called, lesson.terms, Precision(False, "float32"), clock)
+    plain = Precision(False, "float32")
+    forward = Forward(lesson, student, called, lesson.terms, plain, clock, known=course.known)
     precision = _precision(course, forward)
     return replace(forward, precision=precision, done=lambda: course.step / lesson.steps)
 

@@ -19,9 +19,11 @@ tells), and `each=True` where it changes every example on its own, whatever stan
 batch: then what a teacher says of the examples can be kept. An objective for which that is not
 legal registers `kept=False`; one that takes `labels` of mixed examples registers
 `mixed_labels=True`, and one that is to be given examples without a label, too, `unlabelled=True`:
-their label is -1. A model may register `calibrate(options, module, signature, batches)`: what it
-sets by itself on the validation split when training is over; it returns facts. An objective that is an `nn.Module` may make parts for the shapes at hand
+their label is -1. An objective that is an `nn.Module` may make parts for the shapes at hand
 (`Prepares`), and may see the teacher over all training examples before the first step (`Fits`).
+
+A model may register `calibrate(options, module, signature, batches)`: what it sets by itself on the
+validation split when training is over; it returns facts.
 
 A transport may register `check(options)`, which yields problems before anything runs.
 

@@ -14,11 +14,16 @@ and one that it reads (`core.refs.Implied`). One that is worth comparing registe
 `measures=True`, or a function of its options that tells: its result belongs to the machine. One
 with `shared=True` is called in every process of the run (`edgekd run --nproc`); `parallel.group`
 says which one this is. An augmentation may register a `check(options, task)`, `changes="image"`
-where it needs that input, and `each=True` where it changes every example on its own, whatever
-stands beside it in the batch: then what a teacher says of the examples can be kept. An objective
-for which that is not legal registers `kept=False`. An objective that is an `nn.Module` may make
-parts for the shapes at hand (`Prepares`), and may see the teacher over all training examples before
-the first step (`Fits`).
+where it needs that input, `mixes=True` where it makes one example of two (`ops.mixing` says how it
+tells), and `each=True` where it changes every example on its own, whatever stands beside it in the
+batch: then what a teacher says of the examples can be kept. An objective for which that is not
+legal registers `kept=False`; one that takes `labels` of mixed examples registers
+`mixed_labels=True`, and one that is to be given examples without a label, too, `unlabelled=True`:
+their label is -1. An objective that is an `nn.Module` may make parts for the shapes at hand
+(`Prepares`), and may see the teacher over all training examples before the first step (`Fits`).
+
+A model may register `calibrate(options, module, signature, batches)`: what it sets by itself on the
+validation split when training is over; it returns facts.
 
 A transport may register `check(options)`, which yields problems before anything runs.
 

@@ -9,7 +9,8 @@ meet.
 SIGNALS = {
     "student_logits": "unnormalised scores of the student, [*batch, classes]",
     "teacher_logits": "unnormalised scores of the teacher, [*batch, classes]",
-    "labels": "index of the true class, [*batch]",
+    "labels": "index of the true class, [*batch]; of mixed examples, for terms that can take it, "
+    "the share of each class, [*batch, classes]",
     "student_embedding": "the student's vector of each example, [batch, width]",
     "teacher_embedding": "the teacher's vector, [batch, width]",
     "answers": "id of the example that answers each; -1 for one that is an answer, [batch]",
@@ -19,6 +20,9 @@ SIGNALS = {
     "progress": "share of training done, in [0, 1]",
     "losses": "the terms of a combined objective, by name, each [batch]",
 }
+
+PROGRESS = "progress"
+"""What every training supplies, whatever its task."""
 
 TAPPED = {"student_feature": "student", "teacher_feature": "teacher"}
 """Signals that a term's `tap` must place, and the model that each is taken from."""

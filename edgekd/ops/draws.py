@@ -57,6 +57,17 @@ class Draws:
             raise ValueError(f"integers below {high} cannot be drawn; expected 1 to 2^31 - 1")
         return _shifted(_shifted(self._bits(shape), 32) * high, 32)
 
+    def symmetric_beta(self, alpha: float) -> Float[Tensor, " batch"]:
+        """Return float32 numbers in [0, 1] from Beta(alpha, alpha), alpha above 0.
+
+        By Student's t with 2 alpha degrees of freedom, which two uniform numbers give: Bailey,
+        "Polar generation of random variates with the t-distribution" (1994).
+        """
+        first, second = self.uniform(2).unbind(1)
+        along, kept = torch.cos(2 * torch.pi * second), first ** (1 / alpha)
+        squared = (1 - kept) / (kept + (1 - kept) * along.square())
+        return ((1 + along * squared.sqrt()) / 2).clamp(0, 1)  # rounding may pass its ends
+
     def _bits(self, shape: tuple[int, ...]) -> Int64[Tensor, "batch ..."]:
         """Return 64 bits of chance for every number that is asked for."""
         count = prod(shape)

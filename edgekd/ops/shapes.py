@@ -5,9 +5,11 @@ from torch import Tensor
 
 Logits = Float[Tensor, "*batch classes"]
 Labels = Int[Tensor, "*batch"]
+ClassShares = Float[Tensor, "*batch classes"]
 PerExample = Float[Tensor, "*batch"]
 Features = Float[Tensor, "batch *feature"]
 OtherFeatures = Float[Tensor, "batch *other_feature"]
 Embedding = Float[Tensor, "batch width"]
 OtherEmbedding = Float[Tensor, "batch other_width"]
 Ids = Int[Tensor, " batch"]
+Progress = Float[Tensor, ""]

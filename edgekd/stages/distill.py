@@ -20,9 +20,11 @@ from edgekd.core.refs import (
 )
 from edgekd.core.seeds import sub_seed
 from edgekd.models.folder import load_model, save_model
+from edgekd.train.calibrate import calibrated
 from edgekd.train.check import (
     check_frozen,
     check_learnable,
+    check_mixing,
     check_model,
     check_recomputing,
     check_terms,
@@ -31,6 +33,7 @@ from edgekd.train.check import (
 from edgekd.train.course import Lesson
 from edgekd.train.evaluate import evaluate
 from edgekd.train.gradual import Gradual, check_gradual
+from edgekd.train.labelled import check_labelled
 from edgekd.train.loop import train, write_history
 from edgekd.train.needs import pruning_bytes, training_needs, unbuilt
 from edgekd.train.pruning import Pruning
@@ -80,6 +83,8 @@ def check(config: Distill, preview: Preview) -> Iterator[Problem]:
         student,
         {name: preview.model(ref) for name, ref in teachers_of(config).items()},
     )
+    yield from check_mixing(config.objective, config.train)
+    yield from check_labelled(config.objective, config.train, preview.task)
     yield from check_learnable(preview.task, "train")
     yield from check_frozen(config.train, student, preview.task)
     yield from check_recomputing(config.train, student, preview.task)
@@ -188,6 +193,7 @@ def distill(config: Distill, run: Run) -> Facts:
     if trained.pruning is not None:
         student = _without(student, trained.pruning)
         pruned, module = trained.pruning.facts(student.module), student.module
+    settled = {} if student.origin else calibrated(module, use, run.task, device)
     score = evaluate(module, run.task, "validation", device)
     tested = evaluate(module, run.task, "test", device)
     stored = student.stored(run.task)
@@ -206,7 +212,7 @@ def distill(config: Distill, run: Run) -> Facts:
         "best_epoch": trained.history["best_epoch"],
         "training": trained.facts,
     }
-    return {**facts, "pruning": pruned} if pruned else facts
+    return {**facts, **settled} | ({"pruning": pruned} if pruned else {})
 
 
 def _without(student: Student, pruning: Pruning) -> Student:

@@ -20,9 +20,11 @@ from edgekd.core.refs import UseModel, UseObjective
 from edgekd.core.seeds import sub_seed
 from edgekd.models.folder import save_model, stored_for
 from edgekd.models.weights import first_misfit, shapes_in, shapes_of
+from edgekd.train.calibrate import calibrated
 from edgekd.train.check import (
     check_frozen,
     check_learnable,
+    check_mixing,
     check_model,
     check_recomputing,
     check_terms,
@@ -30,6 +32,7 @@ from edgekd.train.check import (
 )
 from edgekd.train.course import Lesson
 from edgekd.train.evaluate import compares, evaluate
+from edgekd.train.labelled import check_labelled
 from edgekd.train.loop import train, write_history
 from edgekd.train.needs import training_needs, unbuilt
 from edgekd.train.optim import Train
@@ -74,6 +77,8 @@ def check(config: Teacher, preview: Preview) -> Iterator[Problem]:
         yield from check_frozen(train, config.model, preview.task)
         yield from check_recomputing(train, config.model, preview.task)
     if config.train is not None:
+        yield from check_mixing(config.objective, config.train)
+        yield from check_labelled(config.objective, config.train, preview.task)
         yield from check_learnable(preview.task, "train")
         if not config.score:
             message = "a model that is trained is scored: its training is judged by that."
@@ -148,6 +153,7 @@ def teacher(config: Teacher, run: Run) -> Facts:
         trained = train(Lesson(run, model, {}, Terms(config.objective), config.train, views))
         write_history(run.out, trained.history)
         facts = {"training": trained.facts}
+        facts |= calibrated(model, config.model, run.task, device)
     if config.score:
         facts |= _scores(model.to(device), run.task, device)
     else:

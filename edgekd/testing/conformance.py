@@ -7,7 +7,7 @@ from pydantic import ValidationError
 from torch import nn
 
 from edgekd.core.protocols import Batch, Fits, Task
-from edgekd.core.refs import as_read, as_written
+from edgekd.core.refs import UseObjective, as_read, as_written
 from edgekd.core.registry import Plugin
 from edgekd.testing.signals import fitting_signals, ready, signals_for
 
@@ -33,6 +33,12 @@ def options_survive_a_file(plugin: Plugin) -> None:
     assert plugin.config.model_validate(as_read(as_written(options))) == options, plugin.name
 
 
+def leaves_the_names_of_terms_alone(plugin: Plugin) -> None:
+    """No option is called as what every term of a loss has: `weight`, `tap`, `teacher`."""
+    taken = plugin.config.model_fields.keys() & UseObjective.model_fields.keys()
+    assert not taken, f"{plugin.name} has an option {', '.join(taken)}, which every term has"
+
+
 def teaches_the_student(plugin: Plugin) -> None:
     """Every signal of the student that it asks for gets a finite gradient that is not zero."""
     signals = signals_for(plugin)
@@ -49,7 +55,8 @@ def follows_a_permuted_batch(plugin: Plugin) -> None:
     signals = signals_for(plugin)
     order = torch.randperm(6, generator=torch.Generator().manual_seed(1))
     values = ready(plugin)(**signals)
-    moved = ready(plugin)(**{name: tensor[order] for name, tensor in signals.items()})
+    batched = {name: tensor[order] for name, tensor in signals.items() if tensor.ndim}
+    moved = ready(plugin)(**signals | batched)
     if values.ndim:  # one value per example, and not one for the batch
         torch.testing.assert_close(moved, values[order])
 
@@ -119,6 +126,7 @@ def _passed(task: Task, batch_size: int, part: tuple[int, int], start: int = 0) 
 
 EVERY_PLUGIN = (says_what_it_is, explains_every_option, options_survive_a_file)
 EVERY_OBJECTIVE = (
+    leaves_the_names_of_terms_alone,
     teaches_the_student,
     follows_a_permuted_batch,
     stays_finite_in_bfloat16,

@@ -9,6 +9,7 @@ from torch import Tensor
 from edgekd.core.config import Config
 from edgekd.core.protocols import Fits, Prepares, Setting, Signals
 from edgekd.core.registry import Plugin
+from edgekd.core.signals import PROGRESS
 
 CLASSES, FEATURES = 7, 12
 NONE: Mapping[str, tuple[int, ...]] = {}
@@ -37,6 +38,7 @@ def example_signals(
         "teacher_feature": torch.randn(batch, FEATURES, generator=rng, dtype=torch.float32),
         "labels": torch.randint(CLASSES, (batch,), generator=rng),
         "ids": torch.arange(batch),
+        "progress": torch.tensor(0.5),
         "student_embedding": torch.randn(batch, FEATURES, generator=rng, dtype=torch.float32),
         "teacher_embedding": torch.randn(batch, FEATURES, generator=rng, dtype=torch.float32),
         "answers": torch.where(torch.arange(batch) % 2 == 0, torch.arange(batch) + 1, -1),
@@ -79,5 +81,5 @@ def fitting_signals(plugin: Plugin) -> Iterator[Signals]:
     """Yield what an objective is fitted to: signals of every class, none of the student."""
     for number in range(BATCHES):
         signals = signals_for(plugin, seed=number, batch=EACH)
-        told = {name: s for name, s in signals.items() if not name.startswith("student_")}
+        told = {n: s for n, s in signals.items() if n != PROGRESS and not n.startswith("student_")}
         yield told | ({"ids": told["ids"] + number * EACH} if "ids" in told else {})

@@ -11,7 +11,7 @@ from edgekd.core.errors import EdgekdError, Problem, nearest
 from edgekd.core.kinds import measure
 from edgekd.core.protocols import Preview, Task
 from edgekd.core.refs import Ref, UseModel, UseObjective, UseTransform
-from edgekd.core.signals import EVIDENCE, TAPPED
+from edgekd.core.signals import EVIDENCE, PROGRESS, TAPPED
 from edgekd.measures.contract import gate_names
 from edgekd.ops.blocks import blocks_of
 from edgekd.train.evaluate import compares
@@ -226,6 +226,7 @@ def check_terms(
     outputs = [port.name for port in task.signature().outputs]
     who = ("student", "teacher") if teachers else ("student",)
     supplied = {f"{one}_{name}" for one in who for name in outputs} | columns_of(task)
+    supplied.add(PROGRESS)
     for index, use in enumerate(uses):
         here = f"{path}[{index}]"
         if use.teacher is not None and use.teacher not in teachers:
@@ -243,6 +244,27 @@ def check_terms(
                     f"'{use.kind}' asks for {need}, which nothing supplies.",
                     _remedy(need, models, supplied),
                 )
+
+
+def check_mixing(uses: Sequence[UseObjective], train: Train) -> Iterator[Problem]:
+    """Yield the terms that ask for the one class of examples that an augmentation makes two of.
+
+    It says `@augment(..., mixes=True)`, a term that can take both `mixed_labels=True`.
+    """
+    mixing = [
+        (i, use.kind) for i, use in enumerate(train.augment) if use.plugin.traits.get("mixes")
+    ]
+    for index, kind in mixing[1:]:
+        message = f"{kind} would mix what {mixing[0][1]} has mixed before."
+        yield Problem(f"train.augment[{index}]", message, "Leave one of them out.")
+    for index, use in enumerate(uses if mixing else ()):
+        if "labels" in use.plugin.needs and not use.plugin.traits.get("mixed_labels"):
+            able = [p.name for p in use.registry if p.traits.get("mixed_labels")]
+            yield Problem(
+                f"objective[{index}]",
+                f"'{use.kind}' asks for the one true class, and {mixing[0][1]} gives examples two.",
+                f"Leave one of them out, or take a term that takes both: {', '.join(able)}.",
+            )
 
 
 def _remedy(need: str, models: Mapping[str, UseModel | None], supplied: set[str]) -> str:

@@ -14,6 +14,7 @@ from edgekd.core.seeds import sub_seed
 from edgekd.parallel.group import group
 from edgekd.train.chance import chance_of, no_chance_drawn, seed_process
 from edgekd.train.gradual import Gradual
+from edgekd.train.labelled import Pool, known_labels
 from edgekd.train.memory import is_memory
 from edgekd.train.optim import Train, make_optimizer, make_schedule
 from edgekd.train.packing import pack, unpack
@@ -110,6 +111,8 @@ class Course:
         self._sparse: list[Tensor] = [lesson.student.get_parameter(n) for n in lesson.sparse]
         self._zeros = [weight.detach() == 0 for weight in self._sparse]
         self.pruning = self._pruning()
+        self.known = known_labels(lesson.run, options.labelled)
+        self._pool = None if self.known is None else Pool(lesson.run, self.known, options)
         self.order = torch.Generator().manual_seed(sub_seed(seed, "order"))
         self.standing = Standing()
         self._order = self.order.get_state()
@@ -165,6 +168,10 @@ class Course:
             first = [*islice(batches, 1)]
         yield from first
         yield from batches
+
+    def with_labelled(self, batch: Batch) -> Batch:
+        """Return a batch with its share of labelled examples, where only some have labels."""
+        return batch if self._pool is None else self._pool.drawn_into(batch, self.step)
 
     def parts(self, batch: Batch) -> Collection[tuple[float, Batch]]:
         """Return the parts in which a process learns from its part of a batch.

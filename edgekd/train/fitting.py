@@ -17,7 +17,7 @@ from edgekd.core.errors import RunInterruptedError
 from edgekd.core.protocols import Batch, Fits, Prepares, Setting, Signals, Task
 from edgekd.core.refs import UseObjective
 from edgekd.core.seeds import sub_seed
-from edgekd.core.signals import TEACHER
+from edgekd.core.signals import PROGRESS, TEACHER
 from edgekd.ops.named import call_by_name
 from edgekd.parallel.group import group
 from edgekd.train.chance import no_chance_drawn
@@ -81,7 +81,8 @@ def _signals_of(lesson: Lesson, batch: Batch) -> tuple[Batch, Signals, Mapping[s
     with tapped(lesson.student, student_taps(lesson.terms.uses)) as features:
         own = call_by_name(lesson.student, signature, batch)
     said = {name: teacher(batch, 0) for name, teacher in lesson.teachers.items()}
-    return batch | {f"{OF_STUDENT}{name}": value for name, value in own.items()}, features, said
+    signals = batch | {PROGRESS: torch.zeros(())}
+    return signals | {f"{OF_STUDENT}{name}": value for name, value in own.items()}, features, said
 
 
 def _setting(lesson: Lesson, signals: Signals) -> Setting:
@@ -100,7 +101,7 @@ def _examples(lesson: Lesson, use: UseObjective) -> Iterator[Signals]:
     """Yield what a term asks for of every training example but what the student says."""
     run, options, all_of = lesson.run, lesson.options, group()
     device, total = torch.device(run.device), run.task.size("train")
-    needs = [need for need in use.plugin.needs if not need.startswith(OF_STUDENT)]
+    needs = [n for n in use.plugin.needs if not n.startswith(OF_STUDENT) and n != PROGRESS]
     name = use.teacher or next(iter(lesson.teachers), "")
     heard = {name: lesson.teachers[name]} if any(n.startswith(TEACHER) for n in needs) else {}
     size = -(-options.batch_size // options.accumulate)

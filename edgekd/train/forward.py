@@ -1,6 +1,7 @@
 """From a batch to its loss: teachers and student speak, and the terms make one number of it."""
 
 import copy
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -11,15 +12,18 @@ from torch import Tensor, nn
 
 from edgekd.core.protocols import Batch
 from edgekd.core.seeds import sub_seed
+from edgekd.core.signals import PROGRESS
+from edgekd.ops.mixing import labels_of
 from edgekd.ops.named import call_by_name
 from edgekd.parallel.group import group
 from edgekd.train.chance import no_chance_drawn
 from edgekd.train.clock import Clock
 from edgekd.train.course import Course, Lesson
+from edgekd.train.labelled import Known, without_others
 from edgekd.train.peer import Peer
 from edgekd.train.precision import TRIED, Precision, decide
 from edgekd.train.taps import tapped
-from edgekd.train.teaching import Said, Teaching
+from edgekd.train.teaching import SCORES, Said, Teaching
 from edgekd.train.terms import Terms, student_taps
 from edgekd.train.views import view_of
 
@@ -36,6 +40,10 @@ class Forward:
     terms: Terms
     precision: Precision
     clock: Clock
+    done: Callable[[], float] = float
+    """Tells what share of the training is over; none of one that is tried."""
+    known: Known | None = None
+    """Marks the examples whose labels may be looked at; None where all may."""
 
     def __call__(self, batch: Batch, view: int) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the weighted loss of a view of some examples, and the mean of each term."""
@@ -47,7 +55,10 @@ class Forward:
         with tapped(self.module, taps) as features, self.precision.autocast(device):
             own = call_by_name(self.student, signature, batch)
         self.clock.mark("student")
+        batch = without_others(batch, self.known)
+        batch = labels_of(batch, own[SCORES].shape[-1]) if SCORES in own else batch
         signals = batch | {f"student_{name}": value.float() for name, value in own.items()}
+        signals |= {PROGRESS: torch.full((), self.done(), device=device)}
         features = {path: value.float() for path, value in features.items()}
         loss: Tensor
         loss, means = self.terms(signals, features, said)
@@ -65,8 +76,10 @@ def make_forward(course: Course, clock: Clock) -> Forward:
     """Return the pass of a training; what it multiplies in may be the outcome of a trial."""
     lesson, student = course.lesson, course.lesson.student
     called = cast(nn.Module, torch.compile(student)) if lesson.options.compile else student
-    forward = Forward(lesson, student, called, lesson.terms, Precision(False, "float32"), clock)
-    return replace(forward, precision=_precision(course, forward))
+    plain = Precision(False, "float32")
+    forward = Forward(lesson, student, called, lesson.terms, plain, clock, known=course.known)
+    precision = _precision(course, forward)
+    return replace(forward, precision=precision, done=lambda: course.step / lesson.steps)
 
 
 def _precision(course: Course, forward: Forward) -> Precision:

@@ -117,6 +117,7 @@ def _step(course: Course, given: Batch, learner: Replica, clock: Clock, watch: W
     """Learn from one batch, in as many parts as the options say."""
     lesson, now = course.lesson, course.standing
     course.draw_own_chance()
+    given = course.with_labelled(given)
     batch = channels_last(view_of(given, course.augments, lesson.views.seed, course.view))
     clock.mark("data")
     rate = float(course.schedule.get_last_lr()[0])

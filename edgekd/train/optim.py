@@ -48,6 +48,12 @@ class Train(Config):
     less memory, a third more time, the same result. Not with compile."""
     freeze: tuple[str, ...] = ()
     """Module paths of the model whose weights and batch norms stay as they are."""
+    labelled: PositiveCount | None = None
+    """Learn from the labels of this many training examples only, drawn by chance under the seed of
+    the stage; of the others, terms that ask for labels see nothing. All have theirs without it."""
+    labelled_share: Share = 0.5
+    """With `labelled`: the share of each batch that is drawn anew among the labelled examples, in
+    the place of others, so that few labels are seen often; 0 leaves batches as they come."""
     patience: PositiveCount | None = None
     """Stop after this many epochs without a better validation score."""
     augment: tuple[UseAugment, ...] = ()

@@ -2,12 +2,14 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
+import torch
 from torch import Tensor, nn
 
 from edgekd.core.errors import StageError
 from edgekd.core.protocols import Signals
 from edgekd.core.refs import UseObjective
 from edgekd.core.signals import TAPPED, TEACHER
+from edgekd.train.labelled import only, rows_for
 from edgekd.train.teaching import Said
 
 
@@ -34,8 +36,13 @@ class Terms(nn.Module):
         """
         means = {}
         for use, (name, term) in zip(self.uses, self.built.items(), strict=True):
-            value = term(**asked(use, use.plugin.needs, signals, features, said))
-            _check_shape(name, value, signals)
+            rows = rows_for(use, signals)
+            own = only(rows, asked(use, use.plugin.needs, signals, features, said))
+            if rows is not None and not rows.any():
+                means[name] = sum((v.sum() * 0 for v in own.values()), start=torch.zeros(()))
+                continue
+            value = term(**own)
+            _check_shape(name, value, only(rows, signals))
             means[name] = value.mean()
         weighted = [use.weight * mean for use, mean in zip(self.uses, means.values(), strict=True)]
         return sum(weighted[1:], start=weighted[0]), means
@@ -94,7 +101,9 @@ def _found(
 
 def _check_shape(name: str, value: Tensor, signals: Signals) -> None:
     """Raise StageError where an objective gives neither a value per example nor one for all."""
-    allowed = [signals[column].shape for column in ("ids", "labels") if column in signals]
+    allowed = [signals["ids"].shape] if "ids" in signals else []
+    if (labels := signals.get("labels")) is not None:
+        allowed.append(labels.shape[:-1] if labels.is_floating_point() else labels.shape)
     if value.ndim and value.shape not in allowed:
         raise StageError(
             f"objective '{name}' returned the shape {list(value.shape)}; expected one value per "

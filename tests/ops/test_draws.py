@@ -1,9 +1,11 @@
 """Chance that belongs to an example."""
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.special import betainc
 
 from edgekd.core.seeds import sub_seed
 from edgekd.ops.draws import Draws
@@ -80,3 +82,25 @@ def test_every_integer_comes_about_as_often():
 def test_a_bound_that_makes_no_sense_is_refused(high):
     with pytest.raises(ValueError, match=f"integers below {high} cannot be drawn"):
         Draws(0, 0, torch.arange(2)).integers(high)
+
+
+@pytest.mark.parametrize("alpha", [0.4, 1.0, 2.5, 400.0])
+def test_symmetric_beta_has_the_quantiles_of_its_distribution(alpha):
+    drawn = Draws(2, 0, torch.arange(20_000)).symmetric_beta(alpha).double().sort().values
+    wanted = betainc(alpha, alpha, drawn.numpy())
+    apart = np.abs(wanted - (np.arange(20_000) + 0.5) / 20_000).max()
+    assert apart < 1.95 / 20_000**0.5  # Kolmogorov's bound at one in a thousand
+
+
+def test_symmetric_beta_that_is_almost_all_or_nothing_stays_in_its_range():
+    drawn = Draws(2, 0, torch.arange(20_000)).symmetric_beta(0.01)
+    assert drawn.isfinite().all()
+    assert 0 <= drawn.min() <= drawn.max() <= 1
+    assert 0.49 < drawn.mean() < 0.51
+    assert ((drawn > 0.1) & (drawn < 0.9)).float().mean() < 0.05
+
+
+def test_symmetric_beta_of_an_example_is_its_own():
+    whole = Draws(3, 1, torch.arange(12)).symmetric_beta(0.4)
+    some = torch.tensor([7, 2])
+    assert torch.equal(Draws(3, 1, some).symmetric_beta(0.4), whole[some])

@@ -62,6 +62,18 @@ def test_an_interrupted_stage_leaves_the_same_files(bench, kind):
     assert {"history.json", "model.json", "model.safetensors"} == set(whole[1])
 
 
+def resumed(bench, options, asked, step):
+    """Interrupt a student after so many questions whether to end; return the run that goes on."""
+    whole = made("distill", ExampleRun(bench.folder, bench.task, name="whole"), options)
+    asks = iter([False] * (asked - 1) + [True])
+    first = ExampleRun(bench.folder, bench.task, name="broken", stops=lambda: next(asks))
+    with pytest.raises(RunInterruptedError, match=f"stopped after step {step} of 18"):
+        made("distill", first, options)
+    again = ExampleRun(bench.folder, bench.task, name="broken")
+    assert made("distill", again, options) == whole
+    return again
+
+
 def test_terms_that_learn_and_remember_are_resumed_and_dropped_at_the_end(bench):
     pool, stages = ({"student": path, "teacher": path} for path in ("pool", "stages"))
     objective = (
@@ -70,20 +82,18 @@ def test_terms_that_learn_and_remember_are_resumed_and_dropped_at_the_end(bench)
         {"kind": "crd", "tap": pool, "negatives": 64},
         {"kind": "hint", "tap": stages},
     )
-    options = STAGES["distill"] | {"objective": objective}
-    whole = made("distill", ExampleRun(bench.folder, bench.task, name="whole"), options)
     fitting = 2 * 9  # nd and crd each see 1,078 examples, 128 at a time
-    asked = iter([False] * (fitting + 6) + [True])
-    first = ExampleRun(bench.folder, bench.task, name="broken", stops=lambda: next(asked))
-    with pytest.raises(RunInterruptedError, match="stopped after step 7 of 18"):
-        made("distill", first, options)
-    again = ExampleRun(bench.folder, bench.task, name="broken")
-    assert made("distill", again, options) == whole
+    again = resumed(bench, STAGES["distill"] | {"objective": objective}, fitting + 7, 7)
     assert again.told[0] == (7, 18, "resumed"), "what terms found is not looked for again"
     plain = kinds.model.get("depthwise")
     built = plain.build(plain.config(width=4, blocks=(1,)))(bench.task.signature())
     handed_on = load_model(bench.folder / "broken").module
     assert [*handed_on.state_dict()] == [*built.state_dict()], "no projector is left"
+
+
+@pytest.mark.parametrize("how", [{"labelled": 40}, {"augment": ({"kind": "mixup"},)}])
+def test_few_labels_and_mixed_examples_are_the_same_after_an_interruption(bench, how):
+    resumed(bench, STAGES["distill"] | {"train": TRAIN | how}, 12, 11)
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])

@@ -136,3 +136,15 @@ def test_an_option_without_a_text_is_found_out():
 
     with pytest.raises(AssertionError, match="width has no text"):
         EVERY_PLUGIN[1](Plugin("model", "silent", silent, Silent))
+
+
+def test_an_option_that_hides_what_every_term_has_is_found_out():
+    class Heavy(Config):
+        weight: float = 2.0
+        """Of its own."""
+
+    def heavy(config, *, student_logits):
+        return student_logits.sum(-1)
+
+    with pytest.raises(AssertionError, match="heavy has an option weight, which every term has"):
+        EVERY_OBJECTIVE[0](Plugin("objective", "heavy", heavy, Heavy))

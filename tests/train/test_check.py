@@ -8,7 +8,7 @@ from edgekd.core import kinds
 from edgekd.core.config import Config
 from edgekd.core.needs import ALONE, Hands
 from edgekd.core.refs import Ref, UseModel, UseObjective, UseTask, UseTransform
-from edgekd.stages import distill, export, prune, quantize
+from edgekd.stages import distill, export, mixed_targets, prune, quantize, teacher
 from edgekd.train.check import check_model, check_paths, check_terms, check_transform
 
 TASK = UseTask.model_validate({"kind": "image_classification", "data": "digits"}).build()
@@ -79,6 +79,7 @@ def transform(kind, **options):
 def problems(stage, preview, **options):
     config = kinds.stage.get(stage).config
     modules = {"prune": prune, "quantize": quantize, "distill": distill, "export": export}
+    modules |= {"teacher": teacher, "mixed_targets": mixed_targets}
     return list(modules[stage].check(config.model_validate(options), preview))
 
 
@@ -300,3 +301,29 @@ def test_a_layer_that_is_not_there_is_told_before_anything_is_pruned(field):
     )
     assert problem.path == f"transform.{next(iter(field))}[0]"
     assert "Did you mean 'head'" in problem.next_step
+
+
+def test_a_term_of_one_true_class_is_refused_beside_an_augmentation_that_mixes():
+    mixing = {"augment": ({"kind": "mixup"},)}
+    (problem,) = problems(
+        "distill", Preview(), model=GOOD, teacher="$it", objective=("mixkd", "bdkd"), train=mixing
+    )
+    assert problem.path == "objective[1]"
+    assert problem.message == "'bdkd' asks for the one true class, and mixup gives examples two."
+    assert "takes both: brier, cross_entropy, mixkd" in problem.next_step
+    twice = {"augment": ({"kind": "mixup"}, {"kind": "flip"}, {"kind": "mixup"})}
+    (problem,) = problems("teacher", Preview(), model=GOOD, train=twice)
+    assert problem.path == "train.augment[2]"
+    assert "mixup would mix what mixup has mixed before" in problem.message
+
+
+def test_labels_that_a_task_does_not_have_cannot_be_blended_with_answers():
+    bare = {"kind": "unlabelled_images", "data": "digits", "classes": 10}
+    preview = Preview(task=UseTask.model_validate(bare).build())
+    (problem,) = problems("mixed_targets", preview, plain="$it", taught="$it")
+    assert "no classes whose labels could be blended with answers" in problem.message
+
+
+def test_a_quantized_model_is_not_asked_for_answers_to_blend():
+    found = problems("mixed_targets", Preview(of="quantize"), plain="$it", taught="$it")
+    assert [problem.path for problem in found] == ["plain", "taught"]

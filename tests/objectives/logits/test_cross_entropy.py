@@ -7,6 +7,7 @@ import torch
 from torch.testing import assert_close
 
 from edgekd.objectives.logits.cross_entropy import CrossEntropy, cross_entropy
+from edgekd.ops.mixing import class_shares
 from edgekd.testing.signals import example_signals
 
 NEEDS = ("student_logits", "labels")
@@ -31,3 +32,16 @@ def test_it_keeps_the_shape_of_tokens():
     assert_close(
         cross_entropy(CrossEntropy(), student_logits=scores, labels=labels), flat.reshape(2, 5)
     )
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_of_shared_labels_it_is_the_sum_of_both_shares(smoothing):
+    signals, options = example_signals(NEEDS), CrossEntropy(label_smoothing=smoothing)
+    scores, labels = signals["student_logits"], signals["labels"]
+    share, other = torch.rand(6), labels.roll(1)
+    mixed = class_shares(labels, other, share, 7)
+    own, theirs = (
+        cross_entropy(options, student_logits=scores, labels=of) for of in (labels, other)
+    )
+    found = cross_entropy(options, student_logits=scores, labels=mixed)
+    assert_close(found, share * own + (1 - share) * theirs)

@@ -1,0 +1,102 @@
+"""Few labels and many examples: which labels a training may look at, and which terms ask for them.
+
+A term that asks for labels is given labelled examples alone, so its mean is theirs. One that says
+`@objective(..., unlabelled=True)` is given all, with `UNKNOWN` where the label is not known.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import torch
+from jaxtyping import Bool
+from torch import Tensor
+
+from edgekd.core.errors import Problem
+from edgekd.core.protocols import Batch, Run, Signals, Task
+from edgekd.core.refs import UseObjective
+from edgekd.core.seeds import sub_seed
+from edgekd.parallel.group import group
+from edgekd.train.evaluate import BATCH
+from edgekd.train.needs import count
+from edgekd.train.optim import Train
+
+UNKNOWN = -1
+"""Label of an example without one."""
+
+LABELLED = "labelled"
+"""Column of a batch that marks the examples with a label, where some have none."""
+
+Known = Bool[Tensor, " examples"]
+Rows = Bool[Tensor, " batch"]
+
+
+def known_labels(run: Run, labelled: int | None) -> Known | None:
+    """Return a mark on the examples whose labels may be looked at; None where all may."""
+    if labelled is None:
+        return None
+    rng = torch.Generator().manual_seed(sub_seed(run.seed, "labelled"))
+    chosen = torch.randperm(run.task.size("train"), generator=rng)[:labelled]
+    known = torch.zeros(run.task.size("train"), dtype=torch.bool)
+    return known.index_fill_(0, chosen, True).to(run.device)
+
+
+class Pool:
+    """The labelled examples, held in memory, to be drawn from in every step."""
+
+    def __init__(self, run: Run, known: Known, options: Train):
+        self.seed, self.share = run.seed, options.labelled_share
+        device, columns = torch.device(run.device), dict[str, list[Tensor]]()
+        for batch in run.task.batches("train", BATCH, device=device):
+            for name, column in batch.items():
+                columns.setdefault(name, []).append(column[known[batch["ids"]]])
+        self.columns = {name: torch.cat(parts) for name, parts in columns.items()}
+
+    def drawn_into(self, batch: Batch, step: int) -> Batch:
+        """Return a batch of which the first part is drawn among the labelled examples."""
+        count = round(self.share * len(batch["ids"]))
+        rng = torch.Generator().manual_seed(
+            sub_seed(self.seed, f"labelled, step {step}, process {group().rank}")
+        )
+        chosen = torch.randint(len(self.columns["ids"]), (count,), generator=rng)
+        chosen = chosen.to(batch["ids"].device)
+        return {n: torch.cat((self.columns[n][chosen], c[count:])) for n, c in batch.items()}
+
+
+def without_others(batch: Mapping[str, Tensor], known: Known | None) -> dict[str, Tensor]:
+    """Return the batch without the labels that are not known, and a mark on those that are."""
+    if known is None:
+        return dict(batch)
+    rows = known[batch["ids"]]
+    return {**batch, "labels": batch["labels"].where(rows, UNKNOWN), LABELLED: rows}
+
+
+def rows_for(use: UseObjective, signals: Signals) -> Rows | None:
+    """Return a mark on the examples that a term is given; None where it is given all."""
+    takes_all = "labels" not in use.plugin.needs or use.plugin.traits.get("unlabelled")
+    return None if takes_all else signals.get(LABELLED)
+
+
+def only(rows: Rows | None, own: Signals) -> Signals:
+    """Return signals of these examples alone; what belongs to none of them stays."""
+    if rows is None:
+        return own
+    return {n: value[rows] if value.shape[:1] == rows.shape else value for n, value in own.items()}
+
+
+def check_labelled(uses: Sequence[UseObjective], train: Train, task: Task) -> Iterator[Problem]:
+    """Yield why a training cannot look at some of the labels alone."""
+    if train.labelled is None:
+        return
+    path, there = "train.labelled", count(task, "train")
+    if "labels" not in getattr(task, "columns", ("labels",)):
+        yield Problem(path, "this task's examples have no labels.", "Leave it out.")
+    elif there and train.labelled > there:
+        message = f"{train.labelled} labels are asked for; there are {there} examples."
+        yield Problem(path, message, "Ask for fewer, or leave it out to use all.")
+    for use in uses:
+        if use.plugin.fits and "labels" in use.plugin.needs:
+            message = f"{use.kind} is fitted to the labels of all training examples."
+            yield Problem(path, message, "Leave one of them out.")
+    for change in train.augment:
+        if change.plugin.traits.get("mixes"):
+            message = f"{change.kind} mixes labels, and some are not to be looked at."
+            yield Problem(path, message, "Leave one of them out.")

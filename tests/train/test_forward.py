@@ -1,0 +1,58 @@
+"""From a batch to its loss: what the terms are given."""
+
+import torch
+from torch.testing import assert_close
+
+from edgekd.core.kinds import objective
+from edgekd.core.refs import UseObjective, UseTask
+from edgekd.testing.runs import ExampleRun
+from edgekd.train.course import Lesson
+from edgekd.train.loop import train
+from edgekd.train.optim import Train
+from edgekd.train.teaching import Said
+from edgekd.train.terms import Terms
+from edgekd.train.views import Views
+
+
+class Watched:
+    """A teacher that notes what it is shown."""
+
+    def __init__(self):
+        self.shown = []
+
+    def __call__(self, batch, view):
+        self.shown.append(batch["image"])
+        return Said({"logits": torch.zeros(len(batch["ids"]), 10)}, {})
+
+
+def test_terms_see_the_labels_of_mixed_examples_and_a_teacher_the_mixed_examples(tmp_path, plugged):
+    seen = []
+
+    def noting(config, *, student_logits, teacher_logits, labels):
+        seen.append(labels)
+        return (student_logits.sum(-1) + teacher_logits.sum(-1)) * 0
+
+    plugged(objective, "noting", noting)
+    given = {"kind": "image_classification", "data": "digits", "train_examples": 60}
+    task = UseTask.model_validate(given).build()
+    options = {"epochs": 1, "batch_size": 30, "accumulate": 2}
+    mixup = ({"kind": "mixup", "mix_fraction": 0.5},)
+    terms = Terms([UseObjective.model_validate("noting")])
+    student, teacher = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 10)), Watched()
+    lesson = Lesson(
+        ExampleRun(tmp_path, task),
+        student,
+        {"teacher": teacher},
+        terms,
+        Train.model_validate(options | {"augment": mixup}),
+        Views(0),
+    )
+    train(lesson)
+    assert [part.shape for part in seen] == [(15, 10)] * 4
+    labels, images = torch.cat(seen), torch.cat(teacher.shown)
+    assert_close(labels.sum(1), torch.ones(60))
+    known = [image for batch in task.batches("train", 64, device=torch.device("cpu"))
+             for image in batch["image"]]  # fmt: skip
+    plain = sum(any(torch.equal(image, one) for one in known) for image in images)
+    assert 30 <= plain < 40, "about half of the examples were blended before the teacher saw them"
+    assert (labels.amax(1) == 1).sum() >= 30

@@ -21,8 +21,8 @@ class Rehearsal:
 
     options: Config
     """What the stage is asked instead: no choice may rest on answers of untrained weights."""
-    epochs: int = 1
-    """For how many trainings' passes over the data the one that is made stands."""
+    epochs: int = 0
+    """For how many epochs of a training the one that is made stands; 0 where nothing is trained."""
     grows: bool = False
     """Whether the result holds something of each training example."""
     beyond: Callable[[Mapping[str, int]], float] = nothing

@@ -67,22 +67,24 @@ def rehearse_pipeline(
     with named_trouble():
         store.prepare()
         log = log_of(store)
-        with Workshop(log) as workshop, _own_store(store, listener) as own:
+        with _own_store(store, listener) as own, Workshop(log) as workshop:
             planner = Planner(resolved(request, store, workshop), store)
             plan = planner.plan(until)
             names = [step.stage.name for step in plan.steps]
-            listener(
-                RunStarted(plan.resolved.name, plan.resolved.device, str(own.root), names, str(log))
-            )
+            device = plan.resolved.device
+            listener(RunStarted(plan.resolved.name, device, str(store.root), names, str(log)))
             return _rehearse(plan, planner, own, _brief(listener), workshop)
 
 
 @contextmanager
 def _own_store(store: Store, listener: Listener) -> Iterator[Store]:
     """Yield a store inside the folder for what is half made, where a killed one is swept from."""
+    told: set[str] = set()
 
     def wait() -> None:
-        listener(StageWaits(WORK))
+        if not told:
+            listener(StageWaits(WORK))
+        told.add(WORK)
 
     with store.locked(WORK, wait), store.filling(WORK) as folder:
         own = Store(folder)

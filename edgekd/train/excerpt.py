@@ -88,11 +88,14 @@ class Excerpt:
         """Yield the examples that are shown, in their order also where `rng` is given."""
         assert part == (0, 1), "a rehearsal is of one process"
         left = self.size(split) - start * batch_size
+        if left <= 0:
+            return
         found = Pass(split, self._task.size(split), rng is not None)
+        given = self._task.batches(split, batch_size, device=device, start=start)
         began = _now(device)
         try:
-            for given in self._task.batches(split, batch_size, device=device, start=start):
-                batch = {name: column[:left] for name, column in given.items()}
+            while not found.whole:
+                batch = {name: column[:left] for name, column in next(given).items()}
                 count = len(next(iter(batch.values())))
                 left -= count
                 found.whole = left <= 0
@@ -101,8 +104,6 @@ class Excerpt:
                 finally:
                     began, before = _now(device), began
                     found.steps.append((count, began - before))
-                if found.whole:
-                    return
         finally:
             self.passes.append(found)
 
@@ -117,20 +118,17 @@ def _now(device: torch.device) -> float:
 def hidden_seconds(passes: Sequence[Pass], epochs: int) -> float:
     """Return what the whole splits take longer than the examples that were shown, in seconds.
 
-    Where there are `epochs`, the last pass in an order by chance, and the one over validation that
-    follows it, come as often.
+    Of a training one epoch was made, and its other `epochs` are still to come.
     """
-    whole = [one for one in passes if one.whole]
-    longer = sum(one.hidden_s for one in whole)
-    if epochs == 1:
-        return longer
-    return longer + (epochs - 1) * sum(one.again_s for one in epoch_of(whole))
+    longer = sum((one.hidden_s for one in passes if one.whole), 0.0)
+    return longer + max(0, epochs - 1) * sum(one.again_s for one in epoch_of(passes))
 
 
 def epoch_of(passes: Sequence[Pass]) -> list[Pass]:
-    """Return the pass that somebody learned from, and the one that scored what was learned."""
-    learned = [i for i, one in enumerate(passes) if one.drawn and one.split == "train"]
+    """Return the last pass that somebody learned from, and the one that scored what was learned."""
+    whole = [one for one in passes if one.whole]
+    learned = [i for i, one in enumerate(whole) if one.drawn and one.split == "train"]
     if not learned:
         return []
-    scored = [one for one in passes[learned[-1] + 1 :] if one.split == "validation"]
-    return [passes[learned[-1]], *scored[:1]]
+    scored = [one for one in whole[learned[-1] + 1 :] if one.split == "validation"]
+    return [whole[learned[-1]], *scored[:1]]

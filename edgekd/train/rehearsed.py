@@ -39,8 +39,8 @@ def rehearsed(plugin: Plugin, options: Config, run: Run, most: Mapping[Split, in
 
 def _rests_on(epoch: Sequence[Pass], epochs: int, taken: float, longer: float) -> str:
     """Return what was timed, in words."""
-    if epoch and epochs > 1:
+    if epoch and epochs:
         learned = epoch[0]
         speed = f"{1 / learned.per_example_s:,.0f} examples/s over {len(learned.counted)} steps"
-        return f"{speed}, {epochs} epochs of {learned.size:,}"
+        return f"{speed}, {epochs} x {learned.size:,}"
     return f"{taken:.1f} s on few examples" if abs(longer) > SOON else "as it was timed"

@@ -10,10 +10,11 @@ runs, a `check(options, preview)` that yields problems with paths relative to th
 `estimate(options, preview)` that returns what it `Needs`, `remarks(options, preview)` that yields
 what a plan shall say of it, and `implies(options, preview)` that yields stages to stand between it
 and one that it reads (`core.refs.Implied`). One that is worth comparing registers
-`controls(options)`: what it must beat, options by name. One that times programs registers
-`measures=True`, or a function of its options that tells: its result belongs to the machine. One
-with `shared=True` is called in every process of the run (`edgekd run --nproc`); `parallel.group`
-says which one this is. An augmentation may register a `check(options, task)`, `changes="image"`
+`controls(options)`: what it must beat, options by name. One that trains, or in which quality
+decides, registers `rehearse(options, run)`: what it is asked of weights that are not trained
+(`core.rehearsal`). One that times programs registers `measures=True`, or a function of its options
+that tells: its result belongs to the machine. One with `shared=True` is called in every process of
+the run (`edgekd run --nproc`); `parallel.group` says which one this is. An augmentation may register a `check(options, task)`, `changes="image"`
 where it needs that input, and `each=True` where it changes every example on its own, whatever
 stands beside it in the batch: then what a teacher says of the examples can be kept. An objective
 for which that is not legal registers `kept=False`.

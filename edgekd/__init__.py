@@ -12,11 +12,12 @@ if TYPE_CHECKING:
     from edgekd.pipeline.events import Listener
     from edgekd.pipeline.outcome import RunResult
     from edgekd.pipeline.plan import Plan
+    from edgekd.pipeline.rehearsal import Rehearsed
     from edgekd.pipeline.resolved import Request
     from edgekd.pipeline.run import Settings
 
 __version__ = VERSION
-__all__ = ["__version__", "plan", "run"]
+__all__ = ["__version__", "plan", "rehearse", "run"]
 
 
 def run(
@@ -62,6 +63,27 @@ def plan(
 
     request = _request(file, sets, targets, nproc)
     return plan_pipeline(request, _settings(store, "runs"), until)
+
+
+def rehearse(
+    file: str | Path,
+    *,
+    sets: Sequence[str] = (),
+    until: str | None = None,
+    targets: Sequence[str] = (),
+    store: str | Path = ".edgekd",
+    nproc: int = 1,
+    listener: Listener | None = None,
+) -> Rehearsed:
+    """Measure what a pipeline file would make, with untrained students, and keep nothing of it.
+
+    Returns what was measured, whether it keeps the gates of time, size and memory, and what the
+    run would take. Raises an `edgekd.core.errors.EdgekdError` where a run would.
+    """
+    from edgekd.pipeline.rehearsal import rehearse_pipeline
+
+    request = _request(file, sets, targets, nproc)
+    return rehearse_pipeline(request, _settings(store, "runs"), listener or (lambda _: None), until)
 
 
 def _request(file: str | Path, sets: Sequence[str], targets: Sequence[str], nproc: int) -> Request:

@@ -162,10 +162,26 @@ def plan(
     target: Targets = None,
     store: StoreFolder = STORE,
     nproc: Nproc = 1,
+    measure: Annotated[
+        bool,
+        typer.Option(
+            "--measure",
+            help="Rehearse it too: untrained students are exported and measured on the targets; "
+            "says which budgets can never be met, and what the run would take.",
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Say what would run or be kept, and why; check the whole file."""
+    """Say what would run or be kept, and why; check the whole file.
+
+    With --measure it ends with 1 where a gate of time, size or memory fails.
+    """
     import edgekd
+
+    if measure:
+        from edgekd.cli.rehearsals import rehearse_and_show
+
+        raise typer.Exit(rehearse_and_show(file, sets, until, target, store, nproc, as_json))
     from edgekd.cli.plans import plan_as_json, print_plan
 
     planned = edgekd.plan(

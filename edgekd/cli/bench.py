@@ -9,7 +9,7 @@ import typer
 
 from edgekd.bench.asked import Asked, check_choices
 from edgekd.bench.run import Benchmark, bench
-from edgekd.cli.printable import printable
+from edgekd.cli.printable import aligned, printable
 from edgekd.cli.runs import check_format, check_place, show_report
 from edgekd.core.quantity import Quantity, significant
 from edgekd.devices.turn import WAITING
@@ -25,7 +25,6 @@ from edgekd.report.words import SIGNS, label, limit_text, sentence_of
 
 PERCENTILES = (50, 90, 95, 99)
 MOST_OPERATORS = 4
-GAP = "  "
 
 
 def bench_model(asked: Asked, out: Path | None, runs: Path, as_json: bool) -> int:
@@ -122,7 +121,7 @@ def _on(check: Check, machine: Machine) -> Iterator[str]:
     facts = [f"{name} {value}" for name, value in shown.items() if value]
     yield ", ".join([*dict.fromkeys(runtimes), *facts])
     rows = [row for row in check.rows if row.target == machine.name]
-    yield from _table([["", *(row.program for row in rows)], *_cells(check, rows)])
+    yield from aligned([["", *(row.program for row in rows)], *_cells(check, rows)])
 
 
 def _cells(check: Check, rows: Sequence[Row]) -> Iterator[list[str]]:
@@ -155,10 +154,3 @@ def _spread(found: Spread | None) -> str:
         return "-"
     low, middle, high = map(significant, (found.lowest, found.median, found.highest))
     return middle if low == high else f"{middle} ({low} to {high})"
-
-
-def _table(rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        yield ("  " + GAP.join(cells)).rstrip()

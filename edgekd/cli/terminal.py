@@ -137,7 +137,7 @@ class _Lines:
             case StageKept():
                 self._line("✓", "green", event.stage, "kept", event.facts)
             case StageDone():
-                self._line("✓", "green", event.stage, _duration(event.seconds), event.facts)
+                self._line("✓", "green", event.stage, duration(event.seconds), event.facts)
             case StageFailed():
                 self._line("✗", "red", event.stage, "failed", {})
             case StageLeftOut():
@@ -247,7 +247,8 @@ def _sentence(event: RunDone) -> str:
     return f"No gate failed.{allowed}" if unproven else "All gates kept."
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Return a time as people read it."""
     if seconds < 10:
         return f"{seconds:.1f}s"
     minutes, rest = divmod(round(seconds), 60)

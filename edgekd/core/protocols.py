@@ -1,26 +1,28 @@
 """What each kind of plug-in must do.
 
-Kinds not named here are plain functions: an objective or measure takes its options and, by
-keyword, the signals that it asks for, and returns one value per example; a model takes
-`(options, signature)` and returns an `nn.Module`; an augmentation takes `(options, batch, draws)`
-and returns a batch, with no chance but that of `draws` (`ops.draws.Draws`); a transform takes
-`(options, model, *, signature, batches)` and returns a model; a stage takes `(options, run)` and
-returns facts. A stage registers with what it `makes` and, where something can be told before it
-runs, a `check(options, preview)` that yields problems with paths relative to the stage, an
+Kinds not named here are plain functions: an objective or measure takes its options and, by keyword,
+the signals that it asks for, and returns one value per example; a model takes `(options,
+signature)` and returns an `nn.Module`; an augmentation takes `(options, batch, draws)` and returns
+a batch, with no chance but that of `draws` (`ops.draws.Draws`); a transform takes `(options, model,
+*, signature, batches)` and returns a model; a stage takes `(options, run)` and returns facts. A
+stage registers with what it `makes` and, where something can be told before it runs, a
+`check(options, preview)` that yields problems with paths relative to the stage, an
 `estimate(options, preview)` that returns what it `Needs`, `remarks(options, preview)` that yields
 what a plan shall say of it, and `implies(options, preview)` that yields stages to stand between it
 and one that it reads (`core.refs.Implied`). One that is worth comparing registers
-`controls(options)`: what it must beat, options by name. One that times programs registers
-`measures=True`, or a function of its options that tells: its result belongs to the machine. One
-with `shared=True` is called in every process of the run (`edgekd run --nproc`); `parallel.group`
-says which one this is. An augmentation may register a `check(options, task)`, `changes="image"`
-where it needs that input, `mixes=True` where it makes one example of two (`ops.mixing` says how it
-tells), and `each=True` where it changes every example on its own, whatever stands beside it in the
-batch: then what a teacher says of the examples can be kept. An objective for which that is not
-legal registers `kept=False`; one that takes `labels` of mixed examples registers
-`mixed_labels=True`, and one that is to be given examples without a label, too, `unlabelled=True`:
-their label is -1. An objective that is an `nn.Module` may make parts for the shapes at hand
-(`Prepares`), and may see the teacher over all training examples before the first step (`Fits`).
+`controls(options)`: what it must beat, options by name. One that trains, or in which quality
+decides, registers `rehearse(options, run)`: what it is asked of weights that are not trained
+(`core.rehearsal`). One that times programs registers `measures=True`, or a function of its options
+that tells: its result belongs to the machine. One with `shared=True` is called in every process of
+the run (`edgekd run --nproc`); `parallel.group` says which one this is. An augmentation may
+register a `check(options, task)`, `changes="image"` where it needs that input, `mixes=True` where
+it makes one example of two (`ops.mixing` says how it tells), and `each=True` where it changes every
+example on its own, whatever stands beside it in the batch: then what a teacher says of the examples
+can be kept. An objective for which that is not legal registers `kept=False`; one that takes
+`labels` of mixed examples registers `mixed_labels=True`, and one that is to be given examples
+without a label, too, `unlabelled=True`: their label is -1. An objective that is an `nn.Module` may
+make parts for the shapes at hand (`Prepares`), and may see the teacher over all training examples
+before the first step (`Fits`).
 
 A model may register `calibrate(options, module, signature, batches)`: what it sets by itself on the
 validation split when training is over; it returns facts.

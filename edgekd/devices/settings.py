@@ -7,6 +7,7 @@ from edgekd.devices.target import Bench
 
 MOST_DRIFT = 0.1
 BESIDE = ("profile", "sustained_s", "throughput", "batches", "streams")
+LIMITS = ("timeout_s", "memory_mib", "scores_mib")
 OF_THE_DEVICE = ("cool_down_s", "memory_mib", "scores_mib", "batches", "streams")
 
 
@@ -83,3 +84,18 @@ def settle(target: Bench, stage: Bench) -> Settings:
 def _given(bench: Bench) -> dict[str, Any]:
     values = {f.name: getattr(bench, f.name) for f in fields(Settings) if f.name != "mode"}
     return {name: value for name, value in values.items() if value is not None}
+
+
+def quickly(stage: Bench) -> Bench:
+    """Return what a stage asks for in mode quick, with the limits of its own."""
+    if stage.mode == "quick":
+        return stage
+    return Bench(mode="quick", **{name: getattr(stage, name) for name in LIMITS})
+
+
+def least_seconds(settings: Settings, run_s: float) -> float:
+    """Return how long a program is run at least whose every run takes `run_s`, all restarts."""
+    warm_up = max(settings.warmup_s, settings.warmup_runs * run_s)
+    measured = max(settings.min_s, settings.min_runs * run_s)
+    restarts = settings.restarts * (warm_up + measured + settings.cool_down_s)
+    return restarts + settings.sustained_s

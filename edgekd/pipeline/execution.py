@@ -57,6 +57,8 @@ class Execution:
     """The stages whose results were made now."""
     failed: dict[str, EdgekdError] = field(default_factory=dict)
     """Why stages have no result: each is one of several, and does not end the others."""
+    rehearse: Mapping[str, int] | None = None
+    """How many examples of each split the stages are shown, where they are rehearsed."""
     _telling: Lock = field(default_factory=Lock)
 
     def in_turn(self, workshop: Workshop) -> None:
@@ -226,6 +228,7 @@ class Execution:
             "origin": asdict(origin),
             "targets": stage.targets,
             "needs": stage.needs,
+            "rehearse": self.rehearse,
             "data": step.identity["files"],
             "stops": stage.stops,
         }

@@ -40,7 +40,7 @@ def plan_pipeline(request: Request, settings: Settings, until: str | None = None
     store = Store(settings.store)
     with named_trouble():
         store.prepare()
-        with Workshop(_log(store)) as workshop:
+        with Workshop(log_of(store)) as workshop:
             return Planner(resolved(request, store, workshop), store).plan(until)
 
 
@@ -68,7 +68,7 @@ def run_pipeline(
         with named_trouble():
             store.prepare()
             runs.prepare()
-            log = _log(store)
+            log = log_of(store)
             with ExitStack() as open_ones:
                 own = [
                     open_ones.enter_context(Workshop(log, lambda p: listener(RunStopping(p))))
@@ -79,7 +79,7 @@ def run_pipeline(
                 names = [step.stage.name for step in plan.steps]
                 device = plan.resolved.device
                 listener(RunStarted(plan.resolved.name, device, str(store.root), names, str(log)))
-                origin = _origin(plan, started_at)
+                origin = origin_of(plan, started_at)
                 listener = trackers.enter_context(tracked(plan, origin, store, listener))
                 execution = Execution(plan, planner, store, listener, origin)
                 if ray is not None:
@@ -126,12 +126,13 @@ def _check_hands(request: Request, jobs: int, ray: str | None) -> None:
         raise RequestError(Problem("", message, "Leave it out.", asked))
 
 
-def _log(store: Store) -> Path:
+def log_of(store: Store) -> Path:
+    """Return the file that the workers of this process write what libraries print to."""
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     return store.root / "logs" / f"{stamp}-{os.getpid()}.log"
 
 
-def _origin(plan: Plan, started_at: str) -> Origin:
+def origin_of(plan: Plan, started_at: str) -> Origin:
     """Return what was asked, for the report of the run."""
     request = plan.resolved.request
     words = ["edgekd", "run", os.path.relpath(request.file)]

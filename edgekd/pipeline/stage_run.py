@@ -6,13 +6,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from edgekd.core import kinds
 from edgekd.core.artifact import Manifest
 from edgekd.core.checkpoint import Checkpoint
 from edgekd.core.member import Member
-from edgekd.core.protocols import Ancestor, Facts, Origin, Task
+from edgekd.core.protocols import Ancestor, Facts, Origin, Run, Task
 from edgekd.core.refs import Ref, UseTask, as_read
 from edgekd.core.registry import load_user_module
 from edgekd.pipeline.graph import read_instead
@@ -143,10 +143,13 @@ def stage_run(
 def do_stage(request: Mapping[str, Any], run: StageRun) -> Facts:
     """Return what the stage of a request found out; StageError where memory runs out."""
     from edgekd.train.memory import enough_memory
+    from edgekd.train.rehearsed import rehearsed
 
     plugin = kinds.stage.get(request["kind"])
     options = plugin.config.model_validate(as_read(request["options"]))
     with enough_memory(run.name, _lower(request["needs"])):
+        if request["rehearse"]:
+            return rehearsed(plugin, options, cast(Run, run), request["rehearse"])
         facts: Facts = plugin.build(options)(run)
     return facts
 

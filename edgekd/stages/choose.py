@@ -19,11 +19,12 @@ from edgekd.core.kinds import stage
 from edgekd.core.needs import Needs
 from edgekd.core.protocols import Facts, Preview, Run
 from edgekd.core.refs import ModelRef, UseRuntime, UseTransform
+from edgekd.core.rehearsal import Rehearsal
 from edgekd.devices.kept import Journal
 from edgekd.devices.settings import settle
 from edgekd.devices.target import Bench, Target
 from edgekd.models.folder import load_model
-from edgekd.runtimes.parity import Parity
+from edgekd.runtimes.parity import ANYTHING, Parity, for_untrained
 from edgekd.train.check import (
     check_full_precision,
     check_paths,
@@ -136,12 +137,19 @@ def remarks(config: Choose, preview: Preview) -> Iterator[str]:
         yield f"makes {len(found)} programs and times them in {timed} ways on {config.target}{also}"
 
 
+def rehearse(config: Choose, _run: Run) -> Rehearsal:
+    """Return the same with no limit that weights must be trained for: speed and size decide."""
+    update = {"max_drop": ANYTHING, "parity": for_untrained(config.parity)}
+    return Rehearsal(config.model_copy(update=update))
+
+
 @stage(
     config=Choose,
     makes="program",
     check=check,
     estimate=estimate,
     remarks=remarks,
+    rehearse=rehearse,
     code=CODE,
     measures=True,
 )

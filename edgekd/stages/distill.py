@@ -18,6 +18,7 @@ from edgekd.core.refs import (
     UseObjective,
     UseStage,
 )
+from edgekd.core.rehearsal import Rehearsal
 from edgekd.core.seeds import sub_seed
 from edgekd.models.folder import load_model, save_model
 from edgekd.train.calibrate import calibrated
@@ -36,6 +37,7 @@ from edgekd.train.gradual import Gradual, check_gradual
 from edgekd.train.labelled import check_labelled
 from edgekd.train.loop import train, write_history
 from edgekd.train.needs import pruning_bytes, training_needs, unbuilt
+from edgekd.train.optim import only_timed
 from edgekd.train.pruning import Pruning
 from edgekd.train.rounding import Student, check_rounding, rounding_student
 from edgekd.train.taught import (
@@ -166,6 +168,12 @@ def _plain(*kinds: str) -> tuple[UseObjective, ...]:
     return tuple(UseObjective.model_validate(kind) for kind in kinds)
 
 
+def rehearse(config: Distill, _run: Run) -> Rehearsal:
+    """Return a training that is timed, for all its epochs."""
+    update = {"train": only_timed(config.train)}
+    return Rehearsal(config.model_copy(update=update), epochs=config.train.epochs)
+
+
 @stage(
     config=Distill,
     makes="model",
@@ -174,6 +182,7 @@ def _plain(*kinds: str) -> tuple[UseObjective, ...]:
     implies=implies,
     remarks=remarks,
     controls=controls,
+    rehearse=rehearse,
     stops=True,
     shared=True,
     named=False,

@@ -14,6 +14,7 @@ from edgekd.core.protocols import Arrays, Batch, Facts, Preview, Run
 from edgekd.core.quantity import Quantity
 from edgekd.core.quantization import Int8Static, activation_type, precision_of
 from edgekd.core.refs import ModelRef, UseRuntime
+from edgekd.core.rehearsal import Rehearsal
 from edgekd.core.version import VERSION
 from edgekd.localise.case import case_of
 from edgekd.localise.failed import located
@@ -21,7 +22,7 @@ from edgekd.localise.narrowed import narrowed
 from edgekd.models.folder import StoredModel, load_model, weights_digest, write_companions
 from edgekd.ops.named import at_rest, call_by_name
 from edgekd.runtimes.folder import Program, file_stem, save_program
-from edgekd.runtimes.parity import LABELS, DepartsError, Parity, check_parity
+from edgekd.runtimes.parity import LABELS, DepartsError, Parity, check_parity, for_untrained
 from edgekd.runtimes.trace import CannotExportError
 from edgekd.train.check import quantization_of
 from edgekd.train.needs import compression_needs, unbuilt
@@ -69,11 +70,23 @@ def estimate(config: Export, preview: Preview) -> Needs | None:
     )
 
 
+def rehearse(config: Export, _run: Run) -> Rehearsal:
+    """Return the same with no limit that weights must be trained for."""
+    return Rehearsal(config.model_copy(update={"parity": for_untrained(config.parity)}))
+
+
 CODE = ("transforms/quantize",)
 """What quantizes a program: the model names it."""
 
 
-@stage(config=Export, makes="program", check=check, estimate=estimate, code=CODE)
+@stage(
+    config=Export,
+    makes="program",
+    check=check,
+    estimate=estimate,
+    rehearse=rehearse,
+    code=CODE,
+)
 def export(config: Export, run: Run) -> Facts:
     """Return the program's size, what the runtime says of it, and its parity."""
     folder = run.input(config.model)

@@ -19,12 +19,13 @@ from edgekd.core.needs import Needs
 from edgekd.core.protocols import Facts, Preview, Run
 from edgekd.core.quantity import Quantity
 from edgekd.core.refs import ModelRef, Ref, UseRuntime
+from edgekd.core.rehearsal import Rehearsal
 from edgekd.devices.kept import Journal
 from edgekd.devices.settings import settle
 from edgekd.devices.target import Bench, Target
 from edgekd.ops.statistics import ratio_interval
 from edgekd.runtimes.folder import load_program
-from edgekd.runtimes.parity import Parity
+from edgekd.runtimes.parity import ANYTHING, Parity, for_untrained
 from edgekd.train.check import quantization_of
 from edgekd.train.needs import compression_needs, unbuilt
 from edgekd.trial.candidates import reason
@@ -65,6 +66,8 @@ class Keep(Config):
     """What may run it; all runtimes of a target where nothing is said. The fastest counts."""
     bench: Bench = Bench()
     """How much is measured."""
+    parity: Parity = Parity()
+    """How far a program may depart from its PyTorch model; one that departs further is none."""
 
 
 @dataclass(frozen=True)
@@ -114,11 +117,18 @@ def estimate(config: Keep, preview: Preview) -> Needs | None:
     return compression_needs(model, preview.task, copies=5, examples=Parity().samples, lower=lower)
 
 
+def rehearse(config: Keep, _run: Run) -> Rehearsal:
+    """Return the same with no limit that weights must be trained for: speed and size decide."""
+    update = {"max_drop": ANYTHING, "parity": for_untrained(config.parity)}
+    return Rehearsal(config.model_copy(update=update))
+
+
 @stage(
     config=Keep,
     makes="model",
     check=check,
     estimate=estimate,
+    rehearse=rehearse,
     code=CODE,
     measures=True,
     named=False,
@@ -153,12 +163,12 @@ def _race(config: Keep, name: str, run: Run) -> tuple[Race, dict[str, str]]:
     """Return all programs of both models on a target, measured, and why others were not made."""
     target = Target.model_validate(run.targets[name])
     runtimes = config.runtimes or tuple(map(UseRuntime.model_validate, target.runtimes))
-    before = [_entry(config.before, runtime, name, run) for runtime in runtimes]
+    before = [_entry(config, config.before, runtime, name, run) for runtime in runtimes]
     after: list[Entry] = []
     lost: dict[str, str] = {}
     for runtime in runtimes:
         try:
-            after.append(_entry(config.model, runtime, name, run))
+            after.append(_entry(config, config.model, runtime, name, run))
         except StageError as error:  # as where int8 departs too far: then it does not pay
             lost[_called(config.model, runtime)] = reason(error)
     settings = settle(target.bench, config.bench)
@@ -180,11 +190,11 @@ def _race(config: Keep, name: str, run: Run) -> tuple[Race, dict[str, str]]:
     return race, lost
 
 
-def _entry(ref: Ref, runtime: UseRuntime, target: str, run: Run) -> Entry:
+def _entry(config: Keep, ref: Ref, runtime: UseRuntime, target: str, run: Run) -> Entry:
     """Return the program of a model for a runtime, exported once."""
     name = _called(ref, runtime)
     run.progress(0, 1, f"exporting {name}")
-    options = {"model": str(ref), "runtime": runtime, "target": target}
+    options = {"model": str(ref), "runtime": runtime, "target": target, "parity": config.parity}
     folder = made("export", options, run, {ref.stage: run.input(ref)}).folder
     program = load_program(folder)
     return Entry(name, "candidate", folder / program.file, program)

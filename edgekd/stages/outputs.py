@@ -14,6 +14,7 @@ from edgekd.core.needs import Needs
 from edgekd.core.protocols import Facts, Preview, Run
 from edgekd.core.quantity import Quantity
 from edgekd.core.refs import ModelOrProgramRef, UseAugment, as_written
+from edgekd.core.rehearsal import Rehearsal
 from edgekd.core.seeds import sub_seed
 from edgekd.core.signature import Signature
 from edgekd.models.folder import load_model
@@ -88,11 +89,17 @@ def estimate(config: Outputs, preview: Preview) -> Needs | None:
     return Needs(memory, disk, needs.device_bytes, lower, preview.hands.here)
 
 
+def rehearse(config: Outputs, _run: Run) -> Rehearsal:
+    """Return that it keeps something of every example."""
+    return Rehearsal(config, grows=True)
+
+
 @stage(
     config=Outputs,
     makes="outputs",
     check=check,
     estimate=estimate,
+    rehearse=rehearse,
     stops=True,
     shared=True,
     named=False,

@@ -14,6 +14,7 @@ from edgekd.core.needs import Needs
 from edgekd.core.protocols import Batch, Facts, Preview, Run
 from edgekd.core.quantity import Quantity
 from edgekd.core.refs import ModelRef, UseTransform
+from edgekd.core.rehearsal import Rehearsal
 from edgekd.models.folder import StoredModel, load_model, save_model
 from edgekd.ops.named import at_rest
 from edgekd.train.check import (
@@ -104,7 +105,25 @@ def estimate(config: Quantize, preview: Preview) -> Needs | None:
     )
 
 
-@stage(config=Quantize, makes="model", check=check, estimate=estimate, named=False)
+def rehearse(config: Quantize, _run: Run) -> Rehearsal:
+    """Return the same without a budget, which layers of untrained weights cannot tell apart.
+
+    The layers are ranked all the same, as they are for a budget: all of them stay in 8 bits.
+    """
+    if config.budget is None:
+        return Rehearsal(config)
+    update = {"budget": None, "sensitivity": config.sensitivity or Sensitivity()}
+    return Rehearsal(config.model_copy(update=update))
+
+
+@stage(
+    config=Quantize,
+    makes="model",
+    check=check,
+    estimate=estimate,
+    rehearse=rehearse,
+    named=False,
+)
 def quantize(config: Quantize, run: Run) -> Facts:
     """Return the validation score of the simulated quantized model beside the fp32 one's, if asked.
 

@@ -17,6 +17,7 @@ from edgekd.core.kinds import stage
 from edgekd.core.needs import Needs
 from edgekd.core.protocols import Facts, Preview, Run, Split, Task
 from edgekd.core.refs import UseModel, UseObjective
+from edgekd.core.rehearsal import Rehearsal
 from edgekd.core.seeds import sub_seed
 from edgekd.models.folder import save_model, stored_for
 from edgekd.models.weights import first_misfit, shapes_in, shapes_of
@@ -35,7 +36,7 @@ from edgekd.train.evaluate import compares, evaluate
 from edgekd.train.labelled import check_labelled
 from edgekd.train.loop import train, write_history
 from edgekd.train.needs import training_needs, unbuilt
-from edgekd.train.optim import Train
+from edgekd.train.optim import Train, only_timed
 from edgekd.train.terms import Terms
 from edgekd.train.views import Views
 
@@ -129,11 +130,20 @@ def estimate(config: Teacher, preview: Preview) -> Needs | None:
     return training_needs(model, [], preview.task, config.train, preview.hands)
 
 
+def rehearse(config: Teacher, _run: Run) -> Rehearsal:
+    """Return a training that is timed, for all its epochs; weights that are given are taken."""
+    if config.train is None:
+        return Rehearsal(config)
+    update = {"train": only_timed(config.train)}
+    return Rehearsal(config.model_copy(update=update), epochs=config.train.epochs)
+
+
 @stage(
     config=Teacher,
     makes="model",
     check=check,
     estimate=estimate,
+    rehearse=rehearse,
     stops=True,
     shared=True,
     named=False,

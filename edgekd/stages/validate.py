@@ -16,11 +16,12 @@ from edgekd.core.kinds import stage
 from edgekd.core.needs import Needs
 from edgekd.core.protocols import Facts, Preview, Run
 from edgekd.core.refs import ProgramRef
+from edgekd.core.rehearsal import Rehearsal
 from edgekd.core.results import Measurements, Role
 from edgekd.devices.kept import Journal
-from edgekd.devices.settings import Settings, settle
+from edgekd.devices.settings import Settings, least_seconds, quickly, settle
 from edgekd.devices.target import Bench, Target
-from edgekd.measures.contract import Gates
+from edgekd.measures.contract import Gates, terms
 from edgekd.measures.verdict import limits_on
 from edgekd.runtimes.folder import load_program
 from edgekd.train.check import check_gates
@@ -94,6 +95,7 @@ CODE = ("measures", "devices", "trial", "targets/runners")
 """What makes the numbers without being imported here: plug-ins, and what runs on the device."""
 
 
+DOCUMENT = "measurements.json"
 JUDGES = ("gates", "allow_inconclusive")
 
 
@@ -104,11 +106,35 @@ def estimate(config: Validate, preview: Preview) -> Needs | None:
     return measurement_needs(models, preview.task, config.split)
 
 
+def rehearse(config: Validate, run: Run) -> Rehearsal:
+    """Return the same in mode quick, with the gates that do not ask what the answers are worth."""
+    known = terms()
+    gates = {name: limit for name, limit in config.gates.items() if not known[name].estimated}
+    asked = config.model_copy(update={"bench": quickly(config.bench), "gates": gates})
+    return Rehearsal(asked, beyond=partial(_beyond, config, asked, run))
+
+
+def _beyond(config: Validate, asked: Validate, run: Run, hidden: Mapping[str, int]) -> float:
+    """Return how much longer it takes to measure as the file asks, and all examples, in seconds."""
+    document = Measurements.model_validate_json((run.out / DOCUMENT).read_bytes())
+    longer = 0.0
+    for one in document.measurements:
+        target = Target.model_validate(run.targets[one.target])
+        if (p50 := one.quantities.get("latency_p50_ms")) is None:
+            continue
+        each = p50.value / 1000
+        whole, quick = (settle(target.bench, bench) for bench in (config.bench, asked.bench))
+        longer += least_seconds(whole, each) - least_seconds(quick, each)
+        longer += each * hidden[config.split]
+    return longer
+
+
 @stage(
     config=Validate,
     makes="measurements",
     check=check,
     estimate=estimate,
+    rehearse=rehearse,
     code=CODE,
     computes=False,
     measures=True,
@@ -141,7 +167,7 @@ def validate(config: Validate, run: Run) -> Facts:
         gates=[gate for part in parts for gate in part.gates()],
         preparing=prepared,
     )
-    (run.out / "measurements.json").write_text(document.model_dump_json(indent=1) + "\n", "utf-8")
+    (run.out / DOCUMENT).write_text(document.model_dump_json(indent=1) + "\n", "utf-8")
     for failed in document.failures():
         run.notice(f"{failed.program} on {failed.target} {failed.happened}")
     unlabelled = compares(kinds.measure.get(run.task.quality[0]))

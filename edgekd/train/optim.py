@@ -10,6 +10,9 @@ from edgekd.core.config import Config, NonNegative, Positive, PositiveCount, Sha
 from edgekd.core.refs import UseAugment
 from edgekd.train.precision import Wanted
 
+NO_RATE = 1e-12
+"""A learning rate that leaves weights in float32 as they are."""
+
 
 class Train(Config):
     """How a model is trained."""
@@ -58,6 +61,15 @@ class Train(Config):
     """Stop after this many epochs without a better validation score."""
     augment: tuple[UseAugment, ...] = ()
     """Seeded changes to each training batch, in order."""
+
+
+def only_timed(options: Train) -> Train:
+    """Return the options of a training that is timed: one pass, which moves no weight to speak of.
+
+    So nothing can diverge that would not diverge at once, and what comes out is untrained.
+    """
+    changes = {"epochs": 1, "patience": None, "learning_rate": NO_RATE}
+    return options.model_copy(update=changes)
 
 
 def make_optimizer(options: Train, modules: Iterable[nn.Module]) -> optim.Optimizer:

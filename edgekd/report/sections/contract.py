@@ -1,5 +1,6 @@
 """The contract: every gate, judged."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 from edgekd.core.quantity import significant
@@ -12,7 +13,7 @@ from edgekd.report.tables import (
     marks_of,
     row_of,
 )
-from edgekd.report.words import label, limit_text, listed, sentence_of
+from edgekd.report.words import label, limit_text, listed, plural, sentence_of
 
 MOST_PLACES = 16
 """Of more programs on targets a contract shows one verdict each."""
@@ -101,13 +102,13 @@ def _open_gates(check: Check) -> list[Cell]:
 
     A gate without a number for which a failed program is the reason is told by that alone.
     """
-    reasons: dict[tuple[Verdict, str, str], list[str]] = {}
+    reasons: dict[tuple[Verdict, str, str], list[tuple[str, str]]] = {}
     failed = {(row.program, row.target) for row in check.rows if row.failure}
     for gate in sorted(check.gates, key=lambda gate: gate.verdict != "fail"):
         told = gate.measured is None and (gate.program, gate.target) in failed
         if gate.verdict != "pass" and not told:
             place = reasons.setdefault((gate.verdict, gate.name, gate.reason), [])
-            place.append(f"{gate.program} on {gate.target}")
+            place.append((gate.program, gate.target))
     return [*map(_failed, filter(lambda row: row.failure, check.rows))] + [
         Cell(
             f"{label(name)} of {_some(places)}{f': {reason}' if reason else ''}",
@@ -118,10 +119,14 @@ def _open_gates(check: Check) -> list[Cell]:
     ]
 
 
-def _some(places: list[str]) -> str:
-    """Return places as words, of many the first."""
-    more = len(places) - MOST_OPEN
-    return listed(places if more <= 0 else [*places[:MOST_OPEN], f"{more} more"])
+def _some(places: Sequence[tuple[str, str]]) -> str:
+    """Return programs on targets as words; of many on how many each is, and of those the first."""
+    said = [f"{program} on {target}" for program, target in places]
+    if len(said) > MOST_OPEN:
+        count = Counter(program for program, _ in places)
+        said = [f"{program} on {plural(number, 'target')}" for program, number in count.items()]
+    more = len(said) - MOST_OPEN
+    return listed(said if more <= 0 else [*said[:MOST_OPEN], plural(more, "more program")])
 
 
 def _failed(row: Row) -> Cell:

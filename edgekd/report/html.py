@@ -4,10 +4,11 @@ from importlib.resources import files
 from typing import Any
 
 from edgekd.report.content import content
-from edgekd.report.schema import Report
+from edgekd.report.schema import Check, Report
 from edgekd.report.sections.conditions import conditions
-from edgekd.report.sections.contract import gates_table, open_gates
+from edgekd.report.sections.contract import gates_table, is_together, open_gates
 from edgekd.report.sections.parts import Figure, Section, moment
+from edgekd.report.shortened import MOST_TARGETS, left_out, shortened
 from edgekd.report.words import SIGNS, interval_text, value_text
 
 _ROOM = "edgekd.report"
@@ -15,6 +16,7 @@ _ROOM = "edgekd.report"
 
 def to_html(report: Report) -> str:
     """Return the page; the same report gives the same bytes."""
+    part = shortened(report)
     return rendered(
         "page.html.j2",
         report=report,
@@ -25,13 +27,22 @@ def to_html(report: Report) -> str:
         contracts=[
             {
                 "table": gates_table(check),
+                "kind": _kind(check),
                 "open": open_gates(check),
                 "conditions": conditions(check),
             }
             for check in report.checks
         ],
-        sections=drawn(content(report)),
+        in_full=left_out(report, part),
+        sections=drawn(content(part)),
     )
+
+
+def _kind(check: Check) -> str:
+    """Return how the table of a contract is set; on a phone in cards, unless `together`."""
+    if is_together(check):
+        return "together"
+    return "contract many" if len(gates_table(check).head) > 4 else "contract"
 
 
 def rendered(template: str, **values: Any) -> str:
@@ -56,6 +67,9 @@ def _text(name: str) -> str:
 def _measured(report: Report) -> str:
     """Return when and on what everything was measured, briefly."""
     machines = [machine for check in report.checks for machine in check.machines]
+    if len(machines) > MOST_TARGETS:
+        first = min(machine.measured_at for machine in machines)
+        return f"{len(machines)} targets, from {moment(first)} on"
     return "; ".join(
         f"{machine.name}, {moment(machine.measured_at)}"
         + "".join(f", {mark}" for mark in machine.marks)

@@ -7,6 +7,7 @@ from edgekd.report.schema import Report
 from edgekd.report.sections.conditions import conditions
 from edgekd.report.sections.contract import gates_table, open_gates
 from edgekd.report.sections.parts import Part
+from edgekd.report.shortened import left_out, shortened
 from edgekd.report.tables import Table
 from edgekd.report.words import SIGNS
 
@@ -39,7 +40,10 @@ def _lines(report: Report) -> Iterator[str]:
         yield ""
     for one in report.failed:
         yield f"- Failed: {escaped(one.stage)}: {escaped(one.why)}"
-    for section in content(report):
+    part = shortened(report)
+    if said := left_out(report, part):
+        yield f"{said}\n"
+    for section in content(part):
         yield f"<details><summary>{escaped(section.title)}</summary>\n"
         yield from part_lines(section.parts)
         yield "</details>\n"

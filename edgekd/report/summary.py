@@ -24,6 +24,7 @@ from edgekd.report.words import (
     unlabelled,
 )
 
+MOST_TARGETS = 4
 START = ("load_ms", "peak_rss_mib")
 """Shown beside the latency where nothing was scored."""
 _WORST_LAST = ("pass", "not_judged", "inconclusive", "fail")
@@ -164,7 +165,7 @@ def _lost(drop: Quantity, what: str) -> str:
 def _figures(
     found: Measurements, program: MeasuredProgram, marks: Mapping[str, list[str]]
 ) -> Iterator[KeyFigure]:
-    """Yield quality once, and speed on every target."""
+    """Yield quality once, and speed on every target, of many on the first few."""
     at = {m.target: m for m in found.measurements if m.program == program.name}
     real = [target.name for target in found.targets if not target.emulated and target.name in at]
     first = next(iter(at))
@@ -180,7 +181,7 @@ def _figures(
         reference=size_of(reference) if reference else None,
         marks=[],
     )
-    for target in real:
+    for target in real[:MOST_TARGETS]:
         care = marks.get(target, []) + ([] if at[target].valid else ["invalid"])
         on = f" on {target}" if len(real) > 1 else ""
         latency = _latencies(found.gates)[0]

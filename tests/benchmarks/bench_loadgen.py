@@ -6,11 +6,12 @@
 LoadGen's SingleStream asks for one query after another. Each is answered by the runner's program,
 on the runner's samples, between the two clock readings that the runner takes: LoadGen times the
 query around that, which costs it some microseconds more in Python. The first line says how many,
-of queries that run nothing; `p50` and `p90` are LoadGen's over ours as they are, and in brackets
-less that. `estimate` is LoadGen's early stopping estimate of p90 in ns, beside that of
-`ops.statistics.early_stopping_estimate` from the latencies that LoadGen itself noted of each query,
-and how many of the slowest queries it leaves out. Exit status 1 where the two differ at all, or p50
-or p90, in brackets, by more than 3 %.
+of queries that run nothing; `p50` and `p90` are LoadGen's over ours as they are, in brackets less
+that, and `cold` less what it is of queries that do no more than read as many bytes as the network
+has weights: its own code is then out of the caches as after a network. `estimate` is LoadGen's
+early stopping estimate of p90 in ns, beside that of `ops.statistics.early_stopping_estimate` from
+the latencies that LoadGen itself noted of each query, and how many of the slowest queries it leaves
+out. Exit status 1 where the two differ at all, or p50 or p90, in brackets, by more than 3 %.
 """
 
 import re
@@ -53,15 +54,26 @@ class Nothing:
         """Return at once."""
 
 
-def answered(file: Path | None, samples: Path, logs: Path) -> list[int]:
-    """Run LoadGen over a program, or none; return nanoseconds by the runner's own clock."""
+class Reads(Nothing):
+    """Reads as much as a network of such weights, and computes nothing of it."""
+
+    def __init__(self, num_weights: int):
+        self.weights = np.ones(num_weights, np.float32)
+
+    def run(self, _prepared: dict[str, Array]) -> None:
+        """Return when all was read."""
+        self.weights.sum()
+
+
+def answered(file: Path | None, instead: Nothing, samples: Path, logs: Path) -> list[int]:
+    """Run LoadGen over a program, or instead of it; return nanoseconds by the runner's clock."""
     sys.path.insert(0, str(shipped("targets") / "runners"))
     from bench_onnxruntime import Program  # type: ignore[import-not-found]
     from feeds import Feeds  # type: ignore[import-not-found]
 
     ports = [{"name": "x", "dtype": "float32", "shape": ["batch", 0]}]
     options = {"inputs": ["x"], "outputs": ["y"], "threads": 1, "graph_level": "all"}
-    program = Program(str(file), **options) if file else Nothing()
+    program = Program(str(file), **options) if file else instead
     feeds = Feeds(program, {"x": np.load(samples)}, ports, [])
     run, clock, taken = program.run, time.perf_counter_ns, []
     respond, done = loadgen.QuerySampleResponse, loadgen.QuerySamplesComplete
@@ -94,15 +106,17 @@ def answered(file: Path | None, samples: Path, logs: Path) -> list[int]:
     return taken
 
 
-def measured(width: int, layers: int) -> tuple[Floats, Floats, dict[str, int]]:
-    """Return our samples and LoadGen's in ns, and its figures; of no layers, of running nothing."""
+def measured(
+    width: int, layers: int, instead: Nothing | None = None
+) -> tuple[Floats, Floats, dict[str, int]]:
+    """Return our samples and LoadGen's in ns, and its figures, of a network or instead of it."""
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
-        file = folder / "n.onnx" if layers else None
+        file = None if instead else folder / "n.onnx"
         if file:
             write_network(file, width, layers)
         np.save(folder / "x.npy", np.random.default_rng(1).normal(size=(32, width)).astype("f4"))
-        own = np.array(answered(file, folder / "x.npy", folder), np.float64)
+        own = np.array(answered(file, instead or Nothing(), folder / "x.npy", folder), np.float64)
         text = (folder / "mlperf_log_summary.txt").read_text()
         noted = QUERY.findall((folder / "mlperf_log_trace.json").read_text())
     found = {name: re.search(line, text) for name, line in LINES.items()}
@@ -110,14 +124,27 @@ def measured(width: int, layers: int) -> tuple[Floats, Floats, dict[str, int]]:
     return own, theirs, {name: int(match[1]) for name, match in found.items() if match}
 
 
+def cost_of(instead: Nothing) -> dict[str, float]:
+    """Return what LoadGen has more than we, in ns, of queries that run no network."""
+    own, _, theirs = measured(8, 0, instead)
+    return {name: theirs[name] - quantile(own, share) for name, share in SHARES.items()}
+
+
 def compare(width: int, layers: int, cost: dict[str, float]) -> bool:
     """Print one line; tell whether all of it agrees. `cost` is of a query that runs nothing."""
     own, noted, theirs = measured(width, layers)
+    cold = cost_of(Reads(layers * width**2))
     estimate = early_stopping_estimate(noted)
-    ours = {"p50": quantile(own, 0.5), "p90": quantile(own, 0.9)}
-    plain = {name: theirs[name] / ours[name] - 1 for name in ours}
-    apart = {name: (theirs[name] - cost[name]) / ours[name] - 1 for name in ours}
-    shown = "  ".join(f"{name} {plain[name]:+6.2%} [{apart[name]:+6.2%}]" for name in ours)
+    ours = {name: quantile(own, share) for name, share in SHARES.items()}
+    plain, apart, less = (
+        {name: (theirs[name] - more.get(name, 0)) / ours[name] - 1 for name in ours}
+        for more in ({}, cost, cold)
+    )
+    shown = "  ".join(
+        f"{name} {plain[name]:+6.2%} [{apart[name]:+6.2%}] cold {less[name]:+6.2%}"
+        f" ({cold[name] / 1e3:.2f} of {(theirs[name] - ours[name]) / 1e3:.2f} us)"
+        for name in ours
+    )
     print(
         f"{layers:>3} x {width:>4}^2 {len(own):>6} runs {ours['p50'] / 1e6:8.4f} ms  {shown}  "
         f"estimate {theirs['estimate']} and {estimate:.0f}, without {theirs['discards']}",
@@ -128,8 +155,7 @@ def compare(width: int, layers: int, cost: dict[str, float]) -> bool:
 
 def main() -> int:
     """Compare every network."""
-    own, _, theirs = measured(8, 0)
-    cost = {name: theirs[name] - quantile(own, share) for name, share in SHARES.items()}
+    cost = cost_of(Nothing())
     print(f"a query costs LoadGen {cost['p50'] / 1e3:.2f} us, {cost['p90'] / 1e3:.2f} us at p90")
     agree = [compare(*network, cost) for network in NETWORKS]
     return 0 if all(agree) else 1

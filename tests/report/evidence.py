@@ -71,16 +71,19 @@ def write_run(
     spread: bool = True,
     control: bool = False,
     along: tuple[str, ...] = ("student", "pruned", "recovered"),
+    trials: int = 0,
     facts: dict[str, object] | None = None,
 ) -> dict[str, Ancestor]:
     """Write a run's folders below `root`; return its ancestors as a report stage sees them.
 
     `names` renames programs; `spread=False` leaves out reliability and per-class results;
+    `trials` are further students, each exported as a candidate;
     `control` measures a student taught by labels alone, named first along the way; `facts` are
     those of the check.
     """
     chance = random.Random(7)
     chosen = [p for p in PROGRAMS if p[1] != "along" or p[0] in along]
+    chosen += [_trial(number) for number in range(1, trials + 1)]
     chosen[1:1] = [CONTROL] if control else []
     programs = [((names or {}).get(p[0], p[0]), *p[1:]) for p in chosen]
     ancestors: dict[str, Ancestor] = {}
@@ -94,6 +97,9 @@ def write_run(
 
     called = dict(zip((p[0] for p in chosen), (p[0] for p in programs), strict=True))
     models = [*MODELS, *([("labels_only", "distill", ())] if control else [])]
+    tried = [f"student.{number}" for number in range(1, trials + 1)]
+    models += [(name, "distill", ("teacher",)) for name in tried]
+    made_from = {name.replace("student", "onnx"): name for name in tried}
     for model, kind, inputs in models:
         named = tuple(called.get(one, one) for one in inputs)
         folder = add(called.get(model, model), kind, named, _scored(model))
@@ -104,12 +110,21 @@ def write_run(
     exports = []
     for name, role, *_ in programs:
         exports.append(name if role == "candidate" else f"{name}.onnx")
-        add(exports[-1], "export", ("int8" if role == "candidate" else name,), {})
+        of = made_from.get(name, "int8" if role == "candidate" else name)
+        add(exports[-1], "export", (of,), {})
     folder = add("check", "validate", tuple(exports), facts or {})
     (folder / "samples").mkdir()
     found = measure(folder, chance, programs, targets, emulated, limits, labels, spread)
     (folder / "measurements.json").write_text(found.model_dump_json(indent=1))
     return ancestors
+
+
+def _trial(number: int) -> tuple[object, ...]:
+    """Return a candidate, as in `PROGRAMS`: the larger, the better and the slower."""
+    quality, size = 0.9 + 0.0015 * number, 15_000 + 900 * number
+    name, parameters = f"onnx.{number}", 4_000 + 300 * number
+    p50 = 0.012 * 1.05**number
+    return (name, "candidate", "onnxruntime", "int8", size, parameters, quality, quality, p50)
 
 
 def _scored(model: str) -> dict[str, object]:
@@ -127,10 +142,11 @@ def _scored(model: str) -> dict[str, object]:
 
 
 def _ancestor(folder, name, kind, index, inputs, facts) -> Ancestor:
+    began = f"2026-11-23T{9 + index // 60:02}:{index % 60:02}:00+00:00"
     manifest = Manifest(
         f"{index + 1:02x}8f3a20c1d9e04b7a"[:16], name, kind, "model",
         {"seed": 0, "options": {"kind": kind}}, inputs, {"says": f"{kind} of {name}", **facts}, {},
-        f"2026-11-23T09:{index:02}:00+00:00", 12.3 * (index + 1), 20.1 * (index + 1), HOST,
+        began, 12.3 * (index + 1), 20.1 * (index + 1), HOST,
     )  # fmt: skip
     manifest.write(folder)
     return Ancestor(folder, manifest)
@@ -197,7 +213,8 @@ def _measurement(folder, chance, program, target, slow) -> Measurement:
          for _ in range(400)]
         for _ in range(3)
     ]  # fmt: skip
-    file = f"samples/{target}-{next(p[0] for p in (*PROGRAMS, CONTROL) if p[-1] == p50)}.json"
+    known = {p[-1]: p[0] for p in (*PROGRAMS, CONTROL)}  # `names` may hold what no file can
+    file = f"samples/{target}-{known.get(p50, name)}.json"
     (folder / file).write_text(json.dumps(restarts))
     values = sorted(x for one in restarts for x in one)
 

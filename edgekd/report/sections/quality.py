@@ -84,7 +84,7 @@ def _classes(report: Report, check: Check, target: str) -> Iterator[Figure]:
     )
     if left_out:
         caption += f" {left_out} classes between the worst and the best are left out."
-    yield Figure(draw, caption, [classes_table(changed, (before.program, after.program))])
+    yield Figure(draw, caption, [classes_table(changed, (before, after))])
 
 
 def class_changes(before: Row, after: Row, most: int) -> tuple[list[Change], int]:
@@ -125,12 +125,12 @@ def reliability_table(rows: Sequence[Row]) -> Table:
         for row in rows
         for b in row.reliability
     ]
-    return Table("Reliability", ("Program", "Confidence", "Accuracy", "Examples"), cells)
+    head = ("Program", "Confidence", "Accuracy", "Examples")
+    return Table(f"Reliability on {rows[0].target}", head, cells)
 
 
-def classes_table(
-    changed: Sequence[tuple[str, Quantity, Quantity]], names: tuple[str, str]
-) -> Table:
+def classes_table(changed: Sequence[Change], ends: tuple[Row, Row]) -> Table:
     """Return accuracy by class before and after, in the order given."""
     rows = [row_of(name, str(old), str(new), points_text(old, new)) for name, old, new in changed]
-    return Table("Accuracy by class", ("Class", *names, "Change"), rows)
+    head = ("Class", *(row.program for row in ends), "Change")
+    return Table(f"Accuracy by class on {ends[0].target}", head, rows)

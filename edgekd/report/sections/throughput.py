@@ -34,7 +34,11 @@ def _part(one: Throughput, title: str) -> Part:
 
         return chart(one, name, width)
 
-    figure = Figure(draw, "Samples a second with their intervals.", [table])
+    caption = (
+        "Samples a second with their intervals. One that reaches the edge goes on beyond it: the "
+        "numbers have its end."
+    )
+    figure = Figure(draw, caption, [table])
     return Part(title=title, lines=[best(one), ABOUT], figures=[figure])
 
 

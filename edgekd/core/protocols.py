@@ -1,12 +1,12 @@
 """What each kind of plug-in must do.
 
-Kinds not named here are plain functions: an objective or measure takes its options and, by
-keyword, the signals that it asks for, and returns one value per example; a model takes
-`(options, signature)` and returns an `nn.Module`; an augmentation takes `(options, batch, draws)`
-and returns a batch, with no chance but that of `draws` (`ops.draws.Draws`); a transform takes
-`(options, model, *, signature, batches)` and returns a model; a stage takes `(options, run)` and
-returns facts. A stage registers with what it `makes` and, where something can be told before it
-runs, a `check(options, preview)` that yields problems with paths relative to the stage, an
+Kinds not named here are plain functions: an objective or measure takes its options and, by keyword,
+the signals that it asks for, and returns one value per example; a model takes `(options,
+signature)` and returns an `nn.Module`; an augmentation takes `(options, batch, draws)` and returns
+a batch, with no chance but that of `draws` (`ops.draws.Draws`); a transform takes `(options, model,
+*, signature, batches)` and returns a model; a stage takes `(options, run)` and returns facts. A
+stage registers with what it `makes` and, where something can be told before it runs, a
+`check(options, preview)` that yields problems with paths relative to the stage, an
 `estimate(options, preview)` that returns what it `Needs`, `remarks(options, preview)` that yields
 what a plan shall say of it, and `implies(options, preview)` that yields stages to stand between it
 and one that it reads (`core.refs.Implied`). One that is worth comparing registers
@@ -14,10 +14,11 @@ and one that it reads (`core.refs.Implied`). One that is worth comparing registe
 decides, registers `rehearse(options, run)`: what it is asked of weights that are not trained
 (`core.rehearsal`). One that times programs registers `measures=True`, or a function of its options
 that tells: its result belongs to the machine. One with `shared=True` is called in every process of
-the run (`edgekd run --nproc`); `parallel.group` says which one this is. An augmentation may register a `check(options, task)`, `changes="image"`
-where it needs that input, and `each=True` where it changes every example on its own, whatever
-stands beside it in the batch: then what a teacher says of the examples can be kept. An objective
-for which that is not legal registers `kept=False`.
+the run (`edgekd run --nproc`); `parallel.group` says which one this is. An augmentation may
+register a `check(options, task)`, `changes="image"` where it needs that input, and `each=True`
+where it changes every example on its own, whatever stands beside it in the batch: then what a
+teacher says of the examples can be kept. An objective for which that is not legal registers
+`kept=False`.
 
 A transport may register `check(options)`, which yields problems before anything runs.
 

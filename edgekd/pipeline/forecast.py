@@ -91,7 +91,8 @@ def sentence(rehearsed: Rehearsed) -> str:
         return f"There is no budget of time, size or memory to judge.{beside}"
     if open_ := sum(_is(row, "inconclusive") for row in rows):
         return f"No budget is out of reach; {open_} of {len(rows)} could not be told.{beside}"
-    return f"All {len(rows)} budgets of time, size and memory are within reach.{beside}"
+    budgets = "The budget is" if len(rows) == 1 else f"All {len(rows)} budgets are"
+    return f"{budgets} within reach.{beside}"
 
 
 def _is(row: Mapping[str, Any], what: str) -> bool:

@@ -177,7 +177,7 @@ def test_a_budget_of_cost_that_fails_ends_with_1_and_is_named(rehearse, worker):
     ("facts", "code", "verdict", "says"),
     [
         ({"gates": [gate("size_mib", "pass")]}, 0, "within reach",
-         "All 1 budgets of time, size and memory are within reach."),
+         "The budget is within reach."),
         ({"gates": [gate("size_mib", "inconclusive")]}, 0, "not told",
          "No budget is out of reach; 1 of 1 could not be told."),
         ({}, 0, "no budget", "There is no budget of time, size or memory to judge."),

@@ -22,6 +22,13 @@ def pooled(feature: Features) -> Embedding:
     return feature.mean(1) if feature.ndim == TOKENS else feature.flatten(1)
 
 
+def as_tokens(feature: Features) -> Float[Tensor, "batch tokens width"]:
+    """Return what a feature has at each place; a vector is one token."""
+    if feature.ndim == MAP:
+        return feature.flatten(2).transpose(1, 2)
+    return feature.reshape(len(feature), -1, feature.shape[-1])
+
+
 def at_same_places(first: Features, second: OtherFeatures) -> tuple[Tensor, Tensor]:
     """Return both with the larger map averaged down to the size of the smaller one.
 

@@ -8,7 +8,7 @@ from torch.testing import assert_close
 
 from edgekd.core.errors import StageError
 from edgekd.ops import projectors
-from edgekd.ops.features import apart, at_same_places, pooled
+from edgekd.ops.features import apart, as_tokens, at_same_places, pooled
 
 
 def drawn(*shape):
@@ -56,3 +56,10 @@ def test_the_normed_one_has_a_norm_and_drops_out_while_it_learns_alone():
     assert not torch.equal(made(given), made(given))
     assert torch.equal(made.eval()(given), made(given))
     assert made(given).shape == (8, 6)
+
+
+def test_tokens_are_what_there_is_at_each_place():
+    feature = drawn(2, 3, 4, 5)
+    assert torch.equal(as_tokens(feature)[1, 7], feature[1, :, 1, 2])
+    assert as_tokens(drawn(2, 4, 3)).shape == (2, 4, 3)
+    assert as_tokens(drawn(2, 3)).shape == (2, 1, 3)

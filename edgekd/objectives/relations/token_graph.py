@@ -20,7 +20,7 @@ from edgekd.core.errors import StageError
 from edgekd.core.kinds import objective
 from edgekd.core.protocols import Setting
 from edgekd.core.registry import Paper
-from edgekd.ops.features import MAP, TOKENS, at_same_places
+from edgekd.ops.features import MAP, TOKENS, as_tokens, at_same_places
 from edgekd.ops.neighbours import cosines
 from edgekd.ops.shapes import Features, OtherFeatures, Progress
 
@@ -158,10 +158,8 @@ def _tokens(student: Features, teacher: OtherFeatures) -> tuple[Tensor, Tensor]:
     both = [student, teacher]
     if {student.ndim, teacher.ndim} == {MAP, TOKENS}:
         both = [feature if feature.ndim == MAP else _square(feature) for feature in both]
-    return tuple(  # type: ignore[return-value]
-        f.flatten(2).transpose(1, 2) if f.ndim == MAP else f.reshape(len(f), -1, f.shape[-1])
-        for f in at_same_places(*both)
-    )
+    first, second = at_same_places(*both)
+    return as_tokens(first), as_tokens(second)
 
 
 def _square(tokens: Tokens) -> Float[Tensor, "batch width side side"]:

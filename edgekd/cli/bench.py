@@ -15,13 +15,13 @@ from edgekd.core.quantity import Quantity, significant
 from edgekd.devices.turn import WAITING
 from edgekd.pipeline.records import RunFolders
 from edgekd.report.outcome import compared
-from edgekd.report.schema import Check, Machine, OperatorTimes, Row, Spread
+from edgekd.report.schema import Check, Energy, Machine, OperatorTimes, Row, Spread
 from edgekd.report.sections.conditions import conditions
 from edgekd.report.sections.operators import named
 from edgekd.report.sections.sustained import outcome
 from edgekd.report.sections.throughput import best
 from edgekd.report.tables import row_at
-from edgekd.report.words import SIGNS, label, limit_text, sentence_of
+from edgekd.report.words import ENERGY, SIGNS, label, limit_text, sentence_of
 
 PERCENTILES = (50, 90, 95, 99)
 MOST_OPERATORS = 4
@@ -137,6 +137,8 @@ def _cells(check: Check, rows: Sequence[Row]) -> Iterator[list[str]]:
     yield ["first run, ms", *(_spread(s.first_ms if s else None) for s in starts)]
     yield ["peak memory, MiB", *(_spread(s.peak_rss_mib if s else None) for s in starts)]
     yield ["PSS, MiB", *(_spread(s.pss_mib if s else None) for s in starts)]
+    if any(s and s.energy for s in starts):
+        yield ["energy a run, mJ", *(_energy(s.energy if s else None) for s in starts)]
     sizes = {step.program: step.size.value for step in check.steps}
     yield ["size, MiB", *(significant(sizes[row.program]) for row in rows)]
     if check.reference:
@@ -147,6 +149,10 @@ def _cells(check: Check, rows: Sequence[Row]) -> Iterator[list[str]]:
 def _value(found: Quantity | None) -> str:
     """Return a number and its interval without a unit; where runs were too few there is none."""
     return str(found).replace(f" {found.unit}", "", 1) if found else "-"
+
+
+def _energy(found: Energy | None) -> str:
+    return f"{_spread(found.mj_per_run)}, {ENERGY[found.origin]}" if found else "-"
 
 
 def _spread(found: Spread | None) -> str:

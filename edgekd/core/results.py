@@ -42,6 +42,8 @@ class MeasuredTarget(Result):
     sittings: list[str] = []
     """When each run began that measured here: several where one was interrupted, or where what
     an earlier one measured was judged anew."""
+    watts_per_core: float | None = None
+    """What its file says that a busy core takes; energy is estimated from it where no meter is."""
 
 
 class MeasuredProgram(Result):
@@ -79,6 +81,9 @@ class Restart(Result):
     pss_mib: float | None = None
     """Memory at the end, what is shared divided by the processes that share it; None where the
     system does not tell."""
+    energy_j: float | None = None
+    """Joules that the processor's packages took while it ran, with all else that ran there; None
+    where no meter can be read."""
     undelegated_time: float | None = None
     """Share of time outside the back-end; None where nobody asked."""
 

@@ -138,7 +138,10 @@ class Session:
 
     def _key(self, do: str, settings: Settings) -> dict[str, Any]:
         """Return what tells this measurement from others of the same programs."""
-        target = self.target.model_dump(mode="json", exclude={"description", "bench"})
+        target = self.target.model_dump(
+            mode="json",
+            exclude={"description": True, "bench": True, "hardware": {"watts_per_core": True}},
+        )
         return {"do": do, "target": target, "settings": settings.of_a_process}
 
     def _taken(

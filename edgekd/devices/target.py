@@ -67,6 +67,9 @@ class Hardware(Config):
     """Number of cores, 0 where it is not said."""
     memory_mib: Count = 0
     """Size of the memory, 0 where it is not said."""
+    watts_per_core: Positive | None = None
+    """Power in watts that a busy core takes. Where the device has no meter, energy is estimated
+    from it and labelled so; without it nothing is said of energy there."""
 
 
 class Quantization(Config):

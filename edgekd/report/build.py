@@ -131,6 +131,9 @@ def _row(
 ) -> Row:
     place = (measurement.program, measurement.target)
     change = said.get(place)
+    samples = validation.samples.get(measurement.samples, [])
+    targets = validation.measurements.targets
+    watts = next(one.watts_per_core for one in targets if one.name == measurement.target)
     found = [q for q in validation.measurements.quality if (q.program, q.target) == place]
     return Row(
         program=measurement.program,
@@ -141,7 +144,7 @@ def _row(
         failure=measurement.failure,
         change=change.words if change else "",
         gained=change is None or change.gained,
-        timing=timing(measurement, validation.samples.get(measurement.samples, [])),
+        timing=timing(measurement, samples, watts),
         reliability=found[0].reliability if found else [],
         per_class=found[0].per_class if found else {},
         right=found[0].right if found else "",
@@ -166,6 +169,7 @@ def _machine(evidence: Evidence, validation: Validation, target: MeasuredTarget)
         facts=target.machine,
         measured_at=target.measured_at,
         sittings=target.sittings,
+        watts_per_core=target.watts_per_core,
         measured_by=host,
         marks=marks,
     )

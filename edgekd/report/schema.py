@@ -54,6 +54,8 @@ class Machine(Document):
     """ISO 8601, UTC."""
     sittings: list[str] = []
     """When each run began that measured here: several where earlier measurements were kept."""
+    watts_per_core: float | None = None
+    """What its file says that a busy core takes, from which energy is estimated."""
     measured_by: dict[str, str]
     """The host that drove the measurement."""
     marks: list[str]
@@ -85,6 +87,15 @@ class Spread(Document):
     highest: float
 
 
+class Energy(Document):
+    """What a run takes, in millijoules."""
+
+    mj_per_run: Spread
+    origin: Literal["meter", "estimate"]
+    """`meter`: counted for the processor's packages, with all else that ran there; `estimate`:
+    processor time times the watts per core that the target's file states."""
+
+
 class Start(Document):
     """What fresh processes took to start and to run, over all restarts."""
 
@@ -96,6 +107,8 @@ class Start(Document):
     peak_rss_mib: Spread
     pss_mib: Spread | None = None
     """At the end, what is shared divided; None where the system does not tell."""
+    energy: Energy | None = None
+    """None where there is no meter and the target's file states no watts."""
     load_average: Spread
     drift: Spread
     """Median of the last window over the first, minus 1."""

@@ -40,6 +40,7 @@ UNLABELLED = "agreement"
 ITSELF = Quantity(1.0, "share", 1.0, 1.0)
 """How often a program answers as it does."""
 SIGNS = {"pass": "✓", "fail": "✗", "inconclusive": "?", "not_judged": "—"}
+ENERGY = {"meter": "whole package", "estimate": "estimate"}
 SCALES = {"share": (100.0, " %"), "share_difference": (100.0, " pt"), "x": (1.0, "x")}
 _CLAUSE = re.compile(r"\s*(<=|>=|<|>|==)\s*([-+0-9.eE]+)\s*$")
 _RELATIONS = {"<=": "≤", ">=": "≥", "==": "="}

@@ -234,6 +234,7 @@ class OnTarget:
             machine=self.session.machine | self._settings(),
             measured_at=self.session.measured_at,
             sittings=sorted(self.session.sittings),
+            watts_per_core=self.target.hardware.watts_per_core,
         )
 
     def _settings(self) -> dict[str, str]:

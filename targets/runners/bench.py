@@ -83,8 +83,18 @@ def summary(blocks):
         "ns": [ns for block in blocks for ns in block["ns"]],
         "wall_s": sum(block["wall_s"] for block in blocks),
         "cpu_s": sum(block["cpu_s"] for block in blocks),
+        "energy_j": energy(blocks),
         "drift": last / first - 1,
     }
+
+
+def energy(blocks):
+    """Return the joules that the blocks took, None where not all were metered.
+
+    A counter that never moved, as a virtual machine may have one, has metered nothing.
+    """
+    taken = [block.get("energy_j") for block in blocks]
+    return None if None in taken else sum(taken) or None
 
 
 def score(job, at):

@@ -11,6 +11,7 @@ FLAGS = {
 }
 """The instructions that decide how fast a small network runs."""
 CPU = "/sys/devices/system/cpu"
+POWERCAP = "/sys/class/powercap"
 
 
 class Here:
@@ -42,6 +43,44 @@ class Here:
 
 
 HERE = Here()
+
+
+class Meter:
+    """The energy that the processor's packages take, as Linux's powercap counts it.
+
+    A package counts once, however many ways the kernel has to read it; its cores and graphics are
+    in it already, and memory and the whole board are no part of it.
+    """
+
+    def __init__(self, folder=POWERCAP):
+        found = {read(zone / "name"): zone for zone in sorted(Path(folder).glob("*"))}
+        self.packages = [zone for name, zone in found.items() if name.startswith("package-")]
+        self.ranges = [microjoules(zone / "max_energy_range_uj") for zone in self.packages]
+
+    def read(self):
+        """Return the counters in microjoules, None for one that cannot be read."""
+        return [microjoules(zone / "energy_uj") for zone in self.packages]
+
+    def joules(self, before):
+        """Return the energy since the counters stood at `before`, in joules.
+
+        None where there is no counter, or one may not be read: a part is not the whole.
+        """
+        after = self.read()
+        if not after or None in (*before, *after):
+            return None
+        taken = 0
+        for begin, end, most in zip(before, after, self.ranges):  # noqa: B905  (Python 3.9)
+            if end < begin and most is None:
+                return None
+            taken += end - begin + (most if end < begin else 0)
+        return taken / 1e6
+
+
+def microjoules(path):
+    """Return the whole number in a file, None where none can be read."""
+    text = read(path)
+    return int(text) if text.isdigit() else None
 
 
 def identity(of=HERE):

@@ -30,7 +30,7 @@ class Worker:
     """Does what is asked of one program."""
 
     def __init__(self, job, program):
-        self.job, self.about = job, program
+        self.job, self.about, self.meter = job, program, machine.Meter()
 
     def load(self, **more):
         """Load the program: milliseconds, imports not counted."""
@@ -96,18 +96,20 @@ class Worker:
                 return {"warmup_runs": total, "settled": settled}
 
     def block(self, runs, seconds):
-        """Return one measuring block: latencies in ns, and the process time that they took.
+        """Return one measuring block: latencies in ns, the process time and energy they took.
 
         One run before it is not counted: another program held the caches a moment ago.
         """
         self.timed(1, 0)
         gc.collect()
         gc.disable()
+        counted = self.meter.read()
         cpu, wall = time.process_time_ns(), clock()
         taken = self.timed(runs, seconds)
         wall, cpu = clock() - wall, time.process_time_ns() - cpu
+        energy = self.meter.joules(counted)
         gc.enable()
-        return {"ns": taken, "wall_s": wall / 1e9, "cpu_s": cpu / 1e9}
+        return {"ns": taken, "wall_s": wall / 1e9, "cpu_s": cpu / 1e9, "energy_j": energy}
 
     def score(self, out, batch):
         """Run every example once, `batch` at a time where any number goes; one .npy per output."""

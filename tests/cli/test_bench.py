@@ -24,6 +24,7 @@ def files(tmp_path_factory):
     (folder / "targets").mkdir()
     (folder / "folder.md").mkdir()
     (folder / "targets" / "fast.yaml").write_text(TARGET)
+    (folder / "targets" / "watts.yaml").write_text(TARGET + "hardware: {watts_per_core: 2.5}\n")
     for name, operator in (("a", "Relu"), ("b", "Abs"), ("squeeze", "Squeeze")):
         ends = [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", "wide"]),
                 helper.make_tensor_value_info("y", TensorProto.FLOAT, None)]  # fmt: skip
@@ -39,8 +40,8 @@ def files(tmp_path_factory):
 def bench(files, monkeypatch):
     monkeypatch.chdir(files)
 
-    def invoke(*words):
-        return CliRunner().invoke(app, ["bench", *words, "--target", "fast"])
+    def invoke(*words, target="fast"):
+        return CliRunner().invoke(app, ["bench", *words, "--target", target])
 
     return invoke
 
@@ -68,6 +69,20 @@ def test_json_is_one_object_with_the_report_in_it(bench):
     found = json.loads(line)
     assert (found["exit_code"], done.exit_code) == (0, 0)
     assert found["report"]["checks"][0]["inputs"][0]["shape"] == [1, 8]
+
+
+def test_energy_is_an_estimate_from_the_watts_that_the_targets_file_states(bench, files):
+    done = bench("a.onnx", "--dim", "wide=8", "-o", str(files / "watts" / "r.json"), target="watts")
+    assert done.exit_code == 0, done.output
+    (line,) = (line for line in done.output.splitlines() if "energy a run, mJ" in line)
+    found = json.loads((files / "watts" / "r.json").read_text())
+    start = found["checks"][0]["rows"][0]["timing"]["start"]
+    if start["energy"]["origin"] == "meter":  # root on a machine that has one
+        assert line.endswith(", whole package")
+    else:
+        assert line.endswith(", estimate")
+        middle = start["energy"]["mj_per_run"]["median"]
+        assert middle == pytest.approx(2.5 * start["cpu_ms_per_run"]["median"])
 
 
 def test_a_model_that_does_not_take_what_was_made_is_said_with_what_to_try(bench):

@@ -164,6 +164,15 @@ def test_onnx_runtime_is_measured_where_no_torch_is(relu: Job, rows: Path) -> No
         assert timing.restart.peak_rss_mib < 300
 
 
+def test_what_was_measured_stays_where_a_target_now_states_its_watts(relu: Job, rows: Path) -> None:
+    (taken,) = timed([relu], rows)["relu"][:1]
+    session = opened(rows.parent / "journal", relu)
+    stated = session.target.hardware.model_copy(update={"watts_per_core": 2.5})
+    session.target = session.target.model_copy(update={"hardware": stated})
+    again = sound(session.time(["relu"], rows, SHORT, 0)["relu"])
+    assert np.array_equal(again.latencies_ms, taken.latencies_ms)
+
+
 def test_each_restart_is_a_fresh_process_for_each_program(relu: Job, rows: Path) -> None:
     other = Job("other", relu.file, "onnxruntime", ONE)
     found = timed([relu, other], rows)

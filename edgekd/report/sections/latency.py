@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from edgekd.core.quantity import significant
-from edgekd.report.schema import Check, Machine, Report, Row
+from edgekd.report.schema import Check, Energy, Machine, Report, Row
 from edgekd.report.sections.parts import Figure, Part, Section, moment, titled
 from edgekd.report.tables import (
     Cell,
@@ -17,7 +17,7 @@ from edgekd.report.tables import (
     spread_cell,
 )
 from edgekd.report.timing import SHARES
-from edgekd.report.words import listed
+from edgekd.report.words import ENERGY, listed
 
 
 def latency(report: Report) -> Section:
@@ -40,6 +40,7 @@ def _parts(report: Report) -> Iterator[Part]:
             if row.target == machine.name and row.failure
         )
         if any(row.timing.start for row in timed):
+            part.lines.extend(_energy(check, machine))
             part.tables.append(start_table(check, machine.name))
         yield part
 
@@ -53,6 +54,27 @@ def _preparing(check: Check) -> Iterator[str]:
             "on the machine that drove this, in Python: no latency here holds it, and on a device "
             "it is the work of the app."
         )
+
+
+def _energy(check: Check, machine: Machine) -> Iterator[str]:
+    """Yield where figures of energy come from, where there are any."""
+    origins = {found.origin for found in _energies(check, machine.name)}
+    if "meter" in origins:
+        yield (
+            "Energy a run is what the processor's own counters say of whole packages while the "
+            "program ran: with idle cores, and with all else that ran there."
+        )
+    if "estimate" in origins:
+        yield (
+            "Energy a run is an estimate, not measured: processor time times the "
+            f"{machine.watts_per_core:g} W a core that the target's file states."
+        )
+
+
+def _energies(check: Check, target: str) -> list[Energy]:
+    """Return what is known of the energy of programs on a target."""
+    starts = (row.timing.start for row in check.rows if row.target == target)
+    return [start.energy for start in starts if start and start.energy]
 
 
 def _figure(check: Check, machine: Machine) -> Figure:
@@ -124,6 +146,7 @@ def start_table(check: Check, target: str) -> Table:
     """Return load, first and steady times and memory: middle and ends over the restarts."""
     rows = []
     mark = marks_of(machine_of(check, target))
+    with_energy = bool(_energies(check, target))
     for row in check.rows:
         start = row.timing.start
         if row.target == target and start:
@@ -136,6 +159,7 @@ def start_table(check: Check, target: str) -> Table:
                     spread_cell(start.first_ms, mark=mark),
                     Cell(significant(steady.value) if steady else "not measured", None, mark),
                     spread_cell(start.cpu_ms_per_run, mark=mark),
+                    *([_energy_cell(start.energy)] if with_energy else []),
                     spread_cell(start.peak_rss_mib),
                     spread_cell(start.pss_mib) if start.pss_mib else Cell("—"),
                     Cell(f"{row.timing.samples:,} in {start.restarts}", None, settled),
@@ -144,8 +168,13 @@ def start_table(check: Check, target: str) -> Table:
                 )
             )
     head = ["Program", "Load, ms", "First run, ms", "Steady p50, ms", "CPU time a run, ms"]
+    head += ["Energy a run, mJ"] if with_energy else []
     head += ["Peak memory, MiB", "PSS, MiB", "Runs in processes", "Load average", "Drift, %"]
     return Table(f"Start and memory on {target}", head, rows)
+
+
+def _energy_cell(found: Energy | None) -> Cell:
+    return spread_cell(found.mj_per_run, mark=ENERGY[found.origin]) if found else Cell("—")
 
 
 def _invalid(row: Row) -> str:

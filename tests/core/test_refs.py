@@ -32,7 +32,8 @@ def test_a_name_alone_is_a_plugin_with_its_defaults():
 
 
 def test_options_stand_beside_the_kind_and_come_back_so():
-    written = {"kind": "kd", "temperature": 2.5, "weight": 0.5, "tap": None, "teacher": None}
+    written = {"kind": "kd", "temperature": 2.5, "standardise": False, "weight": 0.5}
+    written |= {"tap": None, "teacher": None}
     use = UseObjective.model_validate(written)
     assert (use.options.temperature, use.weight) == (2.5, 0.5)
     assert as_written(use) == written

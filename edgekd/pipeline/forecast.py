@@ -6,9 +6,9 @@ from typing import Any, Literal
 
 from edgekd.core.artifact import Manifest
 from edgekd.pipeline.plan import Step
-from edgekd.pipeline.rehearsal import Rehearsed
+from edgekd.pipeline.rehearsal import Rehearsed, budgets
 
-Verdict = Literal["within reach", "out of reach", "not told", "no budget"]
+Verdict = Literal["within reach", "out of reach", "not told", "no budget", "not made"]
 
 
 @dataclass(frozen=True)
@@ -57,21 +57,26 @@ def total(parts: list[Share]) -> dict[str, float | int]:
 
 def gates(rehearsed: Rehearsed) -> list[Mapping[str, Any]]:
     """Return the verdicts, one row per gate, program and target."""
-    return [row for m in rehearsed.made.values() for row in m.facts.get("gates", ())]
+    return [row for made in rehearsed.made.values() for row in budgets(made)]
 
 
 def not_judged(rehearsed: Rehearsed) -> list[str]:
     """Return the names of gates that untrained weights say nothing of."""
-    judged = {row["name"] for row in gates(rehearsed)}
-    asked = [n for step in rehearsed.plan.steps for n in step.stage.options.get("gates") or ()]
-    return [name for name in dict.fromkeys(asked) if name not in judged]
+    found: dict[str, None] = {}
+    for step in rehearsed.plan.steps:
+        made = rehearsed.made.get(step.stage.name)
+        judged = {row["name"] for row in budgets(made)} if made else set()
+        found |= dict.fromkeys(n for n in step.stage.options.get("gates") or () if n not in judged)
+    return [*found]
 
 
 def verdict(rehearsed: Rehearsed) -> Verdict:
     """Return whether some budget of time, size or memory can never be met."""
     found = {row["verdict"] for row in gates(rehearsed)}
-    if rehearsed.exit_code:
+    if "fail" in found:
         return "out of reach"
+    if rehearsed.exit_code:
+        return "not made"
     if not found:
         return "no budget"
     return "not told" if "inconclusive" in found else "within reach"

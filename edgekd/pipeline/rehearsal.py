@@ -1,18 +1,22 @@
 """A pipeline rehearsed before it is paid for: untrained students measured on the real targets.
 
 The same stages run on few examples in a store of their own, which is gone at the end. What is kept
-is taken from the user's store, into which nothing goes.
+is taken from the user's store, into which no result goes.
 """
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import Any
 
+from edgekd.core import kinds
 from edgekd.core.artifact import Manifest
 from edgekd.core.errors import Problem, RequestError, RunInterruptedError
 from edgekd.core.quantity import significant
 from edgekd.core.results import Measurements
+from edgekd.core.signals import EVIDENCE
 from edgekd.core.trouble import named_trouble
+from edgekd.measures.contract import gate_names
 from edgekd.pipeline.events import (
     Event,
     Listener,
@@ -34,6 +38,8 @@ WORK = "rehearsal"
 STEPS, FEWEST, SCORED = 32, 1024, 512
 """Batches of the largest size that a training is shown, the least of its examples, and how many of
 each other split."""
+APART = 2**62
+"""Added to the seeds of what is rehearsed, so that no key of it is that of a run."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +117,7 @@ def _rehearse(
 ) -> Rehearsed:
     """Take what is kept, rehearse the rest, and read what was measured."""
     again = _to_rehearse(plan)
-    pipeline = replace(plan.resolved, stages=[_as_rehearsed(s, again) for s in plan.steps])
+    pipeline = replace(plan.resolved, stages=[_as_rehearsed(plan, s, again) for s in plan.steps])
     inner = Planner(pipeline, own)
     inner.digests = planner.digests  # no file is read twice
     execution = Execution(
@@ -139,9 +145,23 @@ def _rehearse(
     )
 
 
+def budgets(made: Manifest) -> list[Mapping[str, Any]]:
+    """Return the verdicts of a stage on gates of time, size and memory.
+
+    One that is kept has been judged by its answers too, of which a rehearsal says nothing.
+    """
+    costs = {
+        name
+        for plugin in kinds.measure.within("cost")
+        if EVIDENCE.keys() & set(plugin.needs)
+        for name in gate_names(plugin)
+    }
+    return [gate for gate in made.facts.get("gates", ()) if gate["name"] in costs]
+
+
 def _fails(made: Manifest) -> bool:
     """Tell whether a program could not be measured, or cannot keep a gate."""
-    broken = any(gate["verdict"] == "fail" for gate in made.facts.get("gates", ()))
+    broken = any(gate["verdict"] == "fail" for gate in budgets(made))
     return broken or bool(made.facts.get("failures"))
 
 
@@ -155,9 +175,14 @@ def _to_rehearse(plan: Plan) -> set[str]:
     return names | {n for n in read if plan.step(n).stage.makes == "outputs"}
 
 
-def _as_rehearsed(step: Step, again: set[str]) -> ResolvedStage:
-    """Return a stage with the seed of all others: of several seeds one is enough."""
-    return replace(step.stage, seed=0) if step.stage.name in again else step.stage
+def _as_rehearsed(plan: Plan, step: Step, again: set[str]) -> ResolvedStage:
+    """Return a stage with the seed of its arm's first: of several seeds one is enough."""
+    stage = step.stage
+    if stage.name not in again:
+        return stage
+    arm = stage.member.arm if stage.member else stage.name
+    seed = next(each.seed for each in plan.resolved.stages if each.name == arm)
+    return replace(stage, seed=seed + APART)
 
 
 def _examples(resolved: Resolved) -> dict[str, int]:
@@ -169,7 +194,9 @@ def _examples(resolved: Resolved) -> dict[str, int]:
 
 def _take(step: Step, kept: Manifest, store: Store, execution: Execution) -> None:
     """Take the result of a stage as it is kept."""
-    execution.store.folder(step.key).symlink_to(store.folder(step.key))
+    link = execution.store.folder(step.key)
+    if not link.exists():  # another stage shares the result
+        link.symlink_to(store.folder(step.key))
     execution.made[step.stage.name] = kept
     execution.tell(StageKept(step.stage.name, step.key, kept.facts, kept.started_at))
 

@@ -19,6 +19,7 @@ from edgekd.core.needs import Needs
 from edgekd.core.protocols import Batch, Facts, Preview, Run
 from edgekd.core.quantity import Quantity
 from edgekd.core.refs import ModelRef, Ref
+from edgekd.core.rehearsal import Rehearsal
 from edgekd.core.seeds import sub_seed
 from edgekd.models.folder import StoredModel, load_model
 from edgekd.ops.named import call_by_name
@@ -68,11 +69,17 @@ def estimate(config: MixedTargets, preview: Preview) -> Needs | None:
     return Needs(needs.memory_bytes, needs.disk_bytes + 2 * kept, needs.device_bytes, lower)
 
 
+def rehearse(config: MixedTargets, _run: Run) -> Rehearsal:
+    """Return the stage as it is: what it keeps is as long as the training split."""
+    return Rehearsal(config, grows=True)
+
+
 @stage(
     config=MixedTargets,
     makes="outputs",
     check=check,
     estimate=estimate,
+    rehearse=rehearse,
     stops=True,
     named=False,
 )

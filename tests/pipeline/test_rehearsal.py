@@ -159,6 +159,44 @@ def test_what_is_kept_is_taken_and_costs_nothing(rehearse, worker, file, tmp_pat
     assert {path: path.stat().st_mtime_ns for path in left_behind(tmp_path)} == kept
 
 
+def test_seeds_that_are_added_to_a_run_are_rehearsed_though_the_first_is_kept(
+    worker, file, tmp_path
+):
+    places = {"store": tmp_path / ".edgekd", "runs": tmp_path / "runs"}
+    more = tmp_path / "more.yaml"
+    more.write_text(TEXT.replace("  teacher:\n", "  teacher:\n    seeds: 2\n", 1))
+    edgekd.run(file, until="teacher", **places)
+    worker.asked.clear()
+    found = edgekd.rehearse(more, store=places["store"])
+    assert names(worker)[0] == "teacher.seed-1"
+    parts = {part["stage"]: part["action"] for part in as_document(found)["stages"]}
+    assert (parts["teacher"], parts["teacher.seed-1"]) == ("keep", "run")
+
+
+def test_seeds_of_the_file_still_differ_and_kept_stages_may_share_a_result(worker, tmp_path):
+    two = tmp_path / "two.yaml"
+    again = TEXT[TEXT.index("  teacher:\n") : TEXT.index("  student:\n")]
+    same, other = (again.replace("  teacher:\n", f"  {name}:\n") for name in ("same", "other"))
+    two.write_text(TEXT.replace("  student:\n", f"{same}{other}    seed: 1\n  student:\n", 1))
+    places = {"store": tmp_path / ".edgekd", "runs": tmp_path / "runs"}
+    edgekd.rehearse(two, store=places["store"])
+    seeds = {one["name"]: one["seed"] for one in worker.asked if one != "closed"}
+    assert seeds["other"] == seeds["teacher"] + 1
+    assert "same" not in seeds
+    edgekd.run(two, until="other", **places)
+    assert edgekd.rehearse(two, store=places["store"]).exit_code == 0
+
+
+def test_a_kept_stage_is_not_judged_by_its_answers_again(rehearse, worker, file, tmp_path):
+    rows = [gate("accuracy_drop", "fail"), gate("size_mib", "pass")]
+    worker.facts["check"] = {"gates": rows, "gates_failed": 1}
+    edgekd.run(file, store=tmp_path / ".edgekd", runs=tmp_path / "runs")
+    document = as_document(rehearse())
+    assert (document["exit_code"], document["verdict"]) == (0, "within reach")
+    assert [row["name"] for row in document["gates"]] == ["size_mib"]
+    assert document["not_judged"] == ["accuracy_drop", "latency_p50_ms"]
+
+
 def test_a_budget_of_cost_that_fails_ends_with_1_and_is_named(rehearse, worker):
     rows = [gate("latency_p50_ms", "fail"), gate("size_mib", "pass")]
     worker.facts["check"] = {"gates": rows, "gates_failed": 1}
@@ -181,7 +219,7 @@ def test_a_budget_of_cost_that_fails_ends_with_1_and_is_named(rehearse, worker):
         ({"gates": [gate("size_mib", "inconclusive")]}, 0, "not told",
          "No budget is out of reach; 1 of 1 could not be told."),
         ({}, 0, "no budget", "There is no budget of time, size or memory to judge."),
-        ({"failures": [{"program": "smaller", "target": "cpu"}]}, 1, "out of reach",
+        ({"failures": [{"program": "smaller", "target": "cpu"}]}, 1, "not made",
          "Not all of it can be made or measured."),
     ],
 )  # fmt: skip

@@ -38,6 +38,25 @@ def angles(feature: Features) -> Float[Tensor, "batch batch batch"]:
     return ways @ ways.transpose(1, 2)
 
 
+def aligned(
+    one: Float[Tensor, "batch width"], other: Float[Tensor, "batch other_width"]
+) -> Float[Tensor, " batch"]:
+    """Return what each example adds to linear CKA, which is their mean: in [0, 1] as a whole.
+
+    Kornblith et al., arXiv 1905.00414, equation 4 with the linear kernel, without the matrix of
+    all pairs where examples are more than dimensions. 0 for all where one space holds one point.
+    """
+    x, y = one - one.mean(0), other - other.mean(0)
+    if len(x) <= max(x.shape[1], y.shape[1]):
+        ours, theirs = x @ x.T, y @ y.T
+        shared = (ours * theirs).sum(1)
+    else:
+        ours, theirs = x.T @ x, y.T @ y
+        shared = ((x @ (x.T @ y)) * y).sum(1)
+    added: Tensor = len(x) * shared / (ours.norm() * theirs.norm()).clamp(min=SHORTEST)
+    return added
+
+
 def directions(vectors: Float[Tensor, "*many width"]) -> Float[Tensor, "*many width"]:
     """Return vectors with unit length; one without a length stays, and has no gradient."""
     length = vectors.norm(dim=-1, keepdim=True)

@@ -26,6 +26,7 @@ class PastEpoch(BaseModel):
     learning_rate: float
     loss: float
     terms: dict[str, float] = {}
+    spreads: dict[str, float] = {}
     validation: dict[str, float] = {}
 
 

@@ -340,6 +340,8 @@ class Epoch(Document):
     learning_rate: float
     loss: float
     terms: dict[str, float]
+    spreads: dict[str, float] = {}
+    """Standard deviation over the epoch's batches of each term, where the training told it."""
     validation: dict[str, float]
 
 

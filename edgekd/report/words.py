@@ -10,6 +10,8 @@ LABELS = {
     "accuracy": "Accuracy",
     "accuracy_drop": "Accuracy lost",
     "agreement": "Agreement",
+    "negative_flips": "Wrong where the reference is right",
+    "cka": "Alignment of scores (CKA)",
     "rank_agreement": "Agreement of ranks",
     "neighbour_agreement": "Same nearest among 10",
     "recall_at_1": "Found first",

@@ -86,7 +86,9 @@ class Standing:
     taken: int = 0
     """Those of them that were learned from."""
     sums: dict[str, Tensor] = field(default_factory=dict)
-    """Of the loss and of each term, over this epoch."""
+    """Of the loss and of each term, over this epoch, with digits for what varies little."""
+    squares: dict[str, Tensor] = field(default_factory=dict)
+    """The same of their squares."""
     epochs: list[dict[str, Any]] = field(default_factory=list)
     """The history."""
     best_score: float = -float("inf")
@@ -228,9 +230,11 @@ class Course:
 
     def add(self, values: Mapping[str, Tensor], share: Tensor | float) -> None:
         """Count the loss and terms of a share of a batch; they stay on the device: nobody waits."""
-        sums = self.standing.sums
+        sums, squares = self.standing.sums, self.standing.squares
         for name, value in values.items():
-            sums[name] = sums.get(name, torch.zeros_like(value)) + value.detach() * share
+            exact = value.detach().double()
+            sums[name] = sums.get(name, 0) + exact * share
+            squares[name] = squares.get(name, 0) + exact * exact * share
 
     def end_epoch(self, monitor: str, score: float) -> None:
         """Write the epoch into the history and turn to the next; keep the weights if best."""
@@ -239,13 +243,21 @@ class Course:
         rate = float(self.schedule.get_last_lr()[0])
         entry = {"epoch": now.epoch, "learning_rate": rate, "loss": means.pop("loss")}
         entry |= {} if self.pruning is None else {"pruned": self.pruning.share}
-        now.epochs.append(entry | {"terms": means, "validation": {monitor: score}})
+        spreads = {name: self._spread(name) for name in means}
+        terms = {"terms": means, "spreads": spreads}
+        now.epochs.append(entry | terms | {"validation": {monitor: score}})
         whole = self.pruning is None or self.pruning.over
         if whole and (score > now.best_score or not now.best_epoch):
             now.best_score, now.best_epoch = score, now.epoch
             now.best_state = copy.deepcopy(self.judged.state_dict())
-        now.epoch, now.batch, now.taken, now.sums = now.epoch + 1, 0, 0, {}
+        now.epoch, now.batch, now.taken, now.sums, now.squares = now.epoch + 1, 0, 0, {}, {}
         self._order = self.order.get_state()
+
+    def _spread(self, name: str) -> float:
+        """Return the standard deviation over this epoch's batches of a term's mean."""
+        now = self.standing
+        mean = now.sums[name].item() / now.taken
+        return float(max(now.squares[name].item() / now.taken - mean * mean, 0.0) ** 0.5)
 
     def state(self) -> dict[str, Any]:
         """Return all of it; tensors are not copied, so it holds until the next step."""

@@ -7,6 +7,8 @@ from edgekd.core.bits import unpack
 from edgekd.measures.breakdown import break_down
 from edgekd.measures.likeness.accuracy_drop import AccuracyDrop, accuracy_drop
 from edgekd.measures.likeness.agreement import Agreement, agreement
+from edgekd.measures.likeness.cka import CKA, cka
+from edgekd.measures.likeness.negative_flips import NegativeFlips, negative_flips
 from edgekd.measures.quality.accuracy import Accuracy, accuracy
 from edgekd.measures.quality.calibration import Calibration, calibration
 
@@ -36,6 +38,30 @@ def test_agreement_is_accuracy_against_the_references_choice(seed: int) -> None:
         agreement(Agreement(), student_logits=student, teacher_logits=teacher),
         accuracy(Accuracy(), student_logits=student, labels=teacher.argmax(-1)),
     )
+
+
+@given(SEEDS)
+def test_negative_flips_are_the_drop_and_what_was_gained(seed: int) -> None:
+    student, teacher, labels = example(seed)
+    signals = {"student_logits": student, "teacher_logits": teacher, "labels": labels}
+    lost = negative_flips(NegativeFlips(), **signals)
+    turned = {**signals, "student_logits": teacher, "teacher_logits": student}
+    gained = negative_flips(NegativeFlips(), **turned)
+    assert torch.equal(lost - gained, accuracy_drop(AccuracyDrop(), **signals))
+    assert not (lost * gained).any()
+
+
+@given(SEEDS)
+def test_alignment_of_scores_is_the_papers_and_blind_to_turns(seed: int) -> None:
+    student, teacher, _ = example(seed)
+    x, y = ((one - one.mean(0)).double() for one in (student, teacher))
+    wanted = (y.T @ x).square().sum() / ((x.T @ x).norm() * (y.T @ y).norm())
+    found = cka(CKA(), student_logits=student, teacher_logits=teacher)
+    assert found.shape == (40,)
+    assert torch.isclose(found.mean(), wanted.float(), atol=1e-5)
+    turn = torch.linalg.qr(torch.randn(4, 4))[0]
+    again = cka(CKA(), student_logits=3 * student @ turn + 1, teacher_logits=student)
+    assert torch.isclose(again.mean(), torch.tensor(1.0), atol=1e-5)
 
 
 @given(SEEDS, st.integers(1, 20))

@@ -15,7 +15,8 @@ def test_every_mean_carries_an_interval_that_holds_it() -> None:
     torch.manual_seed(0)
     evidence = {f"{whose}_logits": torch.randn(60, 4) for whose in ("student", "teacher")}
     found = measure_all(evidence | {"labels": torch.randint(4, (60,))})
-    assert set(found) == {"accuracy", "accuracy_drop", "agreement", "ece"}
+    likeness = {"accuracy_drop", "agreement", "cka", "negative_flips"}
+    assert set(found) == {"accuracy", "ece"} | likeness
     for quantity in found.values():
         assert quantity.low is not None
         assert quantity.high is not None

@@ -314,6 +314,7 @@ def history(chance: random.Random, *, teaching: bool, epochs: int = 15) -> dict[
         rows.append({
             "epoch": epoch, "learning_rate": 0.1 * math.cos(epoch / epochs * 1.5),
             "loss": sum(terms.values()), "terms": terms,
+            "spreads": {name: value / 8 for name, value in terms.items()},
             "validation": {"accuracy": 0.97 - 0.7 * math.exp(-epoch / 3) - 0.01 * chance.random()},
         })  # fmt: skip
     best = max(rows, key=lambda row: row["validation"]["accuracy"])["epoch"]

@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from functools import wraps
+from statistics import fmean, pstdev
 
 import pytest
 import torch
@@ -149,8 +150,26 @@ def test_how_often_it_is_kept_and_scored_moves_no_chance(tmp_path, monkeypatch):
 def test_a_history_holds_nothing_that_another_run_would_not_find(tmp_path):
     history = train(lesson(tmp_path)).history
     assert json.loads(json.dumps(history)) == history
-    keys = {"epoch", "learning_rate", "loss", "terms", "validation"}
+    keys = {"epoch", "learning_rate", "loss", "terms", "spreads", "validation"}
     assert all(set(epoch) == keys for epoch in history["epochs"])
+
+
+def test_a_terms_spread_is_the_deviation_of_its_batches(tmp_path, monkeypatch):
+    seen = []
+    add = Course.add
+
+    def listening(course, values, share):
+        seen.append({name: value.item() for name, value in values.items()})
+        add(course, values, share)
+
+    monkeypatch.setattr(Course, "add", listening)
+    first = train(lesson(tmp_path)).history["epochs"][0]
+    steps = seen[: len(seen) // 3]
+    for name, spread in first["spreads"].items():
+        values = [step[name] for step in steps]
+        assert first["terms"][name] == pytest.approx(fmean(values))
+        assert spread == pytest.approx(pstdev(values), rel=1e-4)
+        assert spread > 0
 
 
 @pytest.mark.parametrize("polls", [5, 15])

@@ -23,6 +23,8 @@ AGAINST = (
     "rank_agreement",
     "neighbour_agreement",
     "accuracy_drop",
+    "negative_flips",
+    "cka",
     "recall_at_1_drop",
     "size_ratio",
 )

@@ -59,6 +59,14 @@ def _terms(axes: Axes, stage: Training, title: str) -> None:
     ]
     if len(names) != 1:
         curves.append(("total", [(e.epoch, e.loss) for e in stage.epochs], MUTED))
+    for term, _, colour in curves:
+        told = [e for e in stage.epochs if term in e.spreads]
+        axes.fill_between(
+            [e.epoch for e in told],
+            [e.terms[term] - e.spreads[term] for e in told],
+            [e.terms[term] + e.spreads[term] for e in told],
+            color=colour, alpha=0.15, linewidth=0,
+        )  # fmt: skip
     _lines(axes, curves)
     axes.set_ylim(bottom=0 if all(y >= 0 for _, points, _ in curves for _, y in points) else None)
     axes.set_title(f"{title}: loss")

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from edgekd.core.quantity import significant
-from edgekd.report.schema import Report, Training
+from edgekd.report.schema import Epoch, Report, Training
 from edgekd.report.sections.parts import Figure, Part, Section
 from edgekd.report.tables import (
     Table,
@@ -22,13 +22,16 @@ def training(report: Report) -> Section | None:
         return chart(report.training, name, width)
 
     caption = (
-        "Every term of the loss, and the score on the validation split that chose the epoch to "
-        "keep (dot). Epochs after the dot did not help."
+        "Every term of the loss with its deviation over batches, and the score on the validation "
+        "split that chose the epoch to keep (dot). Epochs after the dot did not help."
     )
     tables = [training_table(one) for one in report.training]
     costs = [cost_table(found)] if (found := [t for t in report.training if t.cost]) else []
     part = Part(figures=[Figure(draw, caption, tables)], tables=costs)
     return Section("training", "Training", parts=[part])
+
+
+SPREAD = "; terms ± their standard deviation over batches"
 
 
 def cost_table(trainings: Sequence[Training]) -> Table:
@@ -67,14 +70,23 @@ def training_table(training: Training) -> Table:
             f"{e.epoch}{' (kept)' if e.epoch == training.best_epoch else ''}",
             significant(e.learning_rate),
             significant(e.loss),
-            *(number(e.terms, name) for name in terms),
+            *(_with_spread(e, name) for name in terms),
             *(number(e.validation, name) for name in scores),
         )
         for e in training.epochs
     ]
     head = ("Epoch", "Learning rate", "Loss", *terms)
+    spread = any(e.spreads for e in training.epochs)
     return Table(
-        f"Training of {training.stage}",
+        f"Training of {training.stage}{SPREAD if spread else ''}",
         (*head, *(f"validation {name}" for name in scores)),
         rows,
     )
+
+
+def _with_spread(epoch: Epoch, term: str) -> str:
+    """Return a term's mean over an epoch, and how much it varied where that is known."""
+    if term not in epoch.terms:
+        return "—"
+    beside = f" ± {significant(epoch.spreads[term], 2)}" if term in epoch.spreads else ""
+    return f"{significant(epoch.terms[term])}{beside}"

@@ -475,7 +475,7 @@ def init(
         "pipeline.yaml"
     ),
     template: Annotated[
-        str, typer.Option("--template", metavar="NAME", help="A shipped pipeline to start from.")
+        str, typer.Option("--template", metavar="NAME", help="A shipped pipeline, as papers/nd.")
     ] = "quickstart",
 ) -> None:
     """Write a pipeline file to start from."""

@@ -10,7 +10,9 @@ from edgekd.core.shipped import shipped
 
 def write_template(file: Path, template: str) -> None:
     """Write a shipped pipeline to `file`; never over a file that is there."""
-    templates = {path.stem: path for path in shipped("pipelines").glob("*.yaml")}
+    folder = shipped("pipelines")
+    files = sorted(folder.rglob("*.yaml"))
+    templates = {path.relative_to(folder).with_suffix("").as_posix(): path for path in files}
     if template not in templates:
         raise RequestError(
             Problem(

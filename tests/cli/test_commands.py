@@ -98,6 +98,7 @@ def test_a_list_names_papers_and_an_example_term_has_its_tap(capsys, monkeypatch
         (["compare", "none", "one"], "no run is named 'none'"),
         (["schema", "reports"], "Did you mean 'report'"),
         (["init", "--template", "quikstart"], "Did you mean 'quickstart'"),
+        (["init", "--template", "papers/nb"], "Did you mean 'papers/nd'"),
         (["init", "bad.yaml"], "is there already"),
         (["run"], "Missing argument"),
         (["frobnicate"], "No such command"),
@@ -109,6 +110,12 @@ def test_a_wrong_request_ends_with_2_and_a_message(arguments, words, tmp_path):
     assert done.returncode == 2, done.stdout + done.stderr
     assert words in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_pipeline_of_a_paper_is_one_to_start_from(tmp_path):
+    assert edgekd("init", "--template", "papers/nd", "mine.yaml", cwd=tmp_path).returncode == 0
+    shipped = Path(__file__).parents[2] / "pipelines" / "papers" / "nd.yaml"
+    assert (tmp_path / "mine.yaml").read_bytes() == shipped.read_bytes()
 
 
 def test_a_run_without_a_terminal_prints_plain_lines_and_records_itself(file):
@@ -201,7 +208,7 @@ def test_a_new_file_plans_and_fits_the_schema(tmp_path):
     schema = json.loads(edgekd("schema", cwd=tmp_path).stdout)
     check = jsonschema.Draft202012Validator(schema)
     read = YAML(typ="safe", pure=True)
-    for path in shipped("pipelines").glob("*.yaml"):
+    for path in shipped("pipelines").rglob("*.yaml"):
         check.validate(read.load(path.read_text()))
     (tmp_path / "mine.yaml").write_text(BAD)
     assert not check.is_valid(read.load(BAD))

@@ -9,7 +9,7 @@ from edgekd.core.errors import StageError
 from edgekd.core.protocols import Signals
 from edgekd.core.refs import UseObjective
 from edgekd.core.signals import TAPPED, TEACHER
-from edgekd.train.labelled import only, rows_for
+from edgekd.train.labelled import counted, only, rows_for
 from edgekd.train.teaching import Said
 
 
@@ -43,7 +43,7 @@ class Terms(nn.Module):
                 continue
             value = term(**own)
             _check_shape(name, value, only(rows, signals))
-            means[name] = value.mean()
+            means[name] = value.mean() * counted(rows, signals)
         weighted = [use.weight * mean for use, mean in zip(self.uses, means.values(), strict=True)]
         return sum(weighted[1:], start=weighted[0]), means
 

@@ -20,7 +20,7 @@ from pydantic import (
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from edgekd.core import kinds
-from edgekd.core.config import Config, Count, LocalPath, NonNegative, PositiveCount
+from edgekd.core.config import Config, Count, LocalPath, NonNegative, PositiveCount, Share
 from edgekd.core.registry import Plugin, Registry
 
 MOST_SEEDS = 100
@@ -252,6 +252,9 @@ class UseObjective(Use):
 
     weight: NonNegative = 1.0
     """What the term counts in the sum."""
+    warmup: Share = 0.0
+    """Share of the training in which the weight rises from 0, evenly in each step: 0.083 for 20
+    epochs of 240."""
     tap: Tap | None = None
     """Where a feature term takes its features."""
     teacher: str | None = None

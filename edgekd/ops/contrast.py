@@ -14,7 +14,7 @@ class ByClass:
 
     def __init__(self, labels: Int[Tensor, " examples"], classes: int):
         self.order = labels.argsort(stable=True)
-        self.counts = F.one_hot(labels, classes).sum(0)
+        self.counts = labels.bincount(minlength=classes)
         self.begins = self.counts.cumsum(0) - self.counts
 
     def others(self, draws: Draws, labels: Labels, count: int) -> Int[Tensor, "batch count"]:

@@ -53,9 +53,19 @@ def check(config: MixedTargets, preview: Preview) -> Iterator[Problem]:
     for name in ("plain", "taught", "previous"):
         if (ref := getattr(config, name)) is not None:
             yield from check_full_precision(ref, preview, name)
+            yield from _check_all_labels(ref, preview, name)
     if "labels" not in columns_of(preview.task) or class_count(preview.task) is None:
         message = "this task has no classes whose labels could be blended with answers."
         yield Problem("", message, "Take a task of classes.")
+
+
+def _check_all_labels(ref: Ref, preview: Preview, name: str) -> Iterator[Problem]:
+    """Yield that a model learned from some of the labels, where the targets would hold them all."""
+    train = getattr(preview.options(ref), "train", None)
+    if train is not None and train.labelled is not None:
+        message = f"{ref} learned from {train.labelled} labels, and those of all examples are kept."
+        step = "Take train_examples of the task in the place of labelled, or leave it out."
+        yield Problem(name, message, step)
 
 
 def estimate(config: MixedTargets, preview: Preview) -> Needs | None:

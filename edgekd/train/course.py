@@ -179,11 +179,13 @@ class Course:
         """Return the parts in which a process learns from its part of a batch.
 
         With each comes its weight, such that the mean over processes of the weighted sum of losses
-        is the mean over all examples; the number of parts is the same everywhere.
+        is the mean over all examples; the number of parts is the same everywhere. A batch of fewer
+        examples has fewer parts, which are no larger: one of a single example is none to a norm.
         """
-        processes = self.group.size
+        processes, options = self.group.size, self.lesson.options
         of_all = self.count if self.divides else self.count * processes
-        parts = min(self.lesson.options.accumulate, of_all // processes)
+        largest = -(-options.batch_size // (options.accumulate * processes))
+        parts = min(options.accumulate, of_all // processes, -(-of_all // (largest * processes)))
         split = {name: torch.tensor_split(column, parts) for name, column in batch.items()}
         each = [{name: columns[n] for name, columns in split.items()} for n in range(parts)]
         return [(len(part["ids"]) * processes / of_all, part) for part in each]

@@ -1,6 +1,7 @@
 """Few labels and many examples: which labels a training may look at, and which terms ask for them.
 
-A term that asks for labels is given labelled examples alone, so its mean is theirs. One that says
+A term that asks for labels is given labelled examples alone, so its mean is theirs: that of all of
+a batch, in however many parts and processes it is learned from. One that says
 `@objective(..., unlabelled=True)` is given all, with `UNKNOWN` where the label is not known.
 """
 
@@ -25,6 +26,9 @@ UNKNOWN = -1
 LABELLED = "labelled"
 """Column of a batch that marks the examples with a label, where some have none."""
 
+SHARE = "labelled_share"
+"""Column of such a batch: the share of them in all of it, the same for each of its examples."""
+
 Known = Bool[Tensor, " examples"]
 Rows = Bool[Tensor, " batch"]
 
@@ -43,7 +47,7 @@ class Pool:
     """The labelled examples, held in memory, to be drawn from in every step."""
 
     def __init__(self, run: Run, known: Known, options: Train):
-        self.seed, self.share = run.seed, options.labelled_share
+        self.seed, self.share, self.known = run.seed, options.labelled_share, known
         device, columns = torch.device(run.device), dict[str, list[Tensor]]()
         for batch in run.task.batches("train", BATCH, device=device):
             for name, column in batch.items():
@@ -51,14 +55,23 @@ class Pool:
         self.columns = {name: torch.cat(parts) for name, parts in columns.items()}
 
     def drawn_into(self, batch: Batch, step: int) -> Batch:
-        """Return a batch of which the first part is drawn among the labelled examples."""
-        count = round(self.share * len(batch["ids"]))
+        """Return a batch of which some are drawn among the labelled examples, evenly spread.
+
+        So every part of it has as many of them as any other. Its `SHARE` is that of the batches of
+        all processes together.
+        """
+        there = len(batch["ids"])
+        count, device = round(self.share * there), batch["ids"].device
         rng = torch.Generator().manual_seed(
             sub_seed(self.seed, f"labelled, step {step}, process {group().rank}")
         )
-        chosen = torch.randint(len(self.columns["ids"]), (count,), generator=rng)
-        chosen = chosen.to(batch["ids"].device)
-        return {n: torch.cat((self.columns[n][chosen], c[count:])) for n, c in batch.items()}
+        chosen = torch.randint(len(self.columns["ids"]), (count,), generator=rng).to(device)
+        places = torch.arange(count, device=device) * there // max(1, count)
+        drawn = {n: c.index_copy(0, places, self.columns[n][chosen]) for n, c in batch.items()}
+        numbers = torch.tensor([0, there], device=device)
+        numbers[0] = self.known[drawn["ids"]].sum()
+        labelled, every = group().total(numbers)
+        return drawn | {SHARE: (labelled / every).expand(there)}
 
 
 def without_others(batch: Mapping[str, Tensor], known: Known | None) -> dict[str, Tensor]:
@@ -73,6 +86,16 @@ def rows_for(use: UseObjective, signals: Signals) -> Rows | None:
     """Return a mark on the examples that a term is given; None where it is given all."""
     takes_all = "labels" not in use.plugin.needs or use.plugin.traits.get("unlabelled")
     return None if takes_all else signals.get(LABELLED)
+
+
+def counted(rows: Rows | None, signals: Signals) -> Tensor | float:
+    """Return what a mean over these examples counts, so that of all parts it is that of the batch.
+
+    Parts are weighted by their examples, and of a mean over the labelled only those are to count.
+    """
+    if rows is None or SHARE not in signals:
+        return 1.0
+    return rows.float().mean() / signals[SHARE][0]
 
 
 def only(rows: Rows | None, own: Signals) -> Signals:

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from edgekd.core.errors import StageError
 from edgekd.core.protocols import Signals
 from edgekd.core.refs import UseObjective
-from edgekd.core.signals import TAPPED, TEACHER
-from edgekd.train.labelled import only, rows_for
+from edgekd.core.signals import PROGRESS, TAPPED, TEACHER
+from edgekd.train.labelled import counted, only, rows_for
 from edgekd.train.teaching import Said
 
 
@@ -43,9 +43,19 @@ class Terms(nn.Module):
                 continue
             value = term(**own)
             _check_shape(name, value, only(rows, signals))
-            means[name] = value.mean()
-        weighted = [use.weight * mean for use, mean in zip(self.uses, means.values(), strict=True)]
+            means[name] = value.mean() * counted(rows, signals)
+        weighted = [
+            weight_of(use, signals) * mean
+            for use, mean in zip(self.uses, means.values(), strict=True)
+        ]
         return sum(weighted[1:], start=weighted[0]), means
+
+
+def weight_of(use: UseObjective, signals: Signals) -> Tensor | float:
+    """Return what a term counts now: less than its weight while that rises."""
+    if not use.warmup:
+        return use.weight
+    return use.weight * (signals[PROGRESS] / use.warmup).clamp(max=1)
 
 
 def asked(

@@ -152,6 +152,7 @@ def _what(name: str, made: RunResult) -> str:
 
 def _term(use: UseObjective) -> str:
     options = use.options.model_dump(exclude_defaults=True)
+    options |= {"warmup": use.warmup} if use.warmup else {}
     weight = "" if use.weight == 1 else f"{use.weight:g} "
     inside = ", ".join(f"{name} {value}" for name, value in options.items())
     return f"{weight}{use.kind}" + (f" ({inside})" if inside else "")

@@ -33,9 +33,9 @@ def test_a_name_alone_is_a_plugin_with_its_defaults():
 
 def test_options_stand_beside_the_kind_and_come_back_so():
     written = {"kind": "kd", "temperature": 2.5, "standardise": False, "weight": 0.5}
-    written |= {"tap": None, "teacher": None}
+    written |= {"warmup": 0.25, "tap": None, "teacher": None}
     use = UseObjective.model_validate(written)
-    assert (use.options.temperature, use.weight) == (2.5, 0.5)
+    assert (use.options.temperature, use.weight, use.warmup) == (2.5, 0.5, 0.25)
     assert as_written(use) == written
 
 

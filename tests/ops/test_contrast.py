@@ -22,6 +22,12 @@ def test_every_example_of_another_class_is_as_likely_and_none_of_the_own():
                      rtol=0, atol=0.03)  # fmt: skip
 
 
+def test_of_many_examples_and_classes_only_counts_are_held():
+    found = ByClass(torch.arange(2**21) % 1000, 100_000)  # a mark of each class would be 1.7 TB
+    assert found.counts.shape == (100_000,)
+    assert found.counts.sum() == 2**21
+
+
 def test_the_loss_is_that_of_the_densities_written_out():
     positive, negatives, noise = [0.3, -2.0], [[0.1, -1.0, 2.0], [0.0, 0.5, -3.0]], 0.7
     slow = []

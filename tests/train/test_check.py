@@ -52,6 +52,7 @@ class Preview:
     task: object = TASK
     targets: dict = field(default_factory=dict)
     hands: Hands = ALONE
+    given: Config | None = None
 
     def model(self, ref):
         return self.definition
@@ -66,7 +67,7 @@ class Preview:
         return "model"
 
     def options(self, ref):
-        return None
+        return self.given
 
     def transform(self, ref):
         return None
@@ -327,3 +328,14 @@ def test_labels_that_a_task_does_not_have_cannot_be_blended_with_answers():
 def test_a_quantized_model_is_not_asked_for_answers_to_blend():
     found = problems("mixed_targets", Preview(of="quantize"), plain="$it", taught="$it")
     assert [problem.path for problem in found] == ["plain", "taught"]
+
+
+def test_models_that_learned_from_some_labels_are_not_blended_with_all_of_them():
+    stage = kinds.stage.get("distill").config
+    given = {"model": "depthwise", "objective": ("cross_entropy",)}
+    some = Preview(given=stage.model_validate(given | {"train": {"labelled": 50}}))
+    found = problems("mixed_targets", some, plain="$it", taught="$it")
+    assert [problem.path for problem in found] == ["plain", "taught"]
+    assert "$it learned from 50 labels, and those of all examples are kept" in found[0].message
+    every = Preview(given=stage.model_validate(given))
+    assert not problems("mixed_targets", every, plain="$it", taught="$it")

@@ -193,3 +193,12 @@ def test_without_room_for_its_state_it_says_what_is_lost(tmp_path, monkeypatch):
 
 def refuse(*_):
     raise PermissionError("read only")
+
+
+def test_a_last_batch_of_few_examples_has_fewer_parts_and_none_of_one(tmp_path):
+    course = Course(lesson(tmp_path, batch_size=75, accumulate=4))
+    ids = torch.arange(75)
+    assert [len(part["ids"]) for _, part in course.parts({"ids": ids})] == [19, 19, 19, 18]
+    course.standing.batch = 1
+    ((share, part),) = course.parts({"ids": ids[:5]})
+    assert (share, len(part["ids"])) == (1.0, 5)

@@ -10,7 +10,7 @@ from edgekd.train.course import Lesson
 from edgekd.train.loop import train
 from edgekd.train.optim import Train
 from edgekd.train.teaching import Said
-from edgekd.train.terms import Terms
+from edgekd.train.terms import Terms, weight_of
 from edgekd.train.views import Views
 
 
@@ -56,3 +56,26 @@ def test_terms_see_the_labels_of_mixed_examples_and_a_teacher_the_mixed_examples
     plain = sum(any(torch.equal(image, one) for one in known) for image in images)
     assert 30 <= plain < 40, "about half of the examples were blended before the teacher saw them"
     assert (labels.amax(1) == 1).sum() >= 30
+
+
+def test_a_rising_weight_follows_the_steps_and_a_trial_has_all_of_it(tmp_path, monkeypatch):
+    weights = []
+
+    def noted(use, signals):
+        weights.append(float(weight_of(use, signals)))
+        return weights[-1]
+
+    monkeypatch.setattr("edgekd.train.terms.weight_of", noted)
+    monkeypatch.setattr("edgekd.train.precision.made_for_it", lambda device: True)
+    given = {"kind": "image_classification", "data": "digits", "train_examples": 60}
+    lesson = Lesson(
+        ExampleRun(tmp_path, UseTask.model_validate(given).build()),
+        torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 10)),
+        {},
+        Terms([UseObjective.model_validate({"kind": "cross_entropy", "warmup": 0.5})]),
+        Train(epochs=4, batch_size=30, precision="auto"),
+        Views(0),
+    )
+    train(lesson)
+    assert weights[:-8] == [1.0] * 4, "two batches, each in both precisions"
+    assert weights[-8:] == [0.0, 0.25, 0.5, 0.75, 1.0, 1.0, 1.0, 1.0]

@@ -10,6 +10,7 @@ from edgekd.objectives.logits.cross_entropy import CrossEntropy, cross_entropy
 from edgekd.objectives.logits.kd import KD, kd
 from edgekd.testing.runs import ExampleRun
 from edgekd.testing.signals import example_signals
+from edgekd.train.course import Lesson
 from edgekd.train.labelled import (
     Pool,
     check_labelled,
@@ -18,9 +19,11 @@ from edgekd.train.labelled import (
     rows_for,
     without_others,
 )
+from edgekd.train.loop import train
 from edgekd.train.optim import Train
 from edgekd.train.teaching import Said
 from edgekd.train.terms import Terms
+from edgekd.train.views import Views
 
 NEEDS = ("student_logits", "teacher_logits", "labels", "ids", "progress")
 
@@ -66,12 +69,15 @@ def test_a_share_of_each_batch_is_drawn_among_the_labelled_and_the_rest_stays(
     pool = Pool(run, known, options)
     batch = next(task.batches("train", 20, device=torch.device("cpu")))
     mixed = pool.drawn_into(batch, 7)
-    assert known[mixed["ids"][:labelled]].all()
+    drawn = (torch.arange(labelled) * 20 / max(1, labelled)).long()
+    assert known[mixed["ids"][drawn]].all()
+    assert mixed["labelled_share"].tolist() == [known[mixed["ids"]].float().mean()] * 20
     whole = {i: image for b in task.batches("train", 60, device=torch.device("cpu"))
              for i, image in zip(b["ids"].tolist(), b["image"], strict=True)}  # fmt: skip
     for number, image in zip(mixed["ids"].tolist(), mixed["image"], strict=True):
         assert torch.equal(image, whole[number])
-    assert torch.equal(mixed["ids"][labelled:], batch["ids"][labelled:])
+    stayed = torch.ones(20, dtype=torch.bool).index_fill_(0, drawn, False)
+    assert torch.equal(mixed["ids"][stayed], batch["ids"][stayed])
     again, later = pool.drawn_into(batch, 7), pool.drawn_into(batch, 8)
     assert torch.equal(again["ids"], mixed["ids"])
     assert torch.equal(later["ids"], mixed["ids"]) == (share == 0)
@@ -88,6 +94,22 @@ def test_a_term_of_labels_has_the_mean_of_labelled_examples_and_another_that_of_
     soft = kd(KD(), student_logits=signals["student_logits"],
               teacher_logits=signals["teacher_logits"])  # fmt: skip
     assert_close(means, {"cross_entropy": hard.mean(), "kd": soft.mean()})
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5])
+def test_a_batch_in_parts_gives_the_same_step(task, tmp_path, share):
+    weights = {}
+    for parts in (1, 4):
+        torch.manual_seed(0)
+        student = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 10))
+        options = {"epochs": 2, "batch_size": 20, "optimizer": "sgd", "learning_rate": 0.05,
+                   "accumulate": parts, "labelled": 12, "labelled_share": share}  # fmt: skip
+        run = ExampleRun(tmp_path / f"{parts}", task)
+        terms = Terms(uses("cross_entropy"))
+        history = train(Lesson(run, student, {}, terms, Train(**options), Views(0))).history
+        weights[parts] = student[1].weight.detach(), history["epochs"][-1]["loss"]
+    assert_close(weights[4][0], weights[1][0], rtol=1e-4, atol=1e-5)
+    assert weights[4][1] == pytest.approx(weights[1][1], rel=1e-4)
 
 
 def test_a_batch_without_labels_teaches_nothing_by_them():

@@ -1,5 +1,6 @@
 """The one place where terms are weighted and averaged."""
 
+import pytest
 import torch
 from torch.testing import assert_close
 
@@ -40,6 +41,14 @@ def test_a_term_of_weight_nothing_changes_no_gradient():
         0
     ].backward()
     assert torch.equal(alone["student_logits"].grad, beside["student_logits"].grad)
+
+
+@pytest.mark.parametrize(("done", "share"), [(0.0, 0.0), (0.05, 0.25), (0.2, 1.0), (0.9, 1.0)])
+def test_a_weight_rises_evenly_from_nothing_over_its_share_of_the_training(done, share):
+    signals = example_signals((*NEEDS, "progress")) | {"progress": torch.tensor(done)}
+    rising = {"kind": "kd", "weight": 3.0, "warmup": 0.2}
+    loss, parts = Terms(uses("cross_entropy", rising))(signals, {}, said(signals))
+    assert_close(loss, parts["cross_entropy"] + 3 * share * parts["kd"])
 
 
 def test_a_term_may_occur_twice():

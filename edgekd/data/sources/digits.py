@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import model_validator
+from pydantic import field_validator, model_validator
 
 from edgekd.core.config import Config, Count, Share
 from edgekd.core.errors import Problem, RequestError
@@ -19,6 +19,7 @@ from edgekd.data.splits import stratified_parts
 if TYPE_CHECKING:
     import numpy as np
 
+DIGITS = "0123456789"
 BRIGHTEST = 16
 """Pixels of the file are counts from 0 to 16."""
 
@@ -32,6 +33,17 @@ class DigitsOptions(Config):
     """Share of the examples that gates and reports use, and nothing else."""
     seed: Count = 0
     """Seed of the division; the seed of the run does not move it."""
+    classes: tuple[str, ...] = tuple(DIGITS)
+    """The digits of each class: ["02468", "13579"] tells even from odd. A digit of none is left
+    out; how the others are divided stays."""
+
+    @field_validator("classes")
+    @classmethod
+    def _have_each_digit_once(cls, classes: tuple[str, ...]) -> tuple[str, ...]:
+        given = "".join(classes)
+        if len(classes) < 2 or not all(classes) or len({*given} & {*DIGITS}) < len(given):
+            raise ValueError("expected two classes or more, of digits that are in no other")
+        return classes
 
     @model_validator(mode="after")
     def _leaves_something_to_train_on(self) -> DigitsOptions:
@@ -49,7 +61,7 @@ class Digits:
 
     def __init__(self, options: DigitsOptions):
         self.options = options
-        self.labels: Sequence[str] = tuple("0123456789")
+        self.labels: Sequence[str] = options.classes
         self.shapes: Mapping[str, tuple[int, ...]] = {"image": (8, 8, 1), "label": ()}
 
     def files(self) -> Sequence[Path]:
@@ -59,7 +71,8 @@ class Digits:
     def load(self, split: Split) -> Arrays:
         """Return `image` uint8 [n, 8, 8, 1] and `label` int64 [n]."""
         taken = self._parts[split]
-        return {name: column[taken] for name, column in self._columns.items()}
+        columns = {name: column[taken] for name, column in self._columns.items()}
+        return columns | {"label": self._class_of[columns["label"]]}
 
     def count(self, split: Split) -> int:
         """Return the number of examples."""
@@ -80,7 +93,18 @@ class Digits:
         validation = round(self.options.validation * len(label))
         sizes = (test, validation, len(label) - test - validation)
         parts = stratified_parts(label, sizes, self.options.seed)
-        return dict(zip(("test", "validation", "train"), parts, strict=True))
+        there = (part[self._class_of[label[part]] >= 0] for part in parts)
+        return dict(zip(("test", "validation", "train"), there, strict=True))
+
+    @cached_property
+    def _class_of(self) -> np.ndarray[Any, np.dtype[np.int64]]:
+        """The number of each digit's class; -1 of one that is left out."""
+        import numpy as np
+
+        found = np.full(len(DIGITS), -1)
+        for number, digits in enumerate(self.options.classes):
+            found[[*map(int, digits)]] = number
+        return found
 
 
 def _installed() -> Path:

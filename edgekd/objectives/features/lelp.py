@@ -5,8 +5,9 @@ teacher's embedding, turned at random, give each example a score for each part; 
 scores divides the teacher's probability of the class. First is taken out of the embedding what the
 teacher's scores say already. It is fitted, and the student is a model `subclasses` with as many
 parts: `tap: {student: network, teacher: <what the teacher's head reads>}`. Departs from the paper:
-the weights of the teacher's head are found by least squares from what it reads and says, and the
-scores of a class are divided by their spread over its own examples, on which no text agrees.
+the weights of the teacher's head are found by least squares from what it reads and says, so that
+those of units that are never on count as 0, and the scores of a class are divided by their spread
+over its own examples, on which no text agrees.
 """
 
 from collections.abc import Iterable

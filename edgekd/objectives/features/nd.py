@@ -4,7 +4,8 @@ A term beside cross-entropy and any other distillation, for what the head reads 
 pool, teacher: pool}`). It is fitted: the means are those of the teacher over all training examples.
 Where the widths differ the student's feature goes through batch norm, dropout and a linear layer,
 which are dropped at the end; the pull on the norm is then on what they give and not on what the
-student's head reads. The authors raise the weight of KD over the first epochs; here weights stay.
+student's head reads. The authors raise the weight of the KD beside it over the first epochs (KD++):
+`{kind: kd, warmup: 0.083}` for their 20 of 240 of CIFAR-100, 0.05 for their 5 of 100 of ImageNet.
 """
 
 from collections.abc import Iterable

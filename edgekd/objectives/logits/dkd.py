@@ -2,7 +2,8 @@
 
 The softened divergence of `kd` is the first plus the second times the teacher's doubt in the true
 class, which hides what a certain teacher knows of the others. Here each has a weight of its own.
-Cross-entropy belongs beside it. The authors raise its weight from 0 over the first epochs.
+Cross-entropy belongs beside it. The authors raise the weight of this term over the first 20 of 240
+epochs: `warmup: 0.083`.
 """
 
 import torch
@@ -10,6 +11,7 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from edgekd.core.config import Config, NonNegative, Positive
+from edgekd.core.errors import StageError
 from edgekd.core.kinds import objective
 from edgekd.core.registry import Paper
 from edgekd.ops.shapes import Labels, Logits, PerExample
@@ -36,8 +38,10 @@ def dkd(
     r"""Return $T^2 (\alpha KL(b^q || b^p) + \beta KL(\hat q || \hat p))$ per example, in float32.
 
     b is (true class, any other), the hats are the distributions over the other classes alone, p is
-    the student's and q the teacher's, all softened by T.
+    the student's and q the teacher's, all softened by T. StageError of a single class.
     """
+    if student_logits.shape[-1] < 2:
+        raise StageError("dkd compares the other classes; there is one class.", "Take kd.")
     true = torch.zeros_like(student_logits, dtype=torch.bool).scatter(-1, labels[..., None], True)
     student, teacher = (
         _parts(logits.float() / config.temperature, true)

@@ -65,6 +65,25 @@ def test_shares_that_leave_a_split_empty_are_refused(options):
         build(**options)
 
 
+def test_digits_may_be_grouped_or_left_out_and_stay_in_their_split():
+    whole, parity, high = build(), build(classes=("02468", "13579")), build(classes=(*"56789",))
+    assert (parity.labels, high.labels) == (("02468", "13579"), (*"56789",))
+    for split in SPLITS:
+        every = whole.load(split)
+        assert (parity.load(split)["image"] == every["image"]).all()
+        assert (parity.load(split)["label"] == every["label"] % 2).all()
+        there = every["label"] >= 5
+        assert (high.load(split)["image"] == every["image"][there]).all()
+        assert (high.load(split)["label"] == every["label"][there] - 5).all()
+        assert high.count(split) == there.sum()
+
+
+@pytest.mark.parametrize("classes", [("0123456789",), ("01", "12"), ("0", ""), ("0", "x"), ("00",)])
+def test_classes_that_are_none_of_digits_are_refused(classes):
+    with pytest.raises(ValidationError, match="two classes or more, of digits that are in no"):
+        build(classes=classes)
+
+
 def test_without_scikit_learn_the_error_says_how_to_install_it(monkeypatch):
     monkeypatch.setattr(digits, "find_spec", lambda _: None)
     with pytest.raises(RequestError, match="pip install scikit-learn"):

@@ -5,11 +5,13 @@ from math import exp, log
 
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional as F  # noqa: N812
 from torch.testing import assert_close
 
 from edgekd.core.errors import StageError
 from edgekd.core.protocols import Setting
+from edgekd.core.refs import UseSource
 from edgekd.objectives.features.lelp import LELP, Projections
 from edgekd.objectives.logits.kd import KD, kd
 
@@ -133,6 +135,78 @@ def test_hidden_groups_within_a_class_are_found():
         told = parts[own, label].argmax(-1)
         right = (told == hidden[own]).float().mean()
         assert max(right, 1 - right) > 0.95
+
+
+def mutual_information(ones, others):
+    """Return what two divisions of the same examples tell of each other, from 0 to 1."""
+    joint = torch.zeros(int(ones.max()) + 1, int(others.max()) + 1)
+    joint.index_put_((ones, others), torch.ones(len(ones)), accumulate=True)
+    joint = joint / len(ones)
+    sides = joint.sum(1, keepdim=True), joint.sum(0, keepdim=True)
+    shared = (joint * (joint / (sides[0] * sides[1])).clamp(min=1e-12).log()).sum()
+    entropies = [-(side * side.clamp(min=1e-12).log()).sum() for side in sides]
+    return float(2 * shared / sum(entropies))
+
+
+def digits(split, **options):
+    source = UseSource.model_validate({"kind": "digits", **options}).build()
+    columns = source.load(split)
+    return torch.tensor(columns["image"].reshape(-1, 64)) / 255, torch.tensor(columns["label"])
+
+
+@cache
+def parity():
+    """Return what a teacher of even and odd reads and says of the digits, its weights, and both."""
+    image, labels = digits("train", classes=("02468", "13579"))
+    torch.manual_seed(0)
+    body = nn.Sequential(nn.Linear(64, 128), nn.ReLU(), nn.Linear(128, 32), nn.ReLU())
+    head = nn.Linear(32, 2)
+    optimizer = torch.optim.AdamW([*body.parameters(), *head.parameters()], 0.003)
+    for _ in range(300):
+        some = torch.randint(len(image), (50,))
+        noisy = image[some] + 0.1 * torch.randn(50, 64)
+        optimizer.zero_grad()
+        F.cross_entropy(head(body(noisy)), labels[some]).backward()
+        optimizer.step()
+    embedding = body(image).detach()
+    said = {"teacher_feature": embedding, "teacher_logits": head(embedding).detach()}
+    torch.manual_seed(0)
+    term = Projections(LELP())
+    shapes = {"student_feature": (8,), "teacher_feature": (32,)}
+    term.prepare(Setting(shapes, len(image), ["even", "odd"]))
+    term.fit([said | {"labels": labels}])
+    return term, said, head.weight.detach(), labels, digits("train")[1]
+
+
+def test_its_targets_are_those_of_the_papers_steps_with_the_teachers_own_weights():
+    term, said, weights, labels, _ = parity()
+    embedding, logits = said["teacher_feature"].double(), said["teacher_logits"]
+    weights = weights.double() * (embedding.std(0) > 0)  # a unit that is never on says nothing
+    outside = embedding - embedding @ torch.linalg.pinv(weights) @ weights
+    wanted = []
+    for label in range(2):
+        own = outside[labels == label]
+        axes = torch.linalg.svd(own - own.mean(0), full_matrices=False)[2][:4]
+        axes = axes * axes.gather(1, axes.abs().argmax(1, keepdim=True)).sign()
+        scores = (outside - own.mean(0)) @ axes.T @ term.turn.double()
+        deviation = scores[labels == label].square().mean().sqrt()
+        shares = logits.softmax(-1)[:, label, None] * (scores / deviation / 0.5).softmax(-1)
+        wanted.append(shares.float())
+    assert_close(term.targets(**_given(said)).exp(), torch.cat(wanted, 1), rtol=1e-3, atol=1e-4)
+
+
+def _given(said):
+    return {"embedding": said["teacher_feature"], "logits": said["teacher_logits"]}
+
+
+def test_parts_of_even_and_odd_tell_of_the_digits_that_the_teacher_was_never_told():
+    term, said, _, labels, hidden = parity()
+    parts = term.targets(**_given(said)).unflatten(-1, (2, 4)).argmax(-1)
+    for label in range(2):
+        own = labels == label
+        told, digit = parts[own, label], hidden[own] // 2
+        assert mutual_information(told, digit) > 0.15
+        assert mutual_information(told[torch.randperm(len(told))], digit) < 0.05
 
 
 def test_only_the_student_learns():

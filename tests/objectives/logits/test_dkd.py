@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
+from edgekd.core.errors import StageError
 from edgekd.objectives.logits.dkd import DKD, dkd
 from edgekd.objectives.logits.kd import KD, kd
 from edgekd.testing.signals import example_signals
@@ -101,3 +102,9 @@ def test_every_token_of_a_text_has_a_loss():
     found = signals()
     texts = {name: value.unflatten(0, (2, 3)) for name, value in found.items()}
     assert_close(dkd(DKD(), **texts).flatten(), dkd(DKD(), **found))
+
+
+def test_a_single_class_is_refused():
+    one, labels = torch.zeros(2, 1), torch.zeros(2, dtype=torch.int64)
+    with pytest.raises(StageError, match="compares the other classes; there is one"):
+        dkd(DKD(), student_logits=one, teacher_logits=one, labels=labels)

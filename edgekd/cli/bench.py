@@ -2,6 +2,7 @@
 
 import json
 import sys
+import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -24,6 +25,8 @@ from edgekd.report.tables import row_at
 from edgekd.report.words import ENERGY, SIGNS, label, limit_text, sentence_of
 
 PERCENTILES = (50, 90, 95, 99)
+WIDTH = 80
+"""Of the lines about a machine; how long its processor's name is, nobody knows."""
 MOST_OPERATORS = 4
 
 
@@ -114,12 +117,14 @@ def _hint(failure: str, check: Check) -> Iterator[str]:
 def _on(check: Check, machine: Machine) -> Iterator[str]:
     """Yield what one target is, and a column per program."""
     about = machine.facts
-    yield f"{machine.name}: {about.get('cpu', machine.description)}, {about.get('os', '')}"
+    what = f"{machine.name}: {about.get('cpu', machine.description)}, {about.get('os', '')}"
+    yield from textwrap.wrap(what, WIDTH, subsequent_indent="  ")
     runtimes = [f"{step.runtime} {about.get(step.runtime, '')}" for step in check.steps]
     shown = {"threads": about.get("threads"), "load": about.get("load_average")}
     shown |= {"governor": about.get("governor"), "temperature, C": about.get("temperature_c")}
     facts = [f"{name} {value}" for name, value in shown.items() if value]
-    yield ", ".join([*dict.fromkeys(runtimes), *facts])
+    said = ", ".join([*dict.fromkeys(runtimes), *facts])
+    yield from textwrap.wrap(said, WIDTH, subsequent_indent="  ")
     rows = [row for row in check.rows if row.target == machine.name]
     yield from aligned([["", *(row.program for row in rows)], *_cells(check, rows)])
 

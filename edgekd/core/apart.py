@@ -20,10 +20,15 @@ from edgekd.core.shipped import shipped
 
 SECONDS, WRITTEN_MIB = 3600, 4096
 """Most processor time of such a process, and the largest file that it may write."""
+PATIENCE_S = 6 * SECONDS
+"""How long it is waited for: it may wait for others' work, or for ever for something."""
 
 
 def ask(module: str, request: Mapping[str, Any], file: str) -> dict[str, Any]:
-    """Return what a module answers about a file; StageError says how its process ended else."""
+    """Return what a module answers about a file.
+
+    StageError where its process ended otherwise, or not within `PATIENCE_S`; it is killed then.
+    """
     with (
         tempfile.TemporaryDirectory(prefix="edgekd-apart-") as folder,
         Path(folder, "log").open("w+b") as log,
@@ -31,7 +36,15 @@ def ask(module: str, request: Mapping[str, Any], file: str) -> dict[str, Any]:
         place = Path(folder, "request.json")
         place.write_text(json.dumps(request), "utf-8")
         command = [sys.executable, "-P", "-m", module, str(place)]
-        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=log, check=False)
+        try:
+            done = subprocess.run(
+                command, stdout=subprocess.PIPE, stderr=log, check=False, timeout=PATIENCE_S
+            )
+        except subprocess.TimeoutExpired as error:
+            raise StageError(
+                f"the process that opened {file} did not end within {PATIENCE_S / 3600:g} h.",
+                "Check that the file is whole; ask for fewer examples, or end other programs.",
+            ) from error
         log.seek(0)
         last = log.read().decode("utf-8", "replace").strip().rpartition("\n")[2]
     if done.returncode:

@@ -13,15 +13,16 @@ from edgekd.report.words import listed
 MOST_ROWS = 32
 """Programs on targets, over all checks."""
 MOST_TARGETS = 4
-"""As many are shown even where that leaves room for few programs on each."""
+"""As many are shown of a check that may have so many rows, even if of few programs each."""
 MOST_TRAININGS, MOST_STAGES = 12, 40
 _OPEN = {"fail": 0, "inconclusive": 1, "pass": 2}
 
 
 def shortened(report: Report) -> Report:
     """Return the report as far as a page shows it in full; the same where all of it fits."""
-    most = max(1, MOST_ROWS // max(1, len(report.checks)))
-    checks = [_check(check, report.headline.program, most) for check in report.checks]
+    shown = _shown(report)
+    most = MOST_ROWS // max(1, len(shown))
+    checks = [_check(check, report.headline.program, most) for check in shown]
     stages = report.provenance.stages
     programs = {step.program for check in checks for step in check.steps}
     near = _above(programs, stages)
@@ -61,11 +62,27 @@ def _sizes(report: Report) -> Iterator[tuple[str, int]]:
     yield "stages' keys", sum(bool(stage.identity) for stage in report.provenance.stages)
 
 
+def _shown(report: Report) -> Sequence[Check]:
+    """Return the checks, of more than there are rows the headline's and those that are not kept."""
+    worst = {
+        check.stage: min((_OPEN[gate.verdict] for gate in check.gates), default=2)
+        for check in report.checks
+    }
+    near = {
+        check.stage
+        for check in report.checks
+        if report.headline.program in {step.program for step in check.steps}
+    }
+    ranked = sorted(worst, key=lambda stage: worst[stage])
+    names = set(_first(ranked, near, MOST_ROWS))
+    return [check for check in report.checks if check.stage in names]
+
+
 def _check(check: Check, headline: str | None, most: int) -> Check:
     """Return a check of at most so many rows."""
     if len(check.rows) <= most:
         return check
-    targets = _targets(check, max(MOST_TARGETS, most // max(1, len(check.steps))))
+    targets = _targets(check, min(most, max(MOST_TARGETS, most // max(1, len(check.steps)))))
     programs = _programs(check, headline, targets, max(1, most // len(targets)))
 
     def kept(parts: Iterable[object]) -> list[object]:

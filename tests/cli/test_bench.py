@@ -7,8 +7,9 @@ from onnx import TensorProto, helper, save
 from typer.testing import CliRunner
 
 from edgekd.cli.app import app
-from edgekd.cli.bench import _waiting
+from edgekd.cli.bench import _on, _waiting
 from edgekd.core.errors import RequestError
+from edgekd.report.schema import Report
 
 TARGET = """description: here, for tests
 transport: {kind: local}
@@ -56,19 +57,37 @@ def test_two_models_end_in_a_table_a_comparison_and_a_report(bench, files):
                   "✓ pass  a.onnx on fast: Size", " on fast.\n", "Contract kept: 1 gate passed.",
                   "report runs/", str(out)):  # fmt: skip
         assert words in done.output, words
-    assert max(map(len, done.output.split("\n\n")[0].split("\n"))) <= 80
     assert "What was run" in out.read_text()
     listed = CliRunner().invoke(app, ["runs"])
     assert "bench-a  " in listed.output
     assert "kept, 1 of 1 gates" in listed.output
 
 
-def test_json_is_one_object_with_the_report_in_it(bench):
-    done = bench("a.onnx", "--dim", "wide=8", "--json")
-    (line,) = done.output.splitlines()
+@pytest.fixture(scope="module")
+def as_json(files):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(files)
+        words = ["bench", "a.onnx", "--dim", "wide=8", "--json", "--target", "fast"]
+        return CliRunner().invoke(app, words)
+
+
+def test_json_is_one_object_with_the_report_in_it(as_json):
+    (line,) = as_json.output.splitlines()
     found = json.loads(line)
-    assert (found["exit_code"], done.exit_code) == (0, 0)
+    assert (found["exit_code"], as_json.exit_code) == (0, 0)
     assert found["report"]["checks"][0]["inputs"][0]["shape"] == [1, 8]
+
+
+def test_what_is_told_of_a_machine_fits_a_terminal_however_its_processor_is_called(as_json):
+    (check,) = Report.model_validate(json.loads(as_json.output)["report"]).checks
+    (machine,) = check.machines
+    cpu = "A Processor with 128 Cores and an Accelerator for Matrices of 8 bits @ 2.40GHz"
+    facts = machine.facts | {"cpu": cpu, "os": "Debian GNU/Linux 12 (bookworm)",
+                             "governor": "schedutil", "temperature_c": "61.5"}  # fmt: skip
+    lines = [*_on(check, machine.model_copy(update={"facts": facts}))]
+    above = lines[: next(n for n, line in enumerate(lines) if line.endswith(" a.onnx"))]
+    assert max(map(len, above)) <= 80
+    assert " ".join(line.strip() for line in above[:2]) == f"fast: {cpu}, {facts['os']}"
 
 
 def test_energy_is_an_estimate_from_the_watts_that_the_targets_file_states(bench, files):

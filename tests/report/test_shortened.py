@@ -32,6 +32,21 @@ def test_a_large_one_keeps_as_many_rows_and_trainings_as_a_page_bears(many, part
     assert len(many.training) > len(part.training) == MOST_TRAININGS
 
 
+@pytest.mark.parametrize("number", [9, 40])
+def test_many_checks_share_the_rows_that_a_page_bears(many, number):
+    (check,) = many.checks
+    kept = [gate.model_copy(update={"verdict": "pass"}) for gate in check.gates]
+    checks = [
+        check.model_copy(update={"stage": f"check-{n}", "gates": kept}) for n in range(number)
+    ]
+    checks[-1] = checks[-1].model_copy(update={"gates": check.gates})
+    part = shortened(many.model_copy(update={"checks": checks}))
+    assert 0 < sum(len(one.rows) for one in part.checks) <= MOST_ROWS
+    assert len(part.checks) == min(number, MOST_ROWS)
+    assert part.checks[-1].stage == checks[-1].stage, "its gates are not kept"
+    assert all(one.rows for one in part.checks)
+
+
 def test_what_decides_is_kept(many, part):
     (check,) = part.checks
     programs = {step.program for step in check.steps}

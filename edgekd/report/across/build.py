@@ -1,6 +1,6 @@
 """Make the document of runs beside each other."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from string import ascii_uppercase
 
@@ -29,7 +29,7 @@ def compare_runs(reports: Sequence[tuple[Path, Report]]) -> RunsCompared:
     return RunsCompared(
         runs=[_run(run) for run in runs],
         sentences=[_sentence(other.letter, base.letter, found) for other in others],
-        lost=list(_lost(found, {run.letter for run in runs if _lenient(run)})),
+        lost=list(_lost(runs, found)),
         changes=[changes(base, other) for other in others],
         places=found,
         only=list(only(runs)),
@@ -82,18 +82,21 @@ def _differing(run: str, place: Place) -> Iterator[tuple[str, str]]:
                 yield line.measure, difference.words
 
 
-def _lenient(run: Given) -> bool:
-    """Tell whether a gate of a run that is inconclusive does not break its contract."""
-    return all(check.inconclusive_allowed for check in run.report.checks)
+def _lost(runs: Sequence[Given], found: Sequence[Place]) -> Iterator[str]:
+    """Yield the gates that the base keeps and another run does not, where both have them.
 
-
-def _lost(found: Sequence[Place], lenient: Collection[str]) -> Iterator[str]:
-    """Yield the gates that the base keeps and another run does not, where both have them."""
+    One that is inconclusive is not lost where its own check lets it be.
+    """
+    base = runs[0]
+    checks = {check.stage: check for check in base.report.checks}
+    by_letter = {run.letter: run for run in runs}
     for place in found:
         for line in place.gates:
             first, *others = line.judged
             for one in others:
-                allowed = one.verdict == "inconclusive" and one.run in lenient
+                check = by_letter[one.run].check(checks[place.check], base)
+                lenient = check is not None and check.inconclusive_allowed
+                allowed = one.verdict == "inconclusive" and lenient
                 if first.verdict == "pass" and one.verdict not in ("pass", None) and not allowed:
                     yield (
                         f"{label(line.gate)} of {place.program} on {place.target}: "

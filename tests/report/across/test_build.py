@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 from edgekd.report.across.build import compare_runs
 
 from .conftest import row, stage
@@ -44,6 +46,21 @@ def test_a_gate_that_may_be_inconclusive_is_not_lost_by_being_so(pair):
         document["checks"][0]["gates"][0]["verdict"] = "inconclusive"
 
     assert compared(pair(fail)).lost == []
+
+
+def test_what_another_check_allows_decides_nothing(pair):
+    def fail(document):
+        document["checks"][0]["inconclusive_allowed"] = True
+        document["checks"][0]["gates"][0]["verdict"] = "inconclusive"
+        document["checks"].append({**document["checks"][0], "stage": "strict"})
+        document["checks"][1]["inconclusive_allowed"] = False
+
+    def both(document):
+        document["checks"].append({**document["checks"][0], "stage": "strict"})
+
+    old, new = pair(both)[1], pair(fail)[1]
+    found = compared([replace(old, letter="A"), new])
+    assert found.lost == ["Accuracy lost of onnx on cpu: inconclusive in B"]
 
 
 def test_a_third_run_on_other_examples_leaves_the_second_its_pairing(pair):

@@ -70,12 +70,15 @@ def disk(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, pathlib.Path]]:
 
 
 @pytest.fixture(scope="module")
-def plugged() -> Iterator[Callable[[Registry, str, Callable[..., Any]], None]]:
+def plugged() -> Iterator[Callable[..., None]]:
     """Return a function that registers a plug-in under a name until the module's tests are over."""
     with pytest.MonkeyPatch.context() as patch:
 
-        def plug(registry: Registry, name: str, target: Callable[..., Any]) -> None:
-            patch.setitem(registry._loaded, name, Plugin(registry.kind, name, target, Config))
+        def plug(
+            registry: Registry, name: str, target: Callable[..., Any], **traits: object
+        ) -> None:
+            plugin = Plugin(registry.kind, name, target, Config, traits=traits)
+            patch.setitem(registry._loaded, name, plugin)
 
         yield plug
 

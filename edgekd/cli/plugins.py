@@ -89,6 +89,9 @@ def _print_needs(plugin: Plugin) -> None:
         if plugin.fits:
             typer.echo("fitted: sees the teacher over all training examples before the first step")
         typer.echo("")
+    if plugin.learns:
+        typer.echo("learns: after steps, by something else than the loss of the training")
+        typer.echo("")
 
 
 def _shown(default: Any) -> str:

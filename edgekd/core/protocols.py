@@ -22,7 +22,9 @@ can be kept. An objective for which that is not legal registers `kept=False`; on
 `labels` of mixed examples registers `mixed_labels=True`, and one that is to be given examples
 without a label, too, `unlabelled=True`: their label is -1. An objective that is an `nn.Module` may
 make parts for the shapes at hand (`Prepares`), and may see the teacher over all training examples
-before the first step (`Fits`).
+before the first step (`Fits`). It and an augmentation may learn after each step by something else
+than the loss (`Learns`); one that registers `held_out=True` is given training examples that nothing
+else learns from, an augmentation that asks the teacher registers `teacher=True`.
 
 A model may register `calibrate(options, module, signature, batches)`: what it sets by itself on the
 validation split when training is over; it returns facts.
@@ -61,6 +63,7 @@ from edgekd.core.member import Member
 from edgekd.core.needs import Hands
 from edgekd.core.refs import Ref, UseModel, UseTransform
 from edgekd.core.signature import Signature
+from edgekd.core.study import Study
 
 if TYPE_CHECKING:
     import numpy as np
@@ -195,6 +198,27 @@ class Fits(Protocol):
         the student's, of examples that nothing has changed, in an order that must not matter.
         Called after `prepare`, not in a training that goes on from where that was done. StageError
         where the examples are not enough.
+        """
+
+
+@runtime_checkable
+class Learns(Protocol):
+    """An objective or augmentation that also learns by something else than the loss.
+
+    It is an `nn.Module`; `prepare` (`Prepares`) makes its parts, of an augmentation for the inputs.
+    """
+
+    def own_optimizer(self) -> torch.optim.Optimizer:
+        """Return the optimizer of these parts, which that of the loss leaves alone.
+
+        Called once, when they are on the device. Its state is kept in checkpoints.
+        """
+
+    def after_step(self, study: Study) -> None:
+        """Learn from a step of the training that is over, by `study.learn`; often, or not at all.
+
+        All processes do the same. What is drawn of torch's generators is drawn by a seed of the
+        step, and leaves no trace in the training.
         """
 
 

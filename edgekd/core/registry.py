@@ -76,6 +76,11 @@ class Plugin:
         return callable(getattr(self.target, "fit", None))
 
     @property
+    def learns(self) -> bool:
+        """Whether it learns after each step by something else than the loss."""
+        return callable(getattr(self.target, "after_step", None))
+
+    @property
     def papers(self) -> list[Paper]:
         """Where it and its options come from."""
         return [*([self.paper] if self.paper else ()), *self.also]

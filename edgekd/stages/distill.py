@@ -34,6 +34,7 @@ from edgekd.train.check import (
 from edgekd.train.course import Lesson
 from edgekd.train.evaluate import evaluate
 from edgekd.train.gradual import Gradual, check_gradual
+from edgekd.train.held_out import check_held_out
 from edgekd.train.labelled import check_labelled
 from edgekd.train.loop import train, write_history
 from edgekd.train.needs import pruning_bytes, training_needs, unbuilt
@@ -87,6 +88,7 @@ def check(config: Distill, preview: Preview) -> Iterator[Problem]:
     )
     yield from check_mixing(config.objective, config.train)
     yield from check_labelled(config.objective, config.train, preview.task)
+    yield from check_held_out(config.objective, config.train, preview.task)
     yield from check_learnable(preview.task, "train")
     yield from check_frozen(config.train, student, preview.task)
     yield from check_recomputing(config.train, student, preview.task)
@@ -147,18 +149,21 @@ def controls(config: Distill) -> Mapping[str, Distill]:
 
     That is the softened KL of scores; of embeddings, for which there are no labels, the cosine.
     It is left out where there is no teacher, or where the stage itself is just that. Of several
-    teachers it has the first.
+    teachers it has the first. Augmentations that learn, and examples held out, are the method's.
     """
-    found = {}
+    found: dict[str, Distill] = {}
+    changes = tuple(use for use in config.train.augment if not use.plugin.learns)
+    learned = changes != config.train.augment
+    train = config.train.model_copy(update={"augment": changes, "held_out": None})
     plainest: tuple[str, ...] = ("cross_entropy", "kd")
     if any(EMBEDDING in term.plugin.needs for term in config.objective):
         plainest = ("embedding_cosine",)
     else:
-        alone = {"teacher": None, "objective": _plain("cross_entropy")}
+        alone = {"teacher": None, "objective": _plain("cross_entropy"), "train": train}
         found["no_kd"] = config.model_copy(update=alone)
     first = next(iter(teachers_of(config).values()), None)
-    if first and {term.kind for term in config.objective} != {*plainest}:
-        plain = {"teacher": first, "objective": _plain(*plainest)}
+    if first and (learned or {term.kind for term in config.objective} != {*plainest}):
+        plain = {"teacher": first, "objective": _plain(*plainest), "train": train}
         found["plain_kd"] = config.model_copy(update=plain)
     return found
 

@@ -33,10 +33,12 @@ from edgekd.train.check import (
 )
 from edgekd.train.course import Lesson
 from edgekd.train.evaluate import compares, evaluate
+from edgekd.train.held_out import check_held_out
 from edgekd.train.labelled import check_labelled
 from edgekd.train.loop import train, write_history
 from edgekd.train.needs import training_needs, unbuilt
 from edgekd.train.optim import Train, only_timed
+from edgekd.train.taught import check_asked
 from edgekd.train.terms import Terms
 from edgekd.train.views import Views
 
@@ -80,6 +82,8 @@ def check(config: Teacher, preview: Preview) -> Iterator[Problem]:
     if config.train is not None:
         yield from check_mixing(config.objective, config.train)
         yield from check_labelled(config.objective, config.train, preview.task)
+        yield from check_held_out(config.objective, config.train, preview.task)
+        yield from check_asked(config.train, None)
         yield from check_learnable(preview.task, "train")
         if not config.score:
             message = "a model that is trained is scored: its training is judged by that."

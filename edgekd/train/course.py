@@ -4,7 +4,7 @@ import copy
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,12 +14,15 @@ from edgekd.core.seeds import sub_seed
 from edgekd.parallel.group import group
 from edgekd.train.chance import chance_of, no_chance_drawn, seed_process
 from edgekd.train.gradual import Gradual
+from edgekd.train.held_out import HeldOut, set_aside
 from edgekd.train.labelled import Pool, known_labels
+from edgekd.train.learners import learners_of, made_augments
 from edgekd.train.memory import is_memory
 from edgekd.train.optim import Train, make_optimizer, make_schedule
 from edgekd.train.packing import pack, unpack
 from edgekd.train.peer import Peer
 from edgekd.train.pruning import Pruning
+from edgekd.train.remembering import Remembers, restore, state_of
 from edgekd.train.teaching import Teaching
 from edgekd.train.terms import Terms
 from edgekd.train.views import Views
@@ -55,25 +58,25 @@ class Lesson:
         return [self.student, *self.peers.values()]
 
     @property
+    def held_out(self) -> int:
+        """The number of training examples that are set aside."""
+        uses = (*self.terms.uses, *self.options.augment)
+        return set_aside(uses, self.options, self.run.task.size("train"))
+
+    @property
+    def examples(self) -> int:
+        """The number of training examples in one pass: those that are not held out."""
+        return self.run.task.size("train") - self.held_out
+
+    @property
     def steps_per_epoch(self) -> int:
-        """The number of batches in one pass over the training split."""
-        return -(-self.run.task.size("train") // self.options.batch_size)
+        """The number of batches in one pass."""
+        return -(-self.examples // self.options.batch_size)
 
     @property
     def steps(self) -> int:
         """The number of batches in all passes."""
         return self.options.epochs * self.steps_per_epoch
-
-
-@runtime_checkable
-class Remembers(Protocol):
-    """A part that keeps state from step to step."""
-
-    def state_dict(self) -> Mapping[str, Any]:
-        """Return all of it, in numbers, texts, tensors and arrays, however nested."""
-
-    def load_state_dict(self, state: Any) -> Any:
-        """Go on from what `state_dict` returned."""
 
 
 @dataclass
@@ -89,6 +92,8 @@ class Standing:
     """Of the loss and of each term, over this epoch, with digits for what varies little."""
     squares: dict[str, Tensor] = field(default_factory=dict)
     """The same of their squares."""
+    noted: dict[str, Tensor] = field(default_factory=dict)
+    """What parts that learn on their own noted of this epoch: the sum, and how often."""
     epochs: list[dict[str, Any]] = field(default_factory=list)
     """The history."""
     best_score: float = -float("inf")
@@ -103,17 +108,17 @@ class Course:
         self.lesson, options, seed = lesson, lesson.options, lesson.run.seed
         self.group = group()
         self.device = torch.device(lesson.run.device)
-        self.optimizer = make_optimizer(options, (*lesson.learners, lesson.terms))
+        self.augments = made_augments(options.augment, lesson.run)
+        self.learners = learners_of(lesson, self.augments)
+        others = [learner.optimizer for learner in self.learners]
+        self.optimizer = make_optimizer(options, (*lesson.learners, lesson.terms), others)
         self.schedule = make_schedule(options, self.optimizer, lesson.steps)
-        self.augments = [use.build() for use in options.augment]
-        for augment in self.augments:
-            if isinstance(augment, nn.Module):
-                augment.to(self.device)
         self.average = copy.deepcopy(lesson.student) if options.ema is not None else None
         self._sparse: list[Tensor] = [lesson.student.get_parameter(n) for n in lesson.sparse]
         self._zeros = [weight.detach() == 0 for weight in self._sparse]
         self.pruning = self._pruning()
         self.known = known_labels(lesson.run, options.labelled)
+        self._held = HeldOut(lesson.run, lesson.held_out) if lesson.held_out else None
         self._pool = None if self.known is None else Pool(lesson.run, self.known, options)
         self.order = torch.Generator().manual_seed(sub_seed(seed, "order"))
         self.standing = Standing()
@@ -128,7 +133,7 @@ class Course:
     @property
     def count(self) -> int:
         """How many examples the next batch has, those of all processes together."""
-        there, size = self.lesson.run.task.size("train"), self.lesson.options.batch_size
+        there, size = self.lesson.examples, self.lesson.options.batch_size
         return min(size, there - self.standing.batch * size)
 
     @property
@@ -159,14 +164,11 @@ class Course:
         size, task, over = self.lesson.options.batch_size, self.lesson.run.task, self.standing.batch
         self.order.set_state(self._order)
         with no_chance_drawn(self.device):  # that a pass begins once more must leave no trace
-            batches = task.batches(
-                "train",
-                size,
-                device=self.device,
-                rng=self.order,
-                part=self.group.part,
-                start=over,
-            )
+            given: dict[str, Any] = {"rng": self.order, "part": self.group.part, "start": over}
+            if self._held is None:
+                batches = task.batches("train", size, device=self.device, **given)
+            else:
+                batches = self._held.others(size, **given)
             first = [*islice(batches, 1)]
         yield from first
         yield from batches
@@ -175,7 +177,7 @@ class Course:
         """Return a batch with its share of labelled examples, where only some have labels."""
         return batch if self._pool is None else self._pool.drawn_into(batch, self.step)
 
-    def parts(self, batch: Batch) -> Collection[tuple[float, Batch]]:
+    def parts(self, batch: Batch) -> list[tuple[float, Batch]]:
         """Return the parts in which a process learns from its part of a batch.
 
         With each comes its weight, such that the mean over processes of the weighted sum of losses
@@ -230,6 +232,21 @@ class Course:
             ):
                 kept.copy_(now)
 
+    def whole(self, batch: Batch) -> Batch:
+        """Return the last part of a batch as all processes have it together."""
+        part = self.parts(batch)[-1][1]
+        return {n: self.group.gathered(c) for n, c in part.items()} if self.divides else part
+
+    def held_out(self) -> Batch:
+        """Return examples that are set aside, as many as a batch has, drawn for this step."""
+        assert self._held is not None, "it is not registered with held_out=True"
+        return self._held.drawn(self.lesson.options.batch_size, self.step)
+
+    def note(self, name: str, value: Tensor) -> None:
+        """Have the mean of a number stand in the history of this epoch."""
+        noted, new = self.standing.noted, torch.stack((value.detach(), torch.ones_like(value)))
+        noted[name] = noted[name].to(new) + new if name in noted else new
+
     def add(self, values: Mapping[str, Tensor], share: Tensor | float) -> None:
         """Count the loss and terms of a share of a batch; they stay on the device: nobody waits."""
         sums, squares = self.standing.sums, self.standing.squares
@@ -242,6 +259,7 @@ class Course:
         """Write the epoch into the history and turn to the next; keep the weights if best."""
         now = self.standing
         means = {name: value.item() / now.taken for name, value in now.sums.items()}
+        means |= {name: (total / times).item() for name, (total, times) in now.noted.items()}
         rate = float(self.schedule.get_last_lr()[0])
         entry = {"epoch": now.epoch, "learning_rate": rate, "loss": means.pop("loss")}
         entry |= {} if self.pruning is None else {"pruned": self.pruning.share}
@@ -252,7 +270,8 @@ class Course:
         if whole and (score > now.best_score or not now.best_epoch):
             now.best_score, now.best_epoch = score, now.epoch
             now.best_state = copy.deepcopy(self.judged.state_dict())
-        now.epoch, now.batch, now.taken, now.sums, now.squares = now.epoch + 1, 0, 0, {}, {}
+        now.epoch, now.batch, now.taken = now.epoch + 1, 0, 0
+        now.sums, now.squares, now.noted = {}, {}, {}
         self._order = self.order.get_state()
 
     def _spread(self, name: str) -> float:
@@ -265,7 +284,7 @@ class Course:
         """Return all of it; tensors are not copied, so it holds until the next step."""
         return {
             "format": FORMAT,
-            "parts": {name: _state(part) for name, part in self._parts().items()},
+            "parts": {name: state_of(part) for name, part in self._parts().items()},
             "standing": dict(vars(self.standing)),
             "order": self._order,
             "process": chance_of(self.device),
@@ -308,7 +327,7 @@ class Course:
         if state["format"] != FORMAT or parts.keys() != state["parts"].keys():
             raise ValueError("other parts are trained")
         for name, part in parts.items():
-            _restore(part, state["parts"][name])
+            restore(part, state["parts"][name])
         self.standing = Standing(**state["standing"])
         self._order = state["order"]
 
@@ -327,6 +346,7 @@ class Course:
         own = {"student": self.lesson.student, "optimizer": self.optimizer, "rate": self.schedule}
         own |= {} if self.average is None else {"average": self.average}
         own |= {} if self.pruning is None else {"pruning": self.pruning}
+        own |= {f"optimizer of {learner.name}": learner.optimizer for learner in self.learners}
         peers = {f"teacher {name}": peer for name, peer in self.lesson.peers.items()}
         every = own | terms | augments | peers
         return {name: part for name, part in every.items() if isinstance(part, Remembers)}
@@ -342,18 +362,3 @@ def _computers(computed: Mapping[str, int]) -> str:
         )
     ]
     return " of ".join(words)
-
-
-def _state(part: Remembers) -> dict[str, Any]:
-    """Return a part's state; of a module also the buffers that it keeps out of its own."""
-    own = part.state_dict()
-    extra = dict(part.named_buffers()) if isinstance(part, nn.Module) else {}
-    return {"own": own, "extra": {name: b for name, b in extra.items() if name not in own}}
-
-
-def _restore(part: Remembers, state: Mapping[str, Any]) -> None:
-    part.load_state_dict(state["own"])
-    if isinstance(part, nn.Module):
-        buffers = dict(part.named_buffers())
-        for name, tensor in state["extra"].items():
-            buffers[name].copy_(tensor)

@@ -4,8 +4,7 @@ What a term found is kept in a file beside the checkpoints, and is a part of the
 goes on does not look again.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from edgekd.core.errors import RunInterruptedError
-from edgekd.core.protocols import Batch, Fits, Prepares, Setting, Signals, Task
+from edgekd.core.protocols import Batch, Fits, Prepares, Setting, Signals
 from edgekd.core.refs import UseObjective
 from edgekd.core.seeds import sub_seed
 from edgekd.core.signals import PROGRESS, TEACHER
@@ -23,7 +22,8 @@ from edgekd.parallel.group import group
 from edgekd.train.chance import no_chance_drawn
 from edgekd.train.checkpoint import read_state, write_state
 from edgekd.train.course import Lesson
-from edgekd.train.keeping import class_count
+from edgekd.train.frozen import at_rest
+from edgekd.train.keeping import class_names
 from edgekd.train.taps import tapped
 from edgekd.train.terms import asked, student_taps
 from edgekd.train.views import channels_last
@@ -44,7 +44,7 @@ def prepare_terms(lesson: Lesson) -> None:
     device = torch.device(lesson.run.device)
     wanting = {n: term for n, term in lesson.terms.built.items() if isinstance(term, Prepares)}
     if wanting:
-        with no_chance_drawn(device), _at_rest(lesson.learners):
+        with no_chance_drawn(device), at_rest(lesson.learners), torch.no_grad():
             batch = next(lesson.run.task.batches("train", FEW, device=device))
             signals = _signals_of(lesson, channels_last(batch))
             for use, name in zip(lesson.terms.uses, lesson.terms.names, strict=True):
@@ -88,13 +88,7 @@ def _signals_of(lesson: Lesson, batch: Batch) -> tuple[Batch, Signals, Mapping[s
 def _setting(lesson: Lesson, signals: Signals) -> Setting:
     task = lesson.run.task
     shapes = {name: tuple(value.shape[1:]) for name, value in signals.items()}
-    return Setting(shapes, task.size("train"), _classes(task))
-
-
-def _classes(task: Task) -> Sequence[str]:
-    """Return the names of the classes, or their numbers where they have none."""
-    numbers = range(class_count(task) or 0)
-    return [*map(str, task.facts().get("labels") or numbers)]
+    return Setting(shapes, task.size("train"), class_names(task))
 
 
 def _examples(lesson: Lesson, use: UseObjective) -> Iterator[Signals]:
@@ -114,20 +108,6 @@ def _examples(lesson: Lesson, use: UseObjective) -> Iterator[Signals]:
         divided = min(size, total - begin) >= all_of.size  # of a smaller one all have all
         yield {name: all_of.gathered(value) for name, value in own.items()} if divided else own
         run.progress(min(total, begin + size), total, f"fitting {use.kind}")
-
-
-@contextmanager
-def _at_rest(modules: Collection[nn.Module]) -> Iterator[None]:
-    """Have modules in eval mode for a while, without gradient."""
-    before = [(part, part.training) for module in modules for part in module.modules()]
-    for module in modules:
-        module.eval()
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        for part, training in before:
-            part.training = training
 
 
 def _states(fitting: Mapping[str, Fits]) -> dict[str, dict[str, Tensor]]:

@@ -1,6 +1,7 @@
-"""Parts of a student that stay as they are."""
+"""Parts of a student that stay as they are, and networks that do so for a while."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -25,3 +26,16 @@ def set_to_learn(student: nn.Module, paths: Collection[str]) -> None:
         own = [*module.parameters(recurse=False)]
         if isinstance(module, _BatchNorm) and own and not any(p.requires_grad for p in own):
             module.eval()
+
+
+@contextmanager
+def at_rest(modules: Collection[nn.Module]) -> Iterator[None]:
+    """Have modules in eval mode for a while."""
+    before = [(part, part.training) for module in modules for part in module.modules()]
+    for module in modules:
+        module.eval()
+    try:
+        yield
+    finally:
+        for part, training in before:
+            part.training = training

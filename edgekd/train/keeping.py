@@ -122,6 +122,12 @@ def class_count(task: Task) -> int | None:
     return int(ports[SCORES].shape[-1]) if SCORES in ports else None
 
 
+def class_names(task: Task) -> Sequence[str]:
+    """Return the names of the classes, or their numbers where they have none."""
+    numbers = range(class_count(task) or 0)
+    return [*map(str, task.facts().get("labels") or numbers)]
+
+
 def row_bytes(
     model: nn.Module | None,
     task: Task,

@@ -16,9 +16,9 @@ from edgekd.core.protocols import Batch, Run, Signals, Task
 from edgekd.core.refs import UseObjective
 from edgekd.core.seeds import sub_seed
 from edgekd.parallel.group import group
-from edgekd.train.evaluate import BATCH
 from edgekd.train.needs import count
 from edgekd.train.optim import Train
+from edgekd.train.samples import marked
 
 UNKNOWN = -1
 """Label of an example without one."""
@@ -48,11 +48,7 @@ class Pool:
 
     def __init__(self, run: Run, known: Known, options: Train):
         self.seed, self.share, self.known = run.seed, options.labelled_share, known
-        device, columns = torch.device(run.device), dict[str, list[Tensor]]()
-        for batch in run.task.batches("train", BATCH, device=device):
-            for name, column in batch.items():
-                columns.setdefault(name, []).append(column[known[batch["ids"]]])
-        self.columns = {name: torch.cat(parts) for name, parts in columns.items()}
+        self.columns = marked(run.task, known)
 
     def drawn_into(self, batch: Batch, step: int) -> Batch:
         """Return a batch of which some are drawn among the labelled examples, evenly spread.

@@ -27,6 +27,7 @@ from edgekd.train.memory import enough_memory
 from edgekd.train.peer import Peer
 from edgekd.train.pruning import Pruning
 from edgekd.train.recompute import recomputing
+from edgekd.train.studying import study
 from edgekd.train.views import channels_last, view_of
 
 HISTORY = "history.json"
@@ -139,8 +140,11 @@ def _step(course: Course, given: Batch, learner: Replica, clock: Clock, watch: W
     course.hold()
     course.schedule.step()
     course.follow()
-    now.taken += 1
     clock.mark("optimizer")
+    if course.learners:
+        study(course, given, batch, rate)
+        clock.mark("own learning")
+    now.taken += 1
 
 
 @contextmanager

@@ -57,6 +57,10 @@ class Train(Config):
     labelled_share: Share = 0.5
     """With `labelled`: the share of each batch that is drawn anew among the labelled examples, in
     the place of others, so that few labels are seen often; 0 leaves batches as they come."""
+    held_out: PositiveCount | None = None
+    """Training examples, drawn under the seed of the stage, that terms and augmentations learn from
+    that ask for such, as `tgeo`, and nothing else; without it a tenth, at most 1,000. Where none
+    asks, none are held out."""
     patience: PositiveCount | None = None
     """Stop after this many epochs without a better validation score."""
     augment: tuple[UseAugment, ...] = ()
@@ -72,9 +76,13 @@ def only_timed(options: Train) -> Train:
     return options.model_copy(update=changes)
 
 
-def make_optimizer(options: Train, modules: Iterable[nn.Module]) -> optim.Optimizer:
-    """Return the optimizer over all parameters that learn."""
-    parameters = [p for m in modules for p in m.parameters() if p.requires_grad]
+def make_optimizer(
+    options: Train, modules: Iterable[nn.Module], others: Iterable[optim.Optimizer] = ()
+) -> optim.Optimizer:
+    """Return the optimizer over all parameters that learn, but those that others move."""
+    taken = {id(p) for other in others for group in other.param_groups for p in group["params"]}
+    every = [p for m in modules for p in m.parameters() if p.requires_grad]
+    parameters = [p for p in every if id(p) not in taken]
     groups = [
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": options.weight_decay},
         {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},

@@ -8,7 +8,7 @@ from edgekd.core.protocols import Batch
 from edgekd.core.signature import Signature
 from edgekd.ops.named import call_by_name
 from edgekd.train.taps import tapped
-from edgekd.train.teaching import Said
+from edgekd.train.teaching import Said, in_float32
 
 
 class Peer(nn.Module):
@@ -26,8 +26,8 @@ class Peer(nn.Module):
         """Return what it says of a batch now, in float32."""
         with tapped(self.network, self.taps) as features:
             outputs = call_by_name(self.network, self.signature, batch)
-        return Said(_floats(outputs), _floats(features))
+        return Said(in_float32(outputs), in_float32(features))
 
-
-def _floats(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name: tensor.float() for name, tensor in tensors.items()}
+    def answers(self, batch: Batch) -> dict[str, Tensor]:
+        """Return its outputs in float32, through which gradients go to the inputs."""
+        return in_float32(call_by_name(self.network, self.signature, batch))

@@ -1,6 +1,7 @@
 """A few examples of a task, in batches."""
 
 import torch
+from torch import Tensor
 
 from edgekd.core.protocols import Batch, Split, Task
 from edgekd.core.quantization import Int8Static
@@ -8,6 +9,8 @@ from edgekd.core.refs import UseTransform
 from edgekd.core.seeds import sub_seed
 
 BATCH = 32
+PASS = 512
+"""Examples read at once where all are looked at."""
 DEFAULT_EXAMPLES = Int8Static().examples
 
 
@@ -37,3 +40,12 @@ def take(
         if missing <= 0:
             break
     return batches
+
+
+def marked(task: Task, marks: Tensor) -> Batch:
+    """Return the training examples with a mark, bool [examples], on the device of the marks."""
+    parts = []
+    for batch in task.batches("train", PASS, device=marks.device):
+        rows = marks[batch["ids"]]
+        parts.append({name: column[rows] for name, column in batch.items()})
+    return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}

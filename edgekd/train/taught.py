@@ -51,9 +51,13 @@ def heard(config: Taught) -> Mapping[str, Ref]:
     teachers = teachers_of(config)
     first = next(iter(teachers), "")
     asking = [u for u in config.objective if any(n.startswith(WORD) for n in u.plugin.needs)]
-    return {
-        name: teachers[name] for name in teachers if name in {u.teacher or first for u in asking}
-    }
+    wanted = {u.teacher or first for u in asking} | ({first} if asking_changes(config) else set())
+    return {name: teachers[name] for name in teachers if name in wanted}
+
+
+def asking_changes(config: Taught) -> list[str]:
+    """Return the augmentations that ask the first teacher: `@augment(..., teacher=True)`."""
+    return [use.kind for use in config.train.augment if use.plugin.traits.get("teacher")]
 
 
 def learning(config: Taught) -> set[str]:
@@ -64,11 +68,14 @@ def learning(config: Taught) -> set[str]:
 
 def check_teachers(config: Taught, preview: Preview) -> Iterator[Problem]:
     """Yield what is wrong with those who are to teach."""
+    yield from check_asked(config.train, config.teacher)
     keepings = keeping_of(config, preview)
     for name, ref in teachers_of(config).items():
         path = TEACHER if isinstance(config.teacher, Ref) else f"{TEACHER}.{name}"
         yield from check_full_precision(ref, preview, path)
         makes = preview.makes(ref)
+        if name == next(iter(teachers_of(config))):
+            yield from _check_gradient(config, makes, path)
         if name in learning(config):
             yield from _check_learning(config, makes, name, path)
             continue
@@ -86,6 +93,19 @@ def check_teachers(config: Taught, preview: Preview) -> Iterator[Problem]:
         elif config.cache.keep == "always" and why:
             step = "Mend that, or leave cache.keep at auto."
             yield Problem("cache.keep", f"{name} cannot be kept: {why}.", step)
+
+
+def _check_gradient(config: Taught, makes: str | None, path: str) -> Iterator[Problem]:
+    """Yield why augmentations cannot have the gradient of a teacher."""
+    for kind in asking_changes(config):
+        message = f"{kind} follows the gradient of its teacher, "
+        if makes == "outputs":
+            yield Problem(path, f"{message}and this is kept outputs.", "Name the teacher's stage.")
+        elif makes == "program":
+            yield Problem(path, f"{message}and this is a program.", "Name the stage of a model.")
+        if config.shard_teacher:
+            step = "Leave it out: every process holds the teacher."
+            yield Problem("shard_teacher", f"{message}which is shared out here.", step)
 
 
 def _check_learning(config: Taught, makes: str | None, name: str, path: str) -> Iterator[Problem]:
@@ -108,6 +128,14 @@ def _check_learning(config: Taught, makes: str | None, name: str, path: str) -> 
     if config.shard_teacher:
         message = f"{term} lets its teacher learn, which cannot be shared out."
         yield Problem("shard_teacher", message, "Leave it out: every process holds the teacher.")
+
+
+def check_asked(train: Train, teacher: Teachers | None) -> Iterator[Problem]:
+    """Yield the augmentations that ask a teacher, where there is none."""
+    for index, use in enumerate(train.augment):
+        if teacher is None and use.plugin.traits.get("teacher"):
+            message = f"{use.kind} asks a teacher, and there is none."
+            yield Problem(f"train.augment[{index}]", message, "Leave it out, or add teacher:.")
 
 
 def taps_of(config: Taught, name: str) -> list[str]:

@@ -87,6 +87,10 @@ class Online:
         """Return what the teacher says of a batch now."""
         return self._say(batch, self.precision)
 
+    def answers(self, batch: Batch) -> dict[str, Tensor]:
+        """Return its outputs in float32, through which gradients go to the inputs."""
+        return in_float32(call_by_name(self.module, self.signature, channels_last(batch)))
+
     def _fold(self, batch: Batch) -> None:
         """Fold the batch norms in, unless the teacher then says something else.
 
@@ -108,6 +112,14 @@ class Online:
             outputs = call_by_name(self.module, self.signature, channels_last(batch))
         # what inference mode gave may not be part of a gradient's graph; a copy may
         return Said(_copies(outputs), _copies(features))
+
+
+@runtime_checkable
+class Answers(Protocol):
+    """Who teaches by a network that is there."""
+
+    def answers(self, batch: Batch) -> dict[str, Tensor]:
+        """Return its outputs in float32, through which gradients go to the inputs."""
 
 
 @dataclass(frozen=True)
@@ -212,6 +224,11 @@ def columns_of(said: Said, top: int | None) -> dict[str, Tensor]:
 def _halved(value: Tensor) -> Tensor:
     half = value.half()
     return half if half.isfinite().all() or not value.isfinite().all() else value.float()
+
+
+def in_float32(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return them in float32, the same tensors where they are."""
+    return {name: tensor.float() for name, tensor in tensors.items()}
 
 
 def _detached(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

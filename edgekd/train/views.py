@@ -23,6 +23,7 @@ class Views:
         return epoch - 1 if self.count is None else (epoch - 1) % self.count
 
 
+@torch.no_grad()
 def view_of(
     batch: Batch, augments: Sequence[Callable[[Batch, Draws], Batch]], seed: int, view: int
 ) -> Batch:

@@ -110,6 +110,33 @@ class Centred(nn.Module):
         return (self.own(student_logits) - self.mean).square().mean(1)
 
 
+@objective(name="weighed", held_out=True)
+class Weighed(nn.Module):
+    """A term with a factor that learns by what a step would do to held-out examples."""
+
+    def __init__(self, config):
+        super().__init__()
+        self.factor = nn.Parameter(torch.ones(10, dtype=torch.float64))
+
+    def own_optimizer(self):
+        return torch.optim.SGD([self.factor], lr=0.5)
+
+    def forward(self, *, student_logits, labels):
+        losses = nn.functional.cross_entropy(student_logits, labels, reduction="none")
+        return losses * self.factor.detach()[labels]
+
+    def after_step(self, study):
+        own = {name: p.clone().requires_grad_() for name, p in study.parameters.items()}
+        labels, given = study.batch["labels"], study.student(study.batch, own)["logits"].double()
+        losses = nn.functional.cross_entropy(given, labels, reduction="none")
+        loss, used = (losses * self.factor[labels]).mean(), [n for n in own if "apart" not in n]
+        slopes = torch.autograd.grad(loss, [own[n] for n in used], create_graph=True)
+        moved = {n: own[n] - 0.1 * slope for n, slope in zip(used, slopes, strict=True)}
+        held = study.held_out()
+        scores = study.student(held, moved)["logits"].double()
+        study.learn(nn.functional.cross_entropy(scores, held["labels"]))
+
+
 def teacher_of(term):
     signature = TASK.build().signature()
     if term == "bdkd":
@@ -194,6 +221,7 @@ def trainings(folder):
     every["projected"] = {"term": "projected"}
     every["fitted"] = {"term": "centred"}
     every["contrasted"] = {"term": CONTRAST}
+    every["weighed"] = {"term": "weighed"}
     every["with_peer"] = {"term": "bdkd"}
     every["pruned"] = {"prune": Gradual.model_validate(PRUNED), "ema": 0.9}
     for name, options in every.items():

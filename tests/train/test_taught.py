@@ -1,11 +1,14 @@
 """Those who teach: what a file says of them that cannot be."""
 
 import pytest
+import torch
+from torch import nn
 
+from edgekd.core import kinds
 from edgekd.core.needs import ALONE
 from edgekd.core.refs import UseTask
-from edgekd.stages.distill import Distill
-from edgekd.train.taught import check_teachers
+from edgekd.stages.distill import Distill, controls
+from edgekd.train.taught import check_teachers, heard
 
 TASK = UseTask.model_validate({"kind": "image_classification", "data": "digits"}).build()
 
@@ -52,3 +55,57 @@ def test_a_term_cannot_be_fitted_to_a_teacher_that_learns():
     assert "nd is fitted to a teacher once, and bdkd lets this one" in problem.message
     apart = ({"kind": "nd", "teacher": "a"}, {"kind": "bdkd", "teacher": "b"})
     assert problems("model", apart, {"a": "$a", "b": "$b"}) == []
+
+
+class Asking(nn.Module):
+    """An augmentation that learns from the teacher."""
+
+    def forward(self, batch, draws):
+        return batch
+
+    def own_optimizer(self):
+        return torch.optim.SGD(self.parameters(), lr=1.0)
+
+    def after_step(self, study):
+        pass
+
+
+@pytest.fixture(scope="module", autouse=True)
+def plug_ins(plugged):
+    plugged(kinds.augment, "test_asking", Asking, teacher=True)
+
+
+@pytest.mark.parametrize(
+    ("made", "more", "path", "said"),
+    [
+        ("outputs", {}, "teacher", "test_asking follows the gradient of its teacher, and this is"),
+        ("program", {}, "teacher", "gradient of its teacher, and this is a program"),
+        ("model", {"shard_teacher": True}, "shard_teacher", "teacher, which is shared out here"),
+        ("model", {"teacher": None}, "train.augment[0]", "test_asking asks a teacher, and there"),
+        ("model", {"cache": {"keep": "always"}}, "cache.keep", "test_asking does not change every"),
+        ("model", {}, "", ""),
+    ],
+)
+def test_an_augmentation_that_learns_asks_for_a_teacher_with_a_gradient(made, more, path, said):
+    given = {"model": "depthwise", "teacher": "$teacher", "objective": ("cross_entropy",)}
+    given |= {"train": {"augment": ("test_asking",)}} | more
+    found = [*check_teachers(Distill.model_validate(given), Preview(made))]
+    assert bool(found) == bool(said)
+    assert not said or any(p.path == path and said in p.message for p in found)
+    assert all(p.next_step for p in found)
+
+
+def test_a_teacher_that_an_augmentation_asks_is_heard():
+    given = {"model": "depthwise", "teacher": {"a": "$a", "b": "$b"}}
+    given["objective"] = ({"kind": "kd", "teacher": "b"},)
+    assert [*heard(Distill.model_validate(given))] == ["b"]
+    given["train"] = {"augment": ("test_asking",)}
+    assert [*heard(Distill.model_validate(given))] == ["a", "b"]
+
+
+def test_controls_have_no_augmentation_that_learns():
+    given = {"model": "depthwise", "teacher": "$teacher", "objective": ("cross_entropy", "kd")}
+    given["train"] = {"augment": ("flip", "test_asking")}
+    found = controls(Distill.model_validate(given))
+    assert {*found} == {"no_kd", "plain_kd"}
+    assert [[use.kind for use in c.train.augment] for c in found.values()] == [["flip"], ["flip"]]

@@ -74,7 +74,7 @@ take() {
     forget
     echo '{}'
   else
-    printf '{"held_by": "%s"}\n' "$(sed 's/["\\[:cntrl:]]/?/g' "$lock")"
+    printf '{"held_by": "%s"}\n' "$(sed '1!d; s/["\\[:cntrl:]]/?/g' "$lock")"
   fi
 } 2>/dev/null
 

@@ -7,6 +7,7 @@ import weakref
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import Event
 from typing import Any, TypeVar
 
 from pydantic import Field
@@ -54,12 +55,13 @@ class AttendedDevice:
         self.told: Told = unheard
         self._open = open_link
         self._held: list[Link] = []
+        self._left = Event()
         self.folder = ""
         try:
             wait_for(self._start())
         except LostError as error:
             raise self._gone("it was being set up") from error
-        weakref.finalize(self, _leave, self._held)
+        weakref.finalize(self, _leave, self._held, self._left)
 
     def push(self, local: Path) -> str:
         """Bring a file or folder to the working folder, what is there already left out."""
@@ -129,6 +131,8 @@ class AttendedDevice:
             await self._held.pop().close()
         deadline, pause = time.monotonic() + self.config.patience_s, 0.2
         while True:
+            if self._left.is_set():  # another thread's work: this process ends
+                raise self._gone(doing)
             try:
                 await self._start()
             except (LostError, UnreachableError) as error:
@@ -184,13 +188,14 @@ def _turn(link: Link, busy_s: float, told: Told) -> Iterator[None]:
             wait_for(link.ask("leave"))
 
 
-def _leave(held: list[Link]) -> None:
+def _leave(held: list[Link], left: Event) -> None:
     """Have the working folder removed, and end the link."""
+    left.set()
 
     async def leaving() -> None:
         for link in held:
             with suppress(LostError, UnreachableError, TimeoutError):
-                await asyncio.wait_for(link.ask("go"), LEAVING_S)
+                await asyncio.wait_for(link.go(), LEAVING_S)
             await link.close()
 
     finish(leaving())

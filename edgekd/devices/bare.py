@@ -106,7 +106,7 @@ class FarChild:
 
     def send(self, message: Mapping[str, Any]) -> None:
         """Write one line."""
-        self._started.say(json.dumps(message).encode() + b"\n")
+        wait_for(self._started.say(json.dumps(message).encode() + b"\n"))
 
     def ask(self, do: str, **request: Any) -> Mapping[str, Any]:
         """Return the answer to a request; FailedError where the process ends or takes too long."""

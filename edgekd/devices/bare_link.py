@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from edgekd.core.errors import UnreachableError
 from edgekd.devices import link
 from edgekd.devices.link import NOT_FOUND, PIECE, Link, LostError, lost, quoted
 
@@ -79,6 +80,11 @@ class BareLink(Link):
             process = await self.connection.create_process(quoted(words), encoding=None)
         return Started(self, self.started, process)
 
+    async def go(self) -> None:
+        """Have the folder removed; return when the attendant has ended."""
+        self._write(b"go\n")
+        await asyncio.wait({self._ear})
+
     async def is_there(self) -> None:
         """Ask the attendant for a sign of life; LostError where it gives none."""
         await self._told("still")
@@ -96,14 +102,16 @@ class BareLink(Link):
 
     async def _hear(self) -> None:
         """Take the attendant's answers, and its signs of life, until nothing comes any more."""
-        with suppress(LostError):
-            while True:
-                self._answers.put_nowait(await self._line())
-        self._answers.put_nowait(None)
+        try:
+            with suppress(LostError, UnreachableError):
+                while True:
+                    self._answers.put_nowait(await self._line())
+        finally:
+            self._answers.put_nowait(None)
 
     async def _told(self, request: str) -> dict[str, Any]:
         """Return the attendant's answer to a line."""
-        async with self._asking:
+        async with self._asked():
             self._write(request.encode("ascii", "replace").replace(b"\n", b" ") + b"\n")
             answer = await self._answers.get()
         if answer is None:
@@ -126,9 +134,12 @@ class BareLink(Link):
     async def _run(self, command: Sequence[str], timeout_s: float) -> dict[str, Any]:
         unlimited = {"memory_mib": 0, "seconds": 0, "written_mib": 0}
         program = await self.start(command, unlimited)
-        program.say_no_more()
+        await program.say_no_more()
         try:
             out = await asyncio.wait_for(program.rest(), timeout_s)
+        except asyncio.CancelledError:
+            await program.kill()
+            raise
         except TimeoutError:
             await program.kill()
             out, late = b"", True
@@ -152,9 +163,6 @@ class BareLink(Link):
     async def _leave(self) -> dict[str, Any]:
         return await self._told("leave")
 
-    async def _go(self) -> dict[str, Any]:
-        return await self._told("go")
-
 
 class Started:
     """A program on the device, which reads and writes lines."""
@@ -163,12 +171,12 @@ class Started:
         self.link, self.number, self.process = link, number, process
         self._read = b""
 
-    def say(self, line: bytes) -> None:
+    async def say(self, line: bytes) -> None:
         """Send it something; that it is gone shows where its answer is awaited."""
         with suppress(BrokenPipeError), lost(self.link.cut_by):
             self.process.stdin.write(line)
 
-    def say_no_more(self) -> None:
+    async def say_no_more(self) -> None:
         """End its input."""
         with suppress(BrokenPipeError), lost(self.link.cut_by):
             self.process.stdin.write_eof()

@@ -5,7 +5,7 @@ import errno
 import json
 import shlex
 from collections.abc import AsyncIterator, Coroutine, Sequence
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from functools import cache
 from pathlib import Path
 from threading import Thread, current_thread
@@ -101,6 +101,10 @@ class Link:
         self.connection, self.address, self.cut_by = connection, address, cut_by
         self.process: Any = None
         self._asking = asyncio.Lock()
+        self._waiting: asyncio.Task[Any] | None = None
+        """Who waits for an answer."""
+        self._owed = False
+        """Whether an answer may still come, waited for or not."""
         self._heart: asyncio.Task[None] | None = None
         self._read = b""
 
@@ -127,12 +131,22 @@ class Link:
 
     async def ask(self, do: str, **request: Any) -> dict[str, Any]:
         """Return the attendant's answer; LostError where the link is cut before it comes."""
-        async with self._asking:
+        async with self._asked():
             self._write(json.dumps({"do": do, **request}).encode() + b"\n")
             answer = await self._line()
         if "refused" in answer:
             raise self.address.refused(answer["refused"], answer.get("path"))
         return answer
+
+    async def go(self) -> None:
+        """Have the folder removed, whatever else was asked; return when the attendant has ended."""
+        if self._waiting:
+            self._waiting.cancel()
+        async with self._asking:
+            self._write(json.dumps({"do": "go"}).encode() + b"\n")
+            with suppress(LostError):
+                while True:
+                    await self._line()
 
     async def shell(self, script: str, *words: str, content: bytes = b"") -> str:
         """Return what a line of shell prints, `words` being its $1 and so on."""
@@ -186,8 +200,25 @@ class Link:
         with lost(self.cut_by):
             self.process.stdin.write(data)
 
+    @asynccontextmanager
+    async def _asked(self) -> AsyncIterator[None]:
+        """Have the attendant to ourselves until its answer is read.
+
+        LostError where somebody was interrupted who waited for one, as by Ctrl-C: the next to ask
+        would take it for its own.
+        """
+        async with self._asking:
+            if self._owed:
+                raise LostError
+            self._owed, self._waiting = True, asyncio.current_task()
+            try:
+                yield
+            finally:
+                self._waiting = None
+            self._owed = False
+
     async def _line(self) -> dict[str, Any]:
-        """Return the next answer, of any length."""
+        """Return the next answer, of any length; UnreachableError where it is none."""
         while b"\n" not in self._read:
             with lost(self.cut_by):
                 piece = await self.process.stdout.read(PIECE)
@@ -196,7 +227,11 @@ class Link:
             self._read = (self._read + piece).lstrip(b"\n")  # an empty line is a sign of life
         line, _, left = self._read.partition(b"\n")
         self._read = left.lstrip(b"\n")
-        answer: dict[str, Any] = json.loads(line)
+        text = line.decode("utf-8", "replace")
+        try:
+            answer: dict[str, Any] = json.loads(text)
+        except ValueError:
+            raise self.address.refused(f"'{text}' is no answer") from None
         return answer
 
     async def _beat(self) -> None:

@@ -172,8 +172,8 @@ def stream(job, at):
                 for child in children:
                     child.ask("load")
                     child.ask("fill", batch=job["batch"])
-                at = time.perf_counter_ns() + STARTING_NS
-                said = together(children, "stream", at=at, seconds=job["min_s"])
+                start = time.perf_counter_ns() + STARTING_NS
+                said = together(children, "stream", at=start, seconds=job["min_s"])
             except FailedError as error:
                 failed[program["name"]] = error.about
                 continue

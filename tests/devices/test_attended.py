@@ -225,11 +225,73 @@ def test_a_command_whose_link_is_cut_is_ended_and_run_again(device: Device) -> N
     cutting.join()
 
 
+def test_an_answer_that_nobody_waited_for_is_not_taken_for_that_to_the_next_request(
+    device: Device,
+) -> None:
+    """As after Ctrl-C; what ran is ended before anything else runs."""
+    transport = device.reach()
+    folder = Path(transport.folder)
+    work = transport._held[0].ask("run", command=python(COUNTED), timeout_s=60)
+    asked = asyncio.run_coroutine_threadsafe(work, link._loop())
+    wait(lambda: bool([*folder.glob("begun-*")]))
+    asked.cancel()
+    (first,) = [int(path.name.partition("-")[2]) for path in folder.glob("begun-*")]
+    assert transport.run(python("print(1)")) == "1\n"
+    assert not alive(first)
+    del transport
+    assert not folder.exists()
+
+
+LEAVING = """
+import json, signal, sys
+from threading import Event, Thread
+from edgekd.devices.target import Target
+signal.signal(signal.SIGINT, signal.default_int_handler)
+way = json.loads(sys.argv[1])
+about = {"description": "a board", "transport": way, "runtimes": ("onnxruntime",)}
+targets = [Target.model_validate(about).transport.build() for _ in range(2)]
+for each in targets:
+    work = [sys.executable, "-S", "-c", sys.argv[2]]
+    Thread(target=each.run, args=(work,), daemon=True).start()
+print(*(each.folder for each in targets), flush=True)
+Event().wait()
+"""
+
+
+def test_targets_that_are_measured_at_the_same_time_are_left_at_once_by_ctrl_c(
+    own_device: Device,
+) -> None:
+    way = json.dumps({"kind": own_device.kind, **own_device.options})
+    words = [sys.executable, "-c", LEAVING, way, COUNTED]
+    with subprocess.Popen(
+        words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as holder:
+        assert holder.stdout is not None
+        assert holder.stderr is not None
+        folders = [Path(name) for name in holder.stdout.readline().split()]
+        wait(lambda: any([*folder.glob("begun-*")] for folder in folders))
+        began = time.monotonic()
+        holder.send_signal(signal.SIGINT)
+        holder.wait()
+        said = holder.stderr.read()
+    assert time.monotonic() - began < attended.LEAVING_S
+    assert not [folder for folder in folders if folder.exists()]
+    assert "KeyboardInterrupt" in said
+
+
+def test_a_device_whose_shell_says_what_is_no_answer_is_told(own_device: Device) -> None:
+    fake(own_device, "python9", "echo Welcome; sleep 5")
+    with pytest.raises(UnreachableError, match="refuses: 'Welcome' is no answer"):
+        own_device.reach(python="python9")
+    assert own_device.left() == []
+
+
 def test_a_device_that_does_not_hear_from_us_ends_the_command(
     device: Device, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As where the cable is pulled: neither end sees the connection closed."""
     monkeypatch.setattr(link, "SILENCE_S", 2.0)
+    monkeypatch.setattr(attended, "MOST_LOSSES", 2)
     monkeypatch.setattr(Link, "_beat", mute)
     transport = device.reach(patience_s=0.2)
     with pytest.raises(UnreachableError, match=r"(?s)link to the device was cut.*is kept"):

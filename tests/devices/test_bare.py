@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,11 @@ from edgekd.core.errors import RequestError, StageError, UnreachableError
 from edgekd.core.signature import Port, Signature
 from edgekd.devices import runners
 from edgekd.devices.answers import Failure, Scores, Timing
+from edgekd.devices.bare_link import BareLink, Started
 from edgekd.devices.bench import Session
 from edgekd.devices.job import Job
 from edgekd.devices.kept import Journal
+from edgekd.devices.link import THREAD
 from edgekd.devices.runners import ABOUT, SYSTEM, Build, this_machine
 from edgekd.devices.runners import LOADER as LOADER_FILE
 from edgekd.devices.settings import Settings
@@ -90,6 +93,34 @@ def test_a_restart_is_measured_and_kept_as_where_there_is_python(
     again = Session(board(device), session.jobs, Journal(tmp_path), traced=True)
     assert times(again, rows).keys() == found.keys()
     assert session.profile("good", rows, SHORT) is None
+
+
+def test_a_program_is_spoken_to_from_the_thread_of_its_link_alone(
+    device: Fake, rows: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The connection belongs to its loop; another thread may write only when that wakes anyway."""
+    begun, threads = BareLink.start, set()
+
+    class Noting:
+        def __init__(self, stdin: Any):
+            self.stdin = stdin
+
+        def write(self, data: bytes) -> None:
+            threads.add(threading.current_thread().name)
+            self.stdin.write(data)
+
+    async def start(self: BareLink, *about: Any) -> Started:
+        started = await begun(self, *about)
+        process = started.process
+        started.process = SimpleNamespace(
+            stdin=Noting(process.stdin), stdout=process.stdout, wait=process.wait
+        )
+        return started
+
+    monkeypatch.setattr(BareLink, "start", start)
+    session = Session(board(device), jobs(tmp_path, "good"), Journal(tmp_path))
+    assert isinstance(times(session, rows)["good"], Timing)
+    assert threads == {THREAD}
 
 
 def test_scores_come_back_and_limits_and_samples_are_as_with_python(

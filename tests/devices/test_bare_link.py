@@ -1,5 +1,7 @@
 """What a shell does in the place of Python's attendant: the rest of a transport is as ever."""
 
+import asyncio
+import io
 import json
 import os
 import signal
@@ -8,15 +10,20 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
 from edgekd.core.artifact import digest_file
 from edgekd.core.errors import StageError, UnreachableError
 from edgekd.devices import attended, link
+from edgekd.devices.attendant import LOCK
 from edgekd.devices.attended import AttendedDevice
-from edgekd.devices.link import Link
+from edgekd.devices.bare_link import BareLink
+from edgekd.devices.link import Link, LostError, wait_for
+from edgekd.devices.refusals import Address
 from tests.devices.bare_devices import WAYS, bare
 from tests.devices.ssh_servers import asyncssh_server
 from tests.devices.test_attended import COUNTED, HOLDER, TREE, Device, alive, mute, python, wait
@@ -182,6 +189,65 @@ def test_it_waits_its_turn_behind_a_run_that_drives_the_same_device_by_python(
     assert told == ["waiting, at most 3600 s, for ada ?on? board, process 7"]
     assert hasty.run(["sh", "-c", "echo free"]) == "free\n"
     assert with_python.run(["sh", "-c", "echo free"]) == "free\n"
+
+
+def test_an_answer_that_nobody_waited_for_is_not_taken_for_that_to_the_next_request(
+    device: Device,
+) -> None:
+    """As after Ctrl-C: the device would be taken for ours while another run has it."""
+    holder, other = reach(device), reach(device, busy_s=0.1)
+    wait_for(holder._held[0].ask("take", wait_s=1, who="ada"))
+    bare_link = other._held[0]
+    assert isinstance(bare_link, BareLink)
+
+    async def interrupted() -> None:
+        asking = asyncio.create_task(bare_link._told("still"))
+        await asyncio.sleep(0.1)
+        asking.cancel()
+
+    with patch.object(bare_link._answers, "get", lambda: asyncio.sleep(60)):
+        wait_for(interrupted())
+    with pytest.raises(UnreachableError, match="measures there: ada"):
+        other.run(["true"])
+    wait_for(holder._held[0].ask("leave"))
+    assert other.run(["sh", "-c", "echo mine"]) == "mine\n"
+
+
+def test_a_run_that_is_interrupted_ends_what_it_had_begun(device: Device) -> None:
+    transport = reach(device)
+    folder = Path(transport.folder)
+    work = transport._held[0].ask("run", command=python(COUNTED), timeout_s=60)
+    asked = asyncio.run_coroutine_threadsafe(work, link._loop())
+    wait(lambda: bool([*folder.glob("begun-*")]))
+    (pid,) = [int(path.name.partition("-")[2]) for path in folder.glob("begun-*")]
+    asked.cancel()
+    wait(lambda: not alive(pid))
+    assert transport.run(["sh", "-c", "echo next"]) == "next\n"
+
+
+def test_whatever_is_written_in_the_lock_is_shown_in_one_line(device: Device) -> None:
+    """It lies where every user of the device can write."""
+    holder, other = reach(device), reach(device, busy_s=0.1)
+    wait_for(holder._held[0].ask("take", wait_s=1, who="ada"))
+    (device.place / "work" / LOCK).write_bytes(b'ada "l"\xff\nand others\n')
+    with pytest.raises(UnreachableError, match=r"measures there: ada \?l\?."):
+        other.run(["true"])
+    wait_for(holder._held[0].ask("leave"))
+
+
+def test_an_attendant_that_says_what_is_no_answer_is_not_waited_for() -> None:
+    async def listen() -> None:
+        address = Address("adb://1", "adb shell", "adb", "/tmp", "/data")
+        bare_link, said = BareLink(NotImplemented, address), asyncio.StreamReader()
+        bare_link.process = SimpleNamespace(stdout=said, stdin=io.BytesIO())
+        bare_link._answers = asyncio.Queue()
+        said.feed_data(b"Killed\n")
+        await asyncio.wait({asyncio.create_task(bare_link._hear())})
+        for _ in range(2):
+            with pytest.raises(LostError):
+                await asyncio.wait_for(bare_link._told("still"), 5)
+
+    wait_for(listen())
 
 
 def test_what_killed_runs_left_goes_with_the_next_and_what_is_held_stays(device: Device) -> None:

@@ -263,7 +263,7 @@ class Course:
         rate = float(self.schedule.get_last_lr()[0])
         entry = {"epoch": now.epoch, "learning_rate": rate, "loss": means.pop("loss")}
         entry |= {} if self.pruning is None else {"pruned": self.pruning.share}
-        spreads = {name: self._spread(name) for name in means}
+        spreads = {name: self._spread(name) for name in means if name in now.squares}
         terms = {"terms": means, "spreads": spreads}
         now.epochs.append(entry | terms | {"validation": {monitor: score}})
         whole = self.pruning is None or self.pruning.over

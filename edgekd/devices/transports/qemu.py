@@ -18,7 +18,7 @@ from edgekd.core.errors import Problem, RequestError
 from edgekd.core.kinds import transport
 from edgekd.core.shipped import shipped
 from edgekd.devices.transports.local import Local, LocalTransport
-from edgekd.devices.turn import Told, unheard
+from edgekd.devices.turn import Told, turn, unheard
 
 PATH = "/usr/local/bin:/usr/bin:/bin"
 ENV = "usr/bin/env"
@@ -42,13 +42,14 @@ class Qemu(Config):
     """Folder of the root file system; `~` is your home."""
     cpu: Literal["cortex-a53", "cortex-a72", "cortex-a76"] = "cortex-a76"
     """Processor that is emulated; it decides which kernels a runtime takes. Of these, cortex-a76
-    alone has the instructions for int8 dot products. One root is one processor at a time."""
+    alone has the instructions for int8 dot products. Targets may share a root."""
     python: str = Field(default="python3", min_length=1)
     """Interpreter in that root."""
     timeout_s: Positive = 7200
     """Longest time that one command may take, in seconds."""
     busy_s: Positive = 21600
-    """How long to wait for others that measure on this machine, in seconds."""
+    """How long to wait for others that measure on this machine, in seconds: other runs, and other
+    targets of this one, of which each may take `timeout_s` at a time."""
 
     @property
     def place(self) -> Path:
@@ -124,10 +125,7 @@ class QemuTransport:
         self.told: Told = unheard
         here = config.place / "tmp"
         here.mkdir(exist_ok=True)
-        _describe_cpu(config)
-        self._outside = LocalTransport(
-            Local(timeout_s=config.timeout_s, busy_s=config.busy_s), here
-        )
+        self._outside = LocalTransport(Local(timeout_s=config.timeout_s, alone=False), here)
 
     def push(self, local: Path) -> str:
         """Copy a file or folder into the working folder; return its path in the root."""
@@ -142,6 +140,7 @@ class QemuTransport:
         self._outside.pull(str(there), local)
 
     def run(self, command: Sequence[str]) -> str:
-        """Return what the command printed; StageError where it fails or takes too long."""
-        self._outside.told = self.told
-        return self._outside.run([*_entered(self.config), *command])
+        """Return what the command printed; errors as of `LocalTransport`."""
+        with turn(self.config.busy_s, self.told):
+            _describe_cpu(self.config)  # another target may have had another one emulated there
+            return self._outside.run([*_entered(self.config), *command])

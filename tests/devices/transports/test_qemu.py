@@ -101,12 +101,25 @@ def test_what_leaves_the_root_is_not_brought_back(
     (tmp_path / "root/usr/bin").mkdir(parents=True)
     (tmp_path / "root/usr/bin/env").symlink_to("/usr/bin/env")
     transport = QemuTransport(Qemu(root=str(tmp_path / "root"), cpu="cortex-a53"))
-    assert "0xd03" in (tmp_path / "root/proc/cpuinfo").read_text()
     (tmp_path / "secret").write_text("ours")
     (tmp_path / "root/tmp/link").symlink_to(tmp_path / "secret")
     with pytest.raises(RequestError, match="lies outside"):
         transport.pull("/tmp/link", tmp_path / "got")
     assert not (tmp_path / "got").exists()
+
+
+@superuser
+def test_targets_that_share_a_root_are_each_told_of_their_own_processor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(qemu, "_objection", lambda _: "")
+    monkeypatch.setattr(qemu, "_entered", lambda _: [])
+    (tmp_path / "usr/bin").mkdir(parents=True)
+    (tmp_path / "usr/bin/env").symlink_to("/usr/bin/env")
+    parts = {"cortex-a53": "0xd03", "cortex-a76": "0xd0b"}
+    both = {cpu: QemuTransport(Qemu(root=str(tmp_path), cpu=cpu)) for cpu in parts}
+    for cpu in (*parts, *parts):
+        assert parts[cpu] in both[cpu].run(["cat", str(tmp_path / "proc/cpuinfo")])
 
 
 @superuser

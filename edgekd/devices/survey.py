@@ -60,10 +60,10 @@ def survey(target: Target) -> Survey:
 def lacking(target: Target, packages: Sequence[str], python: str) -> UnreachableError:
     """Return what to say of a device without the packages that measuring there takes."""
     names = " and ".join(packages)
-    step = (
-        f"Install it: {python} -m pip install {' '.join(packages)}; or name the interpreter that "
-        "has it: transport: {python: /home/pi/venv/bin/python}."
-    )
+    step = f"Install it: {python} -m pip install {' '.join(packages)}"
+    if hasattr(target.transport.options, "python"):
+        named = "transport: {python: /home/pi/venv/bin/python}"
+        step += f"; or name the interpreter that has it: {named}."
     verb = "is" if len(packages) == 1 else "are"
     message = f"{target.description}: {names} {verb} missing for its {python}."
     return UnreachableError(str(Problem("runtimes", message, step)))

@@ -87,7 +87,10 @@ def test_a_device_without_the_runtime_is_told_before_any_program_is_tried(
 
 
 def test_a_missing_package_says_how_to_install_it() -> None:
-    text = str(lacking(board(), ["numpy", "onnxruntime"], "/usr/bin/python3"))
+    here = str(lacking(board(), ["numpy"], sys.executable))
+    assert here.endswith(f"Install it: {sys.executable} -m pip install numpy")  # no other way
+    there = board(transport={"kind": "ssh", "host": "pi"})
+    text = str(lacking(there, ["numpy", "onnxruntime"], "/usr/bin/python3"))
     assert "a board: numpy and onnxruntime are missing for its /usr/bin/python3." in text
     assert "/usr/bin/python3 -m pip install numpy onnxruntime;" in text
     assert "python: /home/pi/venv/bin/python" in text

@@ -135,12 +135,13 @@ def check(native: Sequence[str], arch: str, name: str = "NAME") -> Iterator[Prob
     """Yield the C++ runners that a target of this name takes and that were not built yet."""
     for runtime in native:
         if find(runtime, arch) is None:
-            of = " ".join(filter(None, (runtime, installed_version(runtime))))
-            yield Problem(
-                "",
-                f"the C++ runner of {of} for {arch} is not built.",
-                f"Build it once: edgekd runner build --target {name}",
-            )
+            yield _unbuilt(runtime, arch, name)
+
+
+def _unbuilt(runtime: str, arch: str, name: str = "NAME") -> Problem:
+    of = " ".join(filter(None, (runtime, installed_version(runtime))))
+    step = f"Build it once: edgekd runner build --target {name}"
+    return Problem("", f"the C++ runner of {of} for {arch} is not built.", step)
 
 
 def script(runtime: str) -> str:
@@ -181,10 +182,10 @@ def copy_runners(target: "Target", here: Path) -> None:
         if path.is_file() and not target.bare:
             shutil.copyfile(path, here / path.name)
     arch = target.hardware.arch
-    if problems := [*check(target.native, arch)]:
-        raise RequestError(problems)
-    for runtime in target.native:
-        build = find(runtime, arch)
+    builds = {runtime: find(runtime, arch) for runtime in target.native}
+    if lacking := [runtime for runtime, build in builds.items() if build is None]:
+        raise RequestError(_unbuilt(runtime, arch) for runtime in lacking)
+    for runtime, build in builds.items():
         assert build is not None
         left_out = None if target.bare else shutil.ignore_patterns(SYSTEM)
         shutil.copytree(build.folder, here / NATIVE / runtime, ignore=left_out)

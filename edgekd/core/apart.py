@@ -7,7 +7,6 @@ The module's `main` calls `serve`, and what answers calls `confine` before it op
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -15,6 +14,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from edgekd.core.endings import ended
 from edgekd.core.errors import StageError
 from edgekd.core.shipped import shipped
 
@@ -48,11 +48,8 @@ def ask(module: str, request: Mapping[str, Any], file: str) -> dict[str, Any]:
         log.seek(0)
         last = log.read().decode("utf-8", "replace").strip().rpartition("\n")[2]
     if done.returncode:
-        how = f"ended with exit status {done.returncode}"
-        if done.returncode < 0:
-            how = f"was killed by {signal.Signals(-done.returncode).name}"
         raise StageError(
-            f"the process that opened {file} {how}: {last}",
+            f"the process that opened {file} {ended(done.returncode)}: {last}",
             "Check that the file is whole; where memory ran out, ask for fewer examples, or end "
             "other programs.",
         )

@@ -55,7 +55,7 @@ class Attendant:
         self.watched = os.open(folder, os.O_RDONLY)  # shared: a sweep wants it for itself
         fcntl.flock(self.watched, fcntl.LOCK_SH)
         self._relieve()
-        _sweep(folder.parent)
+        sweep(folder.parent)
 
     def _relieve(self) -> None:
         """End an attendant that still minds this folder: its link is cut and it may not know."""
@@ -191,7 +191,7 @@ class Attendant:
                 shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def _sweep(beside: Path) -> None:
+def sweep(beside: Path) -> None:
     """Remove working folders that runs left behind which were killed: nobody holds those."""
     for folder in beside.glob(f"{PREFIX}*"):
         with contextlib.suppress(OSError):  # another user's, or just removed
@@ -206,11 +206,14 @@ def _sweep(beside: Path) -> None:
 
 
 def opened(path: Path) -> int:
-    """Return a lock file, which every user of the device can lock."""
+    """Return a lock file, which every user of the device can lock, whatever the umask is."""
     try:
-        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
     except PermissionError:  # another user made it
         return os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+    with contextlib.suppress(PermissionError):  # another user's that we may write to
+        os.fchmod(file, 0o644)
+    return file
 
 
 def _awaited(file: int, deadline: float) -> bool:

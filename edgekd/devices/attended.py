@@ -1,7 +1,6 @@
 """A device minded by an attendant: work over a link, begun anew where that is cut."""
 
 import asyncio
-import signal
 import time
 import weakref
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -16,10 +15,11 @@ from edgekd.core.config import Config, Positive
 from edgekd.core.errors import StageError, UnreachableError
 from edgekd.devices.attendant import PREFIX
 from edgekd.devices.bare_link import BareLink
+from edgekd.devices.commands import failed, shown, too_long
 from edgekd.devices.link import Link, LostError, finish, wait_for
 from edgekd.devices.refusals import Address
 from edgekd.devices.transfer import pull, push
-from edgekd.devices.turn import PATIENT_S, Told, tell_of, unheard, who
+from edgekd.devices.turn import PATIENT_S, Told, tell_of, too_busy, unheard, who
 
 LEAVING_S = 10
 MOST_LOSSES = 5
@@ -41,8 +41,9 @@ class Attended(Config):
     """Longest time that connecting may take, in seconds."""
     patience_s: Positive = 60
     """How long a device is tried again whose link was cut, in seconds."""
-    busy_s: Positive = 3600
-    """How long to wait for another run that measures on the device, in seconds."""
+    busy_s: Positive = 21600
+    """How long to wait for others that measure on the device, in seconds: other runs, and other
+    targets of this one, of which each may take `timeout_s` at a time."""
 
 
 class AttendedDevice:
@@ -83,31 +84,21 @@ class AttendedDevice:
 
         It ends when this process does, or soon after the link is cut; then it is run again.
         """
-        shown = f"'{' '.join(Path(word).name for word in command)}'"
 
         def work(link: Link) -> dict[str, Any]:
             asked = {"command": [*command], "timeout_s": self.config.timeout_s}
             return wait_for(link.ask("run", **asked))
 
-        done = self.drive(f"{shown} ran", work)
+        done = self.drive(f"{shown(command)} ran", work)
         if done["late"]:
-            raise self.too_long(shown)
+            raise self.too_long(shown(command))
         if done["status"]:
-            how = f"ended with exit status {done['status']}"
-            if done["status"] < 0:
-                how = f"was killed by {signal.Signals(-done['status']).name}"
-            last = "\n".join(done["errors"].strip().splitlines()[-8:])
-            raise StageError(
-                f"{shown} {how} on {self.address}.", last and f"It wrote last:\n{last}"
-            )
+            raise failed(shown(command), done["status"], done["errors"], f" on {self.address}")
         return str(done["out"])
 
-    def too_long(self, shown: str) -> StageError:
+    def too_long(self, what: str) -> StageError:
         """Return what to say of something that took longer than it may."""
-        return StageError(
-            f"{shown} took longer than {self.config.timeout_s:g} s on {self.address}.",
-            "Measure less (bench: {mode: quick}), or raise timeout_s of the transport.",
-        )
+        return too_long(what, self.config.timeout_s, f" on {self.address}")
 
     def drive(self, doing: str, work: Callable[[Link], T]) -> T:
         """Return what work comes to, with the device to ourselves, begun anew over a new link."""
@@ -179,8 +170,7 @@ def _turn(link: Link, busy_s: float, told: Told) -> Iterator[None]:
         tell_of(answer["held_by"], busy_s, told)
         answer = wait_for(link.ask("take", wait_s=busy_s - PATIENT_S, who=who()))
     if "held_by" in answer:
-        message = f"another run measures there: {answer['held_by'] or 'unknown'}."
-        raise link.address.error(message, "Wait for it, or raise busy_s of the transport.")
+        raise link.address.error(*too_busy(answer["held_by"], "there", busy_s))
     try:
         yield
     finally:

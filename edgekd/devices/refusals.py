@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from edgekd.core.errors import Problem, UnreachableError
+from edgekd.devices.attendant import LOCK, QUEUE
 
 FULL = ("no space left", "disk quota exceeded", "file too large")
 
@@ -40,6 +41,8 @@ class Address:
         if any(text in why.lower() for text in FULL):
             step = f"Free some space there, or name another folder than {self.folder}: {folder}"
             return self.error(f"the device's disk is full: {where}{why}", step)
+        if path and path.rpartition("/")[2] in (LOCK, QUEUE):
+            return self.error(f"the device refuses: {where}{why}", to_have_lock(path))
         if "ermission denied" in why or "No such file" in why or "ead-only" in why:
             step = f"Name a folder that you can write to there: {folder}"
             return self.error(f"the device refuses: {where}{why}", step)
@@ -53,3 +56,8 @@ class Address:
             "A device that has none runs .pte programs alone: python: null, native: [executorch]."
         )
         return self.error(f"there is no '{python}' on the device.", step)
+
+
+def to_have_lock(path: str) -> str:
+    """Return what to do about a lock file that cannot be opened."""
+    return f"Have its owner remove it, or let everybody read it: chmod a+r {path}"

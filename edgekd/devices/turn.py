@@ -10,6 +10,7 @@ from pathlib import Path
 
 from edgekd.core.errors import Problem, UnreachableError
 from edgekd.devices.attendant import LOCK, POLL_S, QUEUE, locked, opened
+from edgekd.devices.refusals import to_have_lock
 
 WAITING = "waiting"
 PATIENT_S = 1.0
@@ -32,6 +33,14 @@ def tell_of(holder: str, busy_s: float, told: Told) -> None:
         told(f"{WAITING}, at most {busy_s:g} s, for {holder or 'another run'}")
 
 
+def too_busy(holder: str, where: str, busy_s: float) -> tuple[str, str]:
+    """Return what to say of others that measure for longer than we wait, and what to do."""
+    message = f"another run measures {where}: {holder or 'unknown'}."
+    if holder == who():
+        message = f"another target of this run measures {where}."
+    return message, f"It was waited for {busy_s:g} s: wait longer with busy_s of the transport."
+
+
 @contextmanager
 def turn(busy_s: float, told: Told) -> Iterator[None]:
     """Have this machine alone; UnreachableError where others do not leave it within `busy_s`.
@@ -51,8 +60,13 @@ def turn(busy_s: float, told: Told) -> Iterator[None]:
 
 @contextmanager
 def _holding(path: Path) -> Iterator[int]:
-    """Give a lock file that is let go in the end."""
-    file = opened(path)
+    """Give a lock file that is let go in the end; UnreachableError where it cannot be opened."""
+    try:
+        file = opened(path)
+    except OSError as error:
+        message = f"the lock {path} cannot be opened: {error.strerror}."
+        problem = Problem("transport", message, to_have_lock(str(path)))
+        raise UnreachableError(str(problem)) from error
     try:
         yield file
     finally:
@@ -65,8 +79,7 @@ def _await(file: int, folder: Path, busy_s: float, deadline: float, told: Told) 
     while not locked(file):
         now = time.monotonic()
         if now > deadline:
-            message = f"another run measures on this machine: {_holder(folder) or 'unknown'}."
-            step = f"It was waited for {busy_s:g} s: wait longer with busy_s of the transport."
+            message, step = too_busy(_holder(folder), "on this machine", busy_s)
             raise UnreachableError(str(Problem("transport", message, step)))
         if silent and now - began > PATIENT_S:
             silent = False

@@ -115,17 +115,22 @@ def confined(job):
 def ended(child, status, wrote):
     """Return how a process ended, below 0 by a signal; None, where it did not answer in time."""
     lines = [plain(line) for line in wrote.decode("utf-8", "replace").split("\n")]
-    how = f"ended with exit status {status}"
-    if status is None:
-        how = f"did not answer within {child.timeout_s:g} s"
-    elif status < 0:
-        how = f"was killed by {signal.Signals(-status).name}"
+    late = f"did not answer within {child.timeout_s:g} s"
+    how = late if status is None else ending(status)
     return FailedError(
         program=child.name,
         how=f"{how} {DOING[child.doing]}",
         late=status is None,
         lines=[*filter(None, lines)][-8:],
     )
+
+
+def ending(status):
+    """Return how a process ended, below 0 by a signal; most real-time ones only have a number."""
+    if status >= 0:
+        return f"ended with exit status {status}"
+    named = -status in {*signal.Signals}
+    return f"was killed by {signal.Signals(-status).name if named else f'signal {-status}'}"
 
 
 def together(children, do, **request):

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from children import ending
 from describing import REFUSED
 
 SCRIPTS = {
@@ -55,9 +56,7 @@ def objection(done, seconds):
         return last[0]
     if done.returncode == -signal.SIGXCPU:
         return f"it was still being read after {seconds} s of processor time."
-    how = f"ended with exit status {done.returncode}"
-    if done.returncode < 0:
-        how = f"was killed by {signal.Signals(-done.returncode).name}"
+    how = ending(done.returncode)
     return " ".join([f"the process that read it {how}.", *(f"It wrote last: {it}" for it in last)])
 
 

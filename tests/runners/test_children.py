@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 from edgekd.core.shipped import shipped
+from edgekd.devices.scripts import scripts
 
 RUNNERS = shipped("targets") / "runners"
 SHOW = """
@@ -26,3 +27,10 @@ def allowed(**asked: float) -> int:
 
 def test_a_process_that_runs_for_minutes_may_use_its_threads_for_as_long() -> None:
     assert allowed(sustained_s=600) - allowed() == 600 * 3
+
+
+def test_however_a_process_ended_it_is_said() -> None:
+    ending = scripts().children.ending
+    assert ending(7) == "ended with exit status 7"
+    assert ending(-9) == "was killed by SIGKILL"
+    assert ending(-40) == "was killed by signal 40"

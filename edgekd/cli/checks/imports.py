@@ -4,7 +4,6 @@ import importlib.metadata
 import importlib.util
 import json
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from edgekd.cli.checks.finding import Finding, fine, hint, wrong
+from edgekd.core.endings import signal_name
 
 MODULES = (
     "numpy",
@@ -107,7 +107,7 @@ def _run(names: Sequence[str], time_limit_s: float) -> tuple[str, str]:
         text = output.decode("utf-8", "replace") if isinstance(output, bytes) else output
         return text, f"it did not load within {time_limit_s:g} s"
     if done.returncode < 0:
-        return done.stdout, f"it crashed with {signal.Signals(-done.returncode).name}"
+        return done.stdout, f"it crashed with {signal_name(-done.returncode)}"
     return done.stdout, f"it ended the process with status {done.returncode}"
 
 

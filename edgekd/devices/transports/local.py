@@ -1,6 +1,5 @@
 """The machine that edgekd runs on: a folder for each use, and commands in a bare environment."""
 
-import contextlib
 import fcntl
 import os
 import shutil
@@ -8,25 +7,18 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 import weakref
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
 from edgekd.core.config import Config, Positive
-from edgekd.core.errors import StageError
 from edgekd.core.kinds import transport
 from edgekd.devices import tether
+from edgekd.devices.attendant import KEPT, PREFIX, sweep
+from edgekd.devices.commands import failed, shown, too_long
 from edgekd.devices.turn import Told, turn, unheard
 
-KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "SYSTEMROOT")
-"""All that is handed on: thread counts, preloads or Python paths would change the measurement."""
-
-
-PREFIX = "edgekd-target-"
-OLD_S = 60
-"""Age from which a folder that nobody holds is no longer one that is just being made."""
 TETHERED = (sys.executable, "-I", "-S", tether.__file__)
 
 
@@ -54,7 +46,7 @@ class LocalTransport:
         self.config = config
         self.told: Told = unheard
         place = place or Path(tempfile.gettempdir())
-        _sweep(place)
+        sweep(place)
         self.folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=place))
         held = os.open(self.folder, os.O_RDONLY)
         fcntl.flock(held, fcntl.LOCK_EX)
@@ -107,34 +99,14 @@ class LocalTransport:
             try:
                 out, errors = process.communicate(timeout=self.config.timeout_s)
             except subprocess.TimeoutExpired as error:
-                raise StageError(
-                    f"{_shown(command)} took longer than {self.config.timeout_s:g} s.",
-                    "Measure less (bench: {mode: quick}), or raise timeout_s of the transport.",
-                ) from error
+                raise too_long(shown(command), self.config.timeout_s) from error
             finally:
                 if process.poll() is None:
                     os.killpg(process.pid, signal.SIGKILL)
         if process.returncode:
-            how = f"ended with exit status {process.returncode}"
-            if process.returncode < 0:
-                how = f"was killed by {signal.Signals(-process.returncode).name}"
-            last = "\n".join(errors.decode("utf-8", "replace").strip().splitlines()[-8:])
-            raise StageError(f"{_shown(command)} {how}.", last and f"It wrote last:\n{last}")
+            wrote = errors.decode("utf-8", "replace")
+            raise failed(shown(command), process.returncode, wrote)
         return out.decode("utf-8")
-
-
-def _sweep(place: Path) -> None:
-    """Remove what was left where the keeper of a folder was killed too: nobody holds that."""
-    for folder in place.glob(f"{PREFIX}*"):
-        with contextlib.suppress(OSError):  # another's, or just removed
-            if time.time() - folder.stat().st_mtime < OLD_S:
-                continue
-            seen = os.open(folder, os.O_RDONLY)
-            try:
-                fcntl.flock(seen, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(folder, ignore_errors=True)
-            finally:
-                os.close(seen)
 
 
 def _let_go(keeper: "subprocess.Popen[bytes]") -> None:
@@ -142,8 +114,3 @@ def _let_go(keeper: "subprocess.Popen[bytes]") -> None:
     assert keeper.stdin is not None
     keeper.stdin.close()
     keeper.wait()
-
-
-def _shown(command: Sequence[str]) -> str:
-    """Return a command by the names of its files."""
-    return f"'{' '.join(Path(word).name for word in command)}'"

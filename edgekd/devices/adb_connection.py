@@ -38,7 +38,6 @@ class AdbConnection:
     def __init__(self, server: Server, serial: str):
         self.server, self.serial = server, serial
         self._running: list[AdbProcess] = []
-        self._closed = False
 
     async def create_process(self, command: str, *, encoding: None) -> "AdbProcess":  # noqa: ARG002
         """Return a command that has begun."""
@@ -60,17 +59,12 @@ class AdbConnection:
 
     def close(self) -> None:
         """Let the device go, and what runs there."""
-        self._closed = True
         for process in self._running:
             process.leave()
 
     async def wait_closed(self) -> None:
         """Return when it is let go."""
         await asyncio.gather(*(one.reading for one in self._running), return_exceptions=True)
-
-    def is_closed(self) -> bool:
-        """Tell whether the connection was let go, or a command's end was not seen."""
-        return self._closed or any(one.over and one.status is None for one in self._running)
 
 
 class AdbProcess:

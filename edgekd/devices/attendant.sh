@@ -56,15 +56,28 @@ sweep() {
 # Opens a lock file, which every user of the device can lock; another user's only to be read.
 opened() {  # DESCRIPTOR FILE
   [ ! -L "$2" ] || return
-  if [ -w "$2" ] || [ ! -e "$2" ]; then
-    (umask 022; : >>"$2") && eval "exec $1>>\"\$2\""
-  else
+  if (umask 022; : >>"$2"); then
+    eval "exec $1>>\"\$2\""
+  elif [ -r "$2" ]; then
     eval "exec $1<\"\$2\""
+  else
+    return 1 # to try would end this shell
   fi
+}
+
+# Shows the first line of what is said, as it may stand in an answer.
+shown() {
+  sed '1!d; s/["\\[:cntrl:]]/?/g'
 }
 
 # Has the device for this run alone, if others are done; else says who has it.
 take() {
+  for file in "$queue" "$lock"; do
+    if [ -e "$file" ] && [ ! -r "$file" ]; then
+      printf '{"refused": "Permission denied", "path": "%s"}\n' "$(printf '%s' "$file" | shown)"
+      return
+    fi
+  done
   if [ -z "$queued" ]; then
     opened 6 "$queue" && flock -n 6 6>&6 && queued=yes
   fi
@@ -74,7 +87,7 @@ take() {
     forget
     echo '{}'
   else
-    printf '{"held_by": "%s"}\n' "$(sed '1!d; s/["\\[:cntrl:]]/?/g' "$lock")"
+    printf '{"held_by": "%s"}\n' "$(shown <"$lock")"
   fi
 } 2>/dev/null
 
@@ -95,7 +108,7 @@ end() {
   : >over
   stop_all
   sleep "$1"
-  case "$(cat attendants)" in "$$"*) rm -rf "$folder" ;; esac
+  case "$(cat attendants)" in "$$ "*) rm -rf "$folder" ;; esac
 } >/dev/null 2>&1 </dev/null
 
 # Ends everything where the other side shows no life; a process beside the one that listens.

@@ -18,7 +18,9 @@ POLL_S = 0.3
 """How often it is asked for a device that another run has."""
 LAST_BYTES = 2**16
 SIGNALLED = 128
-"""A shell's exit status of what a signal ended lies above this."""
+"""A shell's exit status of what a signal ended lies above this by the number of the signal."""
+MOST_SIGNALS = 64
+"""Of Linux; what lies higher is a program's own exit status."""
 BLOCK = 512
 """Bytes of a block, by which a shell limits files."""
 DIGESTS = """
@@ -117,7 +119,7 @@ class BareLink(Link):
         if answer is None:
             self._answers.put_nowait(None)  # whoever asks next must know
             raise LostError
-        return answer
+        return self._sound(answer)
 
     async def _files(self, path: str) -> dict[str, Any]:
         lines = (await self.shell(DIGESTS, path)).splitlines()
@@ -203,7 +205,7 @@ class Started:
         status = int(done.exit_status)
         if status == SIGNALLED + signal.SIGKILL:  # the attendant does that where it hears nothing
             await self.link.is_there()
-        return SIGNALLED - status if status > SIGNALLED else status
+        return SIGNALLED - status if 0 < status - SIGNALLED <= MOST_SIGNALS else status
 
     async def wrote(self) -> bytes:
         """Return what it wrote last on its error stream."""

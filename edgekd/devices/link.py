@@ -85,9 +85,6 @@ class Connection(Protocol):
     async def wait_closed(self) -> None:
         """Return when it is let go."""
 
-    def is_closed(self) -> bool:
-        """Tell whether the connection was let go, or is known to be cut."""
-
 
 class Link:
     """An open connection with the attendant of a working folder.
@@ -134,9 +131,7 @@ class Link:
         async with self._asked():
             self._write(json.dumps({"do": do, **request}).encode() + b"\n")
             answer = await self._line()
-        if "refused" in answer:
-            raise self.address.refused(answer["refused"], answer.get("path"))
-        return answer
+        return self._sound(answer)
 
     async def go(self) -> None:
         """Have the folder removed, whatever else was asked; return when the attendant has ended."""
@@ -216,6 +211,12 @@ class Link:
             finally:
                 self._waiting = None
             self._owed = False
+
+    def _sound(self, answer: dict[str, Any]) -> dict[str, Any]:
+        """Return an answer; UnreachableError where it tells what the device's system refuses."""
+        if "refused" in answer:
+            raise self.address.refused(answer["refused"], answer.get("path"))
+        return answer
 
     async def _line(self) -> dict[str, Any]:
         """Return the next answer, of any length; UnreachableError where it is none."""

@@ -2,11 +2,18 @@
 
 import json
 import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from edgekd.devices.attendant import LOCK, QUEUE, Attendant, locked, opened
+from edgekd.devices.bare_link import ATTENDANT
+
+NOBODY = 65534
 
 
 @pytest.fixture
@@ -37,6 +44,42 @@ def test_a_free_device_is_not_taken_before_the_one_that_is_next(attendant: Atten
     os.close(queue)
     assert attendant.take(wait_s=0, who="grace") == {}
     assert (beside / LOCK).read_text() == "grace"
+
+
+def test_a_lock_can_be_locked_by_others_whatever_the_umask_is(tmp_path: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        os.close(opened(tmp_path / LOCK))
+    finally:
+        os.umask(before)
+    assert (tmp_path / LOCK).stat().st_mode & 0o777 == 0o644
+
+
+@pytest.fixture
+def open_place() -> Iterator[Path]:
+    """Return a folder that any user can reach and write to."""
+    folder = Path(tempfile.mkdtemp(dir="/tmp"))
+    folder.chmod(0o777)
+    yield folder
+    shutil.rmtree(folder)
+
+
+def test_a_lock_that_cannot_be_read_is_told_by_the_shell_that_lives_on(open_place: Path) -> None:
+    (open_place / "work").mkdir(mode=0o777)
+    (open_place / "work").chmod(0o777)
+    script = Path(shutil.copy(ATTENDANT, open_place))
+    (open_place / LOCK).touch(0o000)
+    said = subprocess.run(
+        ["sh", str(script), f"{open_place}/work", "60", "0"],
+        input=b"take ada\nstill\n",
+        capture_output=True,
+        check=False,
+        cwd="/",
+        user=NOBODY if os.geteuid() == 0 else None,
+    )
+    answers = [json.loads(line) for line in said.stdout.splitlines()]
+    refused = {"refused": "Permission denied", "path": f"{open_place}/{LOCK}"}
+    assert answers[:3] == [{"missing": ""}, refused, {}], said.stderr
 
 
 def test_a_request_that_is_a_mistake_is_answered_too(

@@ -16,7 +16,8 @@ import pytest
 
 from edgekd.core.errors import StageError, UnreachableError
 from edgekd.devices import attended, link
-from edgekd.devices.attended import AttendedDevice
+from edgekd.devices.adb_connection import AdbProcess
+from edgekd.devices.attendant import LOCK
 from edgekd.devices.link import Link
 from tests.devices.adb_servers import ADBD, Fake, fake_adb, real_adb
 from tests.devices.ssh_servers import SSHD, Server, asyncssh_server, openssh_server
@@ -337,7 +338,7 @@ def test_a_transfer_that_is_cut_goes_on_where_it_ended(
         if len(starts) == 1:
             Path(remote).write_bytes(file.read_bytes()[: size // 2])
             own_device.cut()
-            while not self.connection.is_closed():
+            while not lost(self):
                 await asyncio.sleep(0.01)
             raise link.LostError
         await whole(self, file, start, remote)
@@ -499,11 +500,18 @@ def test_a_full_disk_and_a_folder_that_is_closed_are_told(
         own_device.reach(folder="/nowhere")
 
 
+def test_a_lock_that_cannot_be_opened_is_told(own_device: Device) -> None:
+    lock = own_device.place / "work" / LOCK
+    lock.symlink_to("elsewhere")
+    with pytest.raises(UnreachableError, match=rf"(?s)refuses: {lock}: .*chmod a\+r {lock}"):
+        own_device.reach().run(python("print(1)"))
+
+
 def test_a_working_folder_that_is_gone_is_told(own_device: Device) -> None:
     """As where the device was started anew."""
     transport = own_device.reach(patience_s=0.2)
     own_device.cut()
-    wait(lambda: lost(transport))
+    wait(lambda: lost(transport._held[0]))
     subprocess.run(["rm", "-r", transport.folder], check=True)
     with pytest.raises(UnreachableError, match=r"(?s)link to the device was cut.*is kept"):
         transport.run(python("print(1)"))
@@ -516,9 +524,9 @@ def fake(device: Device, name: str, script: str) -> None:
     file.chmod(0o755)
 
 
-def lost(transport: AttendedDevice) -> bool:
-    connection = transport._held[0].connection
-    return bool(connection.is_closed())
+def lost(of: Link) -> bool:
+    process = of.process
+    return bool(process.over if isinstance(process, AdbProcess) else process.is_closing())
 
 
 def sha256(file: Path) -> str:

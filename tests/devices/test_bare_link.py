@@ -97,6 +97,10 @@ def test_commands_run_without_python_in_a_bare_environment_and_tell_how_they_end
     assert shown[-1] == transport.folder
     with pytest.raises(StageError, match=r"(?s)exit status 3 on adb.*last words"):
         transport.run(["sh", "-c", "echo last words >&2; exit 3"])
+    with pytest.raises(StageError, match="ended with exit status 200"):
+        transport.run(["sh", "-c", "exit 200"])
+    with pytest.raises(StageError, match="was killed by signal 40"):
+        transport.run(["sh", "-c", "kill -40 $$"])
     with pytest.raises(StageError, match="was killed by SIGSEGV"):
         transport.run(["sh", "-c", "kill -SEGV $$"])
     with pytest.raises(StageError, match="was killed by SIGKILL"):
@@ -186,7 +190,7 @@ def test_it_waits_its_turn_behind_a_run_that_drives_the_same_device_by_python(
     (folder / "enough").touch()
     holding.join()
     waiting.join()
-    assert told == ["waiting, at most 3600 s, for ada ?on? board, process 7"]
+    assert told == ["waiting, at most 21600 s, for ada ?on? board, process 7"]
     assert hasty.run(["sh", "-c", "echo free"]) == "free\n"
     assert with_python.run(["sh", "-c", "echo free"]) == "free\n"
 

@@ -13,7 +13,7 @@ import pytest
 
 from edgekd.core.errors import UnreachableError
 from edgekd.devices import turn as turns
-from edgekd.devices.attendant import Attendant
+from edgekd.devices.attendant import LOCK, Attendant
 from edgekd.devices.bench import Session
 from edgekd.devices.kept import Journal
 from edgekd.devices.target import Target
@@ -68,6 +68,13 @@ def test_who_waits_is_told_for_whom_and_how_long_it_waits_at_most(
     assert told == [f"waiting, at most 60 s, for {who().rpartition(' ')[0]} {other.pid}"]
 
 
+def test_a_lock_that_cannot_be_opened_is_told(own_machine: Path) -> None:
+    lock = own_machine / LOCK
+    lock.symlink_to("elsewhere")
+    with pytest.raises(UnreachableError, match=rf"(?s){lock} cannot be.*chmod a\+r {lock}"):
+        LocalTransport(Local()).run(["true"])
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_no_lock_stays_behind_where_its_holder_is_killed(number: int) -> None:
     with holder() as other:
@@ -102,7 +109,7 @@ def test_commands_of_two_transports_never_run_at_once_but_for_those_that_time_no
     own_machine: Path,
 ) -> None:
     with turn(60, unheard):
-        with pytest.raises(UnreachableError, match="another run measures on this machine"):
+        with pytest.raises(UnreachableError, match="another target of this run measures on this"):
             LocalTransport(Local(busy_s=0.1)).run(["true"])
         assert LocalTransport(Local(alone=False)).run(["echo", "read"]) == "read\n"
     assert LocalTransport(Local(busy_s=0.1)).run(["echo", "mine"]) == "mine\n"

@@ -1,5 +1,9 @@
-"""Files over a link: only what differs is sent, and what was cut goes on where it ended."""
+"""Files over a link: only what differs is sent, and what was cut goes on where it ended.
 
+Digests are found in threads: the loop of all links has signs of life to give meanwhile.
+"""
+
+import asyncio
 import hashlib
 from pathlib import Path
 
@@ -17,7 +21,7 @@ async def push(link: Link, local: Path, there: str) -> None:
     files = [path for path in sorted(local.rglob("*")) if path.is_file()]
     for file in files if local.is_dir() else [local]:
         name = str(file.relative_to(local)) if local.is_dir() else ""
-        if known.get(name) != (sha256 := digest_file(file)):
+        if known.get(name) != (sha256 := await asyncio.to_thread(digest_file, file)):
             await _send(link, file, f"{there}/{name}" if name else there, sha256)
 
 
@@ -26,7 +30,7 @@ async def _send(link: Link, file: Path, there: str, sha256: str) -> None:
     part = f"{there}.{sha256[:16]}.part"
     for _ in range(EXACT):
         come = await link.ask("part", path=part)
-        same = come["sha256"] == _digest_of_first(file, come["bytes"])
+        same = come["sha256"] == await asyncio.to_thread(_digest_of_first, file, come["bytes"])
         if not same:
             await link.ask("place", part=part, path=there, sha256="")
         await link.send(file, come["bytes"] if same else 0, part)
@@ -41,7 +45,7 @@ async def pull(link: Link, remote: str, local: Path) -> None:
         file = local / name if name else local
         if not file.resolve().is_relative_to(local.resolve()):
             raise link.address.error(f"it offers a file outside its folder: {name}", "")
-        if not (file.is_file() and digest_file(file) == sha256):
+        if not (file.is_file() and await asyncio.to_thread(digest_file, file) == sha256):
             await _fetch(link, f"{remote}/{name}" if name else remote, file, sha256)
 
 
@@ -52,7 +56,7 @@ async def _fetch(link: Link, remote: str, file: Path, sha256: str) -> None:
         with part.open("ab") as stream:
             async for piece in link.fetch(remote, stream.tell()):
                 stream.write(piece)
-        if digest_file(part) == sha256:
+        if await asyncio.to_thread(digest_file, part) == sha256:
             part.replace(file)
             return
         part.unlink()

@@ -165,8 +165,8 @@ def test_a_device_that_does_not_hear_from_us_ends_the_command(
 def test_a_program_may_be_silent_for_longer_than_a_link(
     device: Device, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(link, "SILENCE_S", 0.6)
-    assert reach(device).run(["sh", "-c", "sleep 1.5; echo said"]) == "said\n"
+    monkeypatch.setattr(link, "SILENCE_S", 2.0)
+    assert reach(device).run(["sh", "-c", "sleep 3; echo said"]) == "said\n"
 
 
 def test_it_waits_its_turn_behind_a_run_that_drives_the_same_device_by_python(

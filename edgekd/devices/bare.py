@@ -29,15 +29,14 @@ Words = Mapping[str, Sequence[str]]
 
 
 def conduct(
-    transport: Transport, there: str, job: Mapping[str, Any], samples: Path | None, made: Path
+    transport: Transport, there: str, job: Mapping[str, Any], words: Words
 ) -> dict[str, Any]:
     """Do a job of `bench.py`; return its document.
 
-    The runners lie in the folder `there` on the device. `samples` has one .npy per input; `made` is
-    an empty folder for them as the programs take them.
+    The runners lie in the folder `there` on the device; `words` is what `bring` returned, nothing
+    where only versions are asked for.
     """
     assert isinstance(transport, AttendedDevice)
-    words = _words(transport, job, samples, made) if samples else {}
 
     def work(link: Link) -> dict[str, Any]:
         assert isinstance(link, BareLink)
@@ -51,16 +50,25 @@ def conduct(
         raise transport.too_long(f"'{job['do']}'") from error
 
 
-def _words(transport: Transport, job: Mapping[str, Any], samples: Path, made: Path) -> Words:
-    """Bring samples there; return the command line of every program's runner."""
+def bring(
+    transport: Transport,
+    programs: Sequence[Mapping[str, Any]],
+    threads: int,
+    samples: Path,
+    made: Path,
+) -> Words:
+    """Bring samples there, for all jobs to come; return the command line of every runner.
+
+    `samples` has one .npy per input; `made` is an empty folder for them as the programs take them.
+    """
     here, said = made / samples.name, scripts().command_line
     here.mkdir()
     for file in samples.iterdir():
         (here / file.name).symlink_to(file.absolute())
-    for program in job["programs"]:
+    for program in programs:
         said.columns(program, here)  # makes files of what it takes in another type or order
-    there = {"samples": transport.push(here)}
-    return {each["name"]: said.said(job, each | there, here) for each in job["programs"]}
+    there, job = {"samples": transport.push(here)}, {"threads": threads}
+    return {each["name"]: said.said(job, {**each, **there}, here) for each in programs}
 
 
 class Far:

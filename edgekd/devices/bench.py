@@ -13,7 +13,7 @@ import numpy as np
 from edgekd.core.protocols import Transport
 from edgekd.core.results import Profile, Sustained
 from edgekd.devices.answers import Failure, Scores, Streamed, Timing, failure, timing, unlike
-from edgekd.devices.bare import conduct
+from edgekd.devices.bare import Words, bring, conduct
 from edgekd.devices.job import Job
 from edgekd.devices.kept import STABLE, Arrays, Journal
 from edgekd.devices.model_file import program_files
@@ -46,6 +46,7 @@ class Session:
     _found: dict[str, str] = field(default_factory=dict)
     _versions: dict[str, str] = field(default_factory=dict)
     _inputs: dict[Path, str] = field(default_factory=dict)
+    _words: dict[Path, Words] = field(default_factory=dict)
     _said: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
@@ -206,8 +207,8 @@ class Session:
         asked |= {"programs": [programs[name] | {"samples": samples} for name in names]}
         python = self._transport.python
         if python is None:
-            with self.journal.workshop() as made:
-                return conduct(self._transport, there, asked | dict(more), inputs, made)
+            words = self._spoken(inputs) if inputs else {}
+            return conduct(self._transport, there, asked | dict(more), words)
         with self.journal.workshop() as made:
             file = made / "job.json"
             file.write_text(json.dumps(asked | dict(more)), "utf-8")
@@ -250,6 +251,16 @@ class Session:
         if inputs not in self._inputs:
             self._inputs[inputs] = self._transport.push(inputs)
         return self._inputs[inputs]
+
+    def _spoken(self, inputs: Path) -> Words:
+        """Return the runners' command lines on a device without Python, with inputs there."""
+        if inputs not in self._words:
+            _, programs = self._brought
+            with self.journal.workshop() as made:
+                self._words[inputs] = bring(
+                    self._transport, [*programs.values()], self.target.threads, inputs, made
+                )
+        return self._words[inputs]
 
     def _outputs(self, name: str) -> Arrays:
         """Return the outputs that a program left on the target."""

@@ -79,7 +79,7 @@ def _identity(transport: Transport, target: Target) -> dict[str, Any]:
         (here / "job.json").write_text(json.dumps(asked), "utf-8")
         there, python = transport.push(here), transport.python
         if python is None:
-            return conduct(transport, there, asked, None, Path(made))
+            return conduct(transport, there, asked, {})
     command = [python, "-s", "-E", f"{there}/bench.py", f"{there}/job.json"]
     document: dict[str, Any] = json.loads(transport.run(command))
     return document

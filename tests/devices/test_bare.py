@@ -13,6 +13,7 @@ from edgekd.core.errors import RequestError, StageError, UnreachableError
 from edgekd.core.signature import Port, Signature
 from edgekd.devices import runners
 from edgekd.devices.answers import Failure, Scores, Timing
+from edgekd.devices.attended import AttendedDevice
 from edgekd.devices.bare_link import BareLink, Started
 from edgekd.devices.bench import Session
 from edgekd.devices.job import Job
@@ -95,6 +96,25 @@ def test_a_restart_is_measured_and_kept_as_where_there_is_python(
     assert session.profile("good", rows, SHORT) is None
 
 
+def test_samples_are_brought_there_once(
+    device: Fake, rows: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pushed: list[str] = []
+    push = AttendedDevice.push
+
+    def noting(self: AttendedDevice, local: Path) -> str:
+        pushed.append(local.name)
+        return push(self, local)
+
+    monkeypatch.setattr(AttendedDevice, "push", noting)
+    session = Session(board(device), jobs(tmp_path, "good", "well"), Journal(tmp_path / "j"))
+    for number in range(2):
+        found = session.time(["good"], rows, SHORT, number)
+        assert isinstance(found["good"], Timing)
+    assert isinstance(session.time(["well"], rows, SHORT, 2)["well"], Timing)
+    assert pushed == ["work", "rows"]
+
+
 def test_a_program_is_spoken_to_from_the_thread_of_its_link_alone(
     device: Fake, rows: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -160,11 +180,11 @@ def test_what_goes_wrong_is_told_and_the_others_go_on(
 
 def test_a_program_that_does_not_answer_is_ended(device: Fake, rows: Path, tmp_path: Path) -> None:
     session = Session(board(device), jobs(tmp_path, "silent"), Journal(tmp_path))
-    settings = Settings("quick", 2, 2, warmup_s=0.01, min_s=0.01, timeout_s=1.0)
+    settings = Settings("quick", 2, 2, warmup_s=0.01, min_s=0.01, timeout_s=3.0)
     failed = times(session, rows, settings)["silent"]
     assert isinstance(failed, Failure)
     assert failed.late
-    assert failed.how == "did not answer within 1 s while warming up"
+    assert failed.how == "did not answer within 3 s while warming up"
     assert not [*Path(device.place).glob("work/*/running/*")]
 
 

@@ -128,8 +128,8 @@ def runners(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pytest.skip("there is no g++ to build the C++ runner with")
     if importlib.util.find_spec("executorch") is None:
         pytest.skip("executorch is not installed, whose libraries the C++ runner takes")
-    from edgekd.devices.native_build import build_runner
-    from edgekd.devices.runners import this_machine
+    from edgekd.devices.native.build import build_runner
+    from edgekd.devices.native.runners import this_machine
 
     cache = tmp_path_factory.mktemp("cache")
     with pytest.MonkeyPatch.context() as patch:

@@ -13,8 +13,8 @@ RUNTIME = "executorch"
 
 def build_for(target: str | None, wheel: Path | None, as_json: bool) -> None:
     """Build the runner for a target, or for this machine, and say where it is."""
-    from edgekd.devices.native_build import build_runner
-    from edgekd.devices.runners import this_machine
+    from edgekd.devices.native.build import build_runner
+    from edgekd.devices.native.runners import this_machine
 
     arch = _arch(target) if target else this_machine()
     build, fresh = build_runner(RUNTIME, arch, wheel)

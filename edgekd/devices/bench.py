@@ -13,11 +13,11 @@ import numpy as np
 from edgekd.core.protocols import Transport
 from edgekd.core.results import Profile, Sustained
 from edgekd.devices.answers import Failure, Scores, Streamed, Timing, failure, timing, unlike
-from edgekd.devices.bare import Words, bring, conduct
 from edgekd.devices.job import Job
 from edgekd.devices.kept import STABLE, Arrays, Journal
+from edgekd.devices.link.bare import Words, bring, conduct
 from edgekd.devices.model_file import program_files
-from edgekd.devices.runners import copy_runners, runner
+from edgekd.devices.native.runners import copy_runners, runner
 from edgekd.devices.settings import Settings
 from edgekd.devices.survey import lacking
 from edgekd.devices.target import Target

@@ -7,7 +7,7 @@ from pathlib import Path
 from edgekd.core.artifact import digest_file, digest_json
 from edgekd.core.signature import Signature
 from edgekd.devices.model_file import program_files
-from edgekd.devices.runners import script
+from edgekd.devices.native.runners import script
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from edgekd.core import kinds
 from edgekd.core.config import Config, Count, NonNegative, Positive, PositiveCount
 from edgekd.core.errors import nearest
 from edgekd.core.refs import UseTransport
-from edgekd.devices.runners import sources
+from edgekd.devices.native.runners import sources
 
 Sustain = Annotated[float, Field(ge=10, le=3600)]
 """Long enough for a few windows, and for one command of a transport."""

@@ -9,8 +9,8 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from edgekd.core.errors import Problem, UnreachableError
-from edgekd.devices.attendant import LOCK, POLL_S, QUEUE, locked, opened
-from edgekd.devices.refusals import to_have_lock
+from edgekd.devices.link.attendant import LOCK, POLL_S, QUEUE, locked, opened
+from edgekd.devices.link.refusals import to_have_lock
 
 WAITING = "waiting"
 PATIENT_S = 1.0

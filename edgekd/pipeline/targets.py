@@ -47,7 +47,7 @@ def check_transport(described: Mapping[str, Any]) -> None:
 
 def check_runners(name: str, described: Mapping[str, Any]) -> None:
     """Raise RequestError where a C++ runner that a target takes was not built yet."""
-    from edgekd.devices.runners import check
+    from edgekd.devices.native.runners import check
 
     if problems := [*check(described["native"], described["hardware"]["arch"], name)]:
         raise RequestError(problems)

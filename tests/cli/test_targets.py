@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from edgekd.devices.runners import ABOUT, Build, installed_version
+from edgekd.devices.native.runners import ABOUT, Build, installed_version
 from tests.devices.adb_servers import Fake, fake_adb
 from tests.devices.ssh_servers import Server, asyncssh_server, small_python
 

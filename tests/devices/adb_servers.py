@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
 if TYPE_CHECKING:
-    from edgekd.devices.attended import AttendedDevice
+    from edgekd.devices.link.attended import AttendedDevice
 
 ADBD = os.environ.get("EDGEKD_ADBD", "")
 """A real adbd, where tests/devices/real_adbd.sh says so."""

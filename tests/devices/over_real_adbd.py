@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from edgekd.core.errors import UnreachableError
-from edgekd.devices import link
+from edgekd.devices.link import link
 from edgekd.devices.transports.adb import Adb, AdbTransport
 from tests.cli.test_targets import describe, edgekd
 from tests.devices.adb_servers import ADBD, Real, free_port, real_adb

@@ -74,7 +74,7 @@ if [ ! -x "$adbd" ]; then
 fi
 cd "$root"
 [ $# -gt 0 ] ||
-  set -- -k adbd tests/devices/{test_attended,test_on_a_device,test_bare_link,test_bare,over_real_adbd}.py
+  set -- -k adbd tests/devices/{link/test_attended,test_on_a_device,link/test_bare_link,link/test_bare,over_real_adbd}.py
 # every process that is started there ends with it
 exec env EDGEKD_ADBD="$adbd" unshare --net --pid --fork --mount-proc --kill-child \
   sh -c 'ip link set lo up && exec python -m pytest -p no:cacheprovider "$@"' sh "$@"

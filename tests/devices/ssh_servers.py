@@ -26,7 +26,7 @@ import asyncssh
 import psutil
 
 if TYPE_CHECKING:
-    from edgekd.devices.attended import AttendedDevice
+    from edgekd.devices.link.attended import AttendedDevice
 
 SSHD = shutil.which("sshd", path="/usr/sbin:/usr/local/sbin:/usr/bin")
 

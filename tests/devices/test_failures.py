@@ -96,7 +96,7 @@ def session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     runners = tmp_path / "targets" / "runners"
     shutil.copytree(shipped("targets") / "runners", runners)
     (runners / "bench_fake.py").write_text(RUNNER)
-    monkeypatch.setattr("edgekd.devices.runners.shipped", lambda folder: tmp_path / folder)
+    monkeypatch.setattr("edgekd.devices.native.runners.shipped", lambda folder: tmp_path / folder)
     monkeypatch.setattr(Job, "runner", "bench_fake.py")
     here = {"description": "here", "transport": "local", "runtimes": ("onnxruntime",)}
 

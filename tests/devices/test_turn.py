@@ -13,9 +13,9 @@ import pytest
 
 from edgekd.core.errors import UnreachableError
 from edgekd.devices import turn as turns
-from edgekd.devices.attendant import LOCK, Attendant
 from edgekd.devices.bench import Session
 from edgekd.devices.kept import Journal
+from edgekd.devices.link.attendant import LOCK, Attendant
 from edgekd.devices.target import Target
 from edgekd.devices.transports.local import Local, LocalTransport
 from edgekd.devices.turn import turn, unheard, who

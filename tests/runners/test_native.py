@@ -18,7 +18,7 @@ from edgekd.devices.answers import Failure, Scores, Timing
 from edgekd.devices.bench import Session
 from edgekd.devices.job import Job
 from edgekd.devices.kept import Journal
-from edgekd.devices.runners import find, this_machine
+from edgekd.devices.native.runners import find, this_machine
 from edgekd.devices.settings import Settings, settle
 from edgekd.devices.target import Bench, Target
 from edgekd.runtimes.executorch import ExecuTorch, ExecuTorchRuntime

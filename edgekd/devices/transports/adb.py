@@ -19,8 +19,8 @@ from pydantic import Field
 
 from edgekd.core.errors import Problem, RequestError
 from edgekd.core.kinds import transport
-from edgekd.devices.adb_connection import AdbConnection
-from edgekd.devices.adb_refusals import (
+from edgekd.devices.adb.connection import AdbConnection
+from edgekd.devices.adb.refusals import (
     PASSING,
     READY,
     AdbAddress,
@@ -32,9 +32,9 @@ from edgekd.devices.adb_refusals import (
     too_old,
     unknown,
 )
-from edgekd.devices.adb_server import AdbError, Server, server
-from edgekd.devices.attended import Attended, AttendedDevice
-from edgekd.devices.link import Link, wait_for
+from edgekd.devices.adb.server import AdbError, Server, server
+from edgekd.devices.link.attended import Attended, AttendedDevice
+from edgekd.devices.link.link import Link, wait_for
 
 SETTLE_S = 3.0
 """How long a device may take to be seen after the server was started or the device called."""

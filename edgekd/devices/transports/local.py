@@ -15,8 +15,8 @@ from pathlib import Path
 from edgekd.core.config import Config, Positive
 from edgekd.core.kinds import transport
 from edgekd.devices import tether
-from edgekd.devices.attendant import KEPT, PREFIX, sweep
 from edgekd.devices.commands import failed, shown, too_long
+from edgekd.devices.link.attendant import KEPT, PREFIX, sweep
 from edgekd.devices.turn import Told, turn, unheard
 
 TETHERED = (sys.executable, "-I", "-S", tether.__file__)

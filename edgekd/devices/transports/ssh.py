@@ -16,9 +16,9 @@ from pydantic import Field
 
 from edgekd.core.errors import Problem, RequestError
 from edgekd.core.kinds import transport
-from edgekd.devices.attended import Attended, AttendedDevice
-from edgekd.devices.link import Link
-from edgekd.devices.ssh_refusals import SshAddress, ssh_address, unreachable
+from edgekd.devices.link.attended import Attended, AttendedDevice
+from edgekd.devices.link.link import Link
+from edgekd.devices.link.ssh_refusals import SshAddress, ssh_address, unreachable
 
 KEEPALIVE_S, KEEPALIVES = 5, 3
 """How often we look whether the device still answers, and how many times it may not."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from edgekd.core.errors import RequestError, UnreachableError
-from edgekd.devices import link
+from edgekd.devices.link import link
 from edgekd.devices.transports import adb
 from edgekd.devices.transports.adb import Adb, AdbTransport, check
 from tests.devices import adb_servers

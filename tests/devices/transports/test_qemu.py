@@ -6,7 +6,7 @@ import pytest
 
 from edgekd.core.errors import RequestError, StageError
 from edgekd.core.refs import as_read
-from edgekd.devices.runners import check as missing
+from edgekd.devices.native.runners import check as missing
 from edgekd.devices.survey import survey
 from edgekd.devices.target import Target
 from edgekd.devices.transports import qemu

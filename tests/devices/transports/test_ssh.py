@@ -8,7 +8,7 @@ import asyncssh
 import pytest
 
 from edgekd.core.errors import RequestError, UnreachableError
-from edgekd.devices import link
+from edgekd.devices.link import link
 from edgekd.devices.transports import ssh
 from edgekd.devices.transports.ssh import Ssh, SshTransport
 from tests.devices.ssh_servers import SSHD, Server, asyncssh_server, openssh_server

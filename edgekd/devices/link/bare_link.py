@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from edgekd.core.errors import UnreachableError
-from edgekd.devices import link
-from edgekd.devices.link import NOT_FOUND, PIECE, Link, LostError, lost, quoted
+from edgekd.devices.link import link
+from edgekd.devices.link.link import NOT_FOUND, PIECE, Link, LostError, lost, quoted
 
 ATTENDANT = Path(__file__).with_name("attendant.sh")
 CONFINED = Path(__file__).with_name("confined.sh")

@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 
 from edgekd.core.errors import StageError, UnreachableError
-from edgekd.devices import attended, link
-from edgekd.devices.adb_connection import AdbProcess
-from edgekd.devices.attendant import LOCK
-from edgekd.devices.link import Link
+from edgekd.devices.adb.connection import AdbProcess
+from edgekd.devices.link import attended, link
+from edgekd.devices.link.attendant import LOCK
+from edgekd.devices.link.link import Link
 from tests.devices.adb_servers import ADBD, Fake, fake_adb, real_adb
 from tests.devices.ssh_servers import SSHD, Server, asyncssh_server, openssh_server
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from threading import Thread, current_thread
 from typing import Any, Protocol, TypeVar
 
-from edgekd.devices import attendant
-from edgekd.devices.refusals import Address
+from edgekd.devices.link import attendant
+from edgekd.devices.link.refusals import Address
 
 SILENCE_S = 60.0
 """How long either end waits for a sign of life before it takes the link for cut."""

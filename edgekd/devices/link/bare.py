@@ -15,11 +15,11 @@ from typing import Any
 
 from edgekd.core.errors import UnreachableError
 from edgekd.core.protocols import Transport
-from edgekd.devices.attended import AttendedDevice
-from edgekd.devices.bare_link import BareLink, Started
-from edgekd.devices.facts import told
-from edgekd.devices.link import Link, LostError, wait_for
-from edgekd.devices.runners import bare_command
+from edgekd.devices.link.attended import AttendedDevice
+from edgekd.devices.link.bare_link import BareLink, Started
+from edgekd.devices.link.facts import told
+from edgekd.devices.link.link import Link, LostError, wait_for
+from edgekd.devices.native.runners import bare_command
 from edgekd.devices.scripts import scripts
 
 KILLING_S = 30

@@ -9,8 +9,8 @@ import asyncio
 from contextlib import suppress
 from dataclasses import dataclass
 
-from edgekd.devices import link
-from edgekd.devices.adb_server import Server, exactly
+from edgekd.devices.adb.server import Server, exactly
+from edgekd.devices.link import link
 
 STDIN, STDOUT, STDERR, EXIT, END_OF_STDIN = range(5)
 HEADER_BYTES = 5

@@ -7,10 +7,10 @@ from pydantic import ValidationError
 
 from edgekd.core.errors import RequestError
 from edgekd.core.shipped import shipped
-from edgekd.devices import runners
 from edgekd.devices.bench import Session
 from edgekd.devices.kept import Journal
-from edgekd.devices.runners import Build, copy_runners, find, this_machine
+from edgekd.devices.native import runners
+from edgekd.devices.native.runners import Build, copy_runners, find, this_machine
 from edgekd.devices.survey import survey
 from edgekd.devices.target import Target
 from edgekd.pipeline.targets import check_runners, find_targets, read_target

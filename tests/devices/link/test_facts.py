@@ -1,6 +1,6 @@
 import subprocess
 
-from edgekd.devices.facts import SCRIPT, Told, parts
+from edgekd.devices.link.facts import SCRIPT, Told, parts
 from edgekd.devices.scripts import scripts
 
 CPUS = (

@@ -11,22 +11,22 @@ import pytest
 
 from edgekd.core.errors import RequestError, StageError, UnreachableError
 from edgekd.core.signature import Port, Signature
-from edgekd.devices import runners
 from edgekd.devices.answers import Failure, Scores, Timing
-from edgekd.devices.attended import AttendedDevice
-from edgekd.devices.bare_link import BareLink, Started
 from edgekd.devices.bench import Session
 from edgekd.devices.job import Job
 from edgekd.devices.kept import Journal
-from edgekd.devices.link import THREAD
-from edgekd.devices.runners import ABOUT, SYSTEM, Build, this_machine
-from edgekd.devices.runners import LOADER as LOADER_FILE
+from edgekd.devices.link.attended import AttendedDevice
+from edgekd.devices.link.bare_link import BareLink, Started
+from edgekd.devices.link.link import THREAD
+from edgekd.devices.native import runners
+from edgekd.devices.native.runners import ABOUT, SYSTEM, Build, this_machine
+from edgekd.devices.native.runners import LOADER as LOADER_FILE
 from edgekd.devices.settings import Settings
 from edgekd.devices.survey import survey
 from edgekd.devices.target import Target
 from tests.devices.adb_servers import Fake
 from tests.devices.bare_devices import LOADER, RUNNER, WAYS, bare
-from tests.devices.test_attended import alive, wait
+from tests.devices.link.test_attended import alive, wait
 
 SHORT = Settings("quick", 2, 2, warmup_s=0.01, min_s=0.01, timeout_s=30.0, memory_mib=300)
 ONE = Signature((Port("x", "float32", (1, 4)),), (Port("y", "float32", (1, 4)),))

@@ -5,7 +5,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgekd.devices.adb_connection import EXIT, PIECE, STDERR, STDOUT, AdbProcess, Ended
+from edgekd.devices.adb.connection import EXIT, PIECE, STDERR, STDOUT, AdbProcess, Ended
 
 PACKETS = st.lists(st.tuples(st.sampled_from([STDOUT, STDERR]), st.binary(max_size=40)))
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from edgekd.devices.attendant import LOCK, QUEUE, Attendant, locked, opened
-from edgekd.devices.bare_link import ATTENDANT
+from edgekd.devices.link.attendant import LOCK, QUEUE, Attendant, locked, opened
+from edgekd.devices.link.bare_link import ATTENDANT
 
 NOBODY = 65534
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from fnmatch import fnmatch
 
-from edgekd.devices.link import Link
+from edgekd.devices.link.link import Link
 
 FILES = (
     "/proc/cpuinfo",

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from edgekd.core.errors import Problem, UnreachableError
-from edgekd.devices.refusals import Address
+from edgekd.devices.link.refusals import Address
 
 READY = "device"
 """The state of a device whose system runs and trusts this computer."""

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from edgekd.core.errors import Problem, UnreachableError
-from edgekd.devices.attendant import LOCK, QUEUE
+from edgekd.devices.link.attendant import LOCK, QUEUE
 
 FULL = ("no space left", "disk quota exceeded", "file too large")
 

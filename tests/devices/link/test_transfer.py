@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from edgekd.core.artifact import digest_file
-from edgekd.devices import transfer
+from edgekd.devices.link import transfer
 
 
 class Far:

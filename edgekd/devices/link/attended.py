@@ -13,12 +13,12 @@ from pydantic import Field
 
 from edgekd.core.config import Config, Positive
 from edgekd.core.errors import StageError, UnreachableError
-from edgekd.devices.attendant import PREFIX
-from edgekd.devices.bare_link import BareLink
 from edgekd.devices.commands import failed, shown, too_long
-from edgekd.devices.link import Link, LostError, finish, wait_for
-from edgekd.devices.refusals import Address
-from edgekd.devices.transfer import pull, push
+from edgekd.devices.link.attendant import PREFIX
+from edgekd.devices.link.bare_link import BareLink
+from edgekd.devices.link.link import Link, LostError, finish, wait_for
+from edgekd.devices.link.refusals import Address
+from edgekd.devices.link.transfer import pull, push
 from edgekd.devices.turn import PATIENT_S, Told, tell_of, too_busy, unheard, who
 
 LEAVING_S = 10

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from edgekd.core.errors import UnreachableError
-from edgekd.devices.refusals import Address
+from edgekd.devices.link.refusals import Address
 
 SSH_PORT = 22
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from edgekd.core.artifact import digest_file, sync
 from edgekd.core.errors import Problem, RequestError, StageError
-from edgekd.devices.runners import (
+from edgekd.devices.native.runners import (
     ABOUT,
     FLAGS,
     LIBRARIES,
@@ -23,7 +23,7 @@ from edgekd.devices.runners import (
     sources,
     this_machine,
 )
-from edgekd.devices.wheel import Package, download, installed, unpacked
+from edgekd.devices.native.wheel import Package, download, installed, unpacked
 
 C10 = "include/executorch/runtime/core/portable_type/c10"
 LOADER_INSIDE = re.compile(rb"\0(/[\w/.-]*/ld[\w.-]*\.so\.\d+)\0")

@@ -3,7 +3,7 @@ import subprocess
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from edgekd.devices.link import quoted
+from edgekd.devices.link.link import quoted
 
 WORDS = st.text(st.characters(blacklist_characters="\0", blacklist_categories=["Cs"]))
 

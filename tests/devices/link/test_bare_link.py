@@ -18,15 +18,24 @@ import pytest
 
 from edgekd.core.artifact import digest_file
 from edgekd.core.errors import StageError, UnreachableError
-from edgekd.devices import attended, link
-from edgekd.devices.attendant import LOCK
-from edgekd.devices.attended import AttendedDevice
-from edgekd.devices.bare_link import BareLink
-from edgekd.devices.link import Link, LostError, wait_for
-from edgekd.devices.refusals import Address
+from edgekd.devices.link import attended, link
+from edgekd.devices.link.attendant import LOCK
+from edgekd.devices.link.attended import AttendedDevice
+from edgekd.devices.link.bare_link import BareLink
+from edgekd.devices.link.link import Link, LostError, wait_for
+from edgekd.devices.link.refusals import Address
 from tests.devices.bare_devices import WAYS, bare
+from tests.devices.link.test_attended import (
+    COUNTED,
+    HOLDER,
+    TREE,
+    Device,
+    alive,
+    mute,
+    python,
+    wait,
+)
 from tests.devices.ssh_servers import asyncssh_server
-from tests.devices.test_attended import COUNTED, HOLDER, TREE, Device, alive, mute, python, wait
 
 
 @pytest.fixture(scope="module", params=WAYS)

@@ -8,7 +8,7 @@ import hashlib
 from pathlib import Path
 
 from edgekd.core.artifact import digest_file
-from edgekd.devices.link import Link
+from edgekd.devices.link.link import Link
 
 PIECE = 2**20
 EXACT = 2

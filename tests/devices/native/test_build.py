@@ -6,9 +6,10 @@ import pytest
 
 from edgekd.cli.runner import build_for
 from edgekd.core.errors import RequestError, StageError
-from edgekd.devices import native_build, wheel
-from edgekd.devices.native_build import build_runner
-from edgekd.devices.runners import (
+from edgekd.devices.native import build as native_build
+from edgekd.devices.native import wheel
+from edgekd.devices.native.build import build_runner
+from edgekd.devices.native.runners import (
     LIBRARIES,
     SYSTEM_LIBRARIES,
     Build,

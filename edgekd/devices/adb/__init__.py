@@ -1,0 +1,1 @@
+"""What adb takes: its server, commands over it, and what it refuses."""

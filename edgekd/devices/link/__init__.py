@@ -1,0 +1,1 @@
+"""The link to a device, and what answers at its other end."""

@@ -1,0 +1,1 @@
+"""Runners in C++: built, kept, and brought to a device beside the scripts."""

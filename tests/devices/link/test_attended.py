@@ -3,7 +3,6 @@ import hashlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -15,6 +14,7 @@ from typing import Any
 import pytest
 
 from edgekd.core.errors import StageError, UnreachableError
+from edgekd.devices import turn
 from edgekd.devices.adb.connection import AdbProcess
 from edgekd.devices.link import attended, link
 from edgekd.devices.link.attendant import LOCK
@@ -427,12 +427,15 @@ def test_who_has_the_device_is_named_where_it_is_not_had_in_time(
     device: Device, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, second = device.reach(), device.reach(busy_s=0.2)
-    monkeypatch.setenv("USER", "ada")
     folder = Path(first.folder)
+    monkeypatch.setattr(attended, "who", lambda: "ada on board, process 7")
     holding = threading.Thread(target=lambda: first.run(python(COUNTED)))
     holding.start()
     wait(lambda: bool([*folder.glob("begun-*")]))
-    with pytest.raises(UnreachableError, match=rf"measures there: ada on {socket.gethostname()}"):
+    with pytest.raises(UnreachableError, match=r"another run measures there: ada on board, pro"):
+        second.run(python("print(1)"))
+    monkeypatch.setattr(turn, "who", lambda: "ada on board, process 7")
+    with pytest.raises(UnreachableError, match="another target of this run measures there"):
         second.run(python("print(1)"))
     (folder / "enough").touch()
     holding.join()

@@ -174,7 +174,8 @@ def plan(
 ) -> None:
     """Say what would run or be kept, and why; check the whole file.
 
-    With --measure it ends with 1 where a gate of time, size or memory fails.
+    With --measure it ends with 1 where a gate of time, size or memory fails, or something cannot be
+    made or measured.
     """
     import edgekd
 

@@ -55,7 +55,7 @@ class Rehearsed:
     failed: Mapping[str, str]
     """Why stages came to nothing; each is one of several."""
     exit_code: int
-    """0 where no gate of cost fails; 1 where one does, or a program cannot run."""
+    """0 where no gate of cost fails; 1 where one does, or a stage or a program failed."""
 
 
 def rehearse_pipeline(

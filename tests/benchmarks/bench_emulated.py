@@ -17,6 +17,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -115,12 +116,25 @@ def dropbear(root: Path, cpu: str, place: Path) -> Iterator[dict[str, Any]]:
     command = [*inside, "dropbear", "-F", "-E", "-s", "-r", "/tmp/host", "-p", f"127.0.0.1:{port}"]
     server = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     try:
+        _listening(port, server)
         yield {"kind": "ssh", "host": "127.0.0.1", "port": port, "user": "root",
                "key": str(place / "user"), "known_hosts": str(place / "known_hosts"),
                "python": "/root/emulated-python"}  # fmt: skip
     finally:
         server.terminate()
         server.wait()
+
+
+def _listening(port: int, server: subprocess.Popen[bytes]) -> None:
+    """Return when the server takes connections; it takes some seconds to start, emulated."""
+    while server.poll() is None:
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+        except OSError:
+            time.sleep(0.1)
+        else:
+            return
+    sys.exit(f"dropbear ended with exit status {server.returncode}")
 
 
 def answers(at: Target, jobs: list[Job], rows: Path, journal: Path) -> dict[str, np.ndarray]:
@@ -136,14 +150,20 @@ def answers(at: Target, jobs: list[Job], rows: Path, journal: Path) -> dict[str,
     return found
 
 
-def kept(name: str, here: np.ndarray, there: np.ndarray) -> bool:
-    """Print how two machines' outputs compare; tell whether the limit is kept."""
-    apart = float(np.abs(here - there).max() / np.abs(here).max())
+def apart(name: str, here: np.ndarray, there: np.ndarray) -> tuple[str, bool]:
+    """Return in words how two machines' outputs compare, and whether the limit is kept."""
+    most = float(np.abs(here - there).max() / np.abs(here).max())
     agreement = float((here.argmax(1) == there.argmax(1)).mean())
-    fine = agreement >= LEAST_AGREEMENT if name.endswith("int8") else apart <= MOST_APART
-    print(f"{name:17} furthest {apart:.2e} of the largest output, same class {agreement:.2%}"
-          f" of {len(here):,}: {'kept' if fine else 'NOT KEPT'}")  # fmt: skip
-    return fine
+    fine = agreement >= LEAST_AGREEMENT if name.endswith("int8") else most <= MOST_APART
+    words = f"furthest {most:.2e} of the largest output, same class {agreement:.2%}"
+    return f"{words} of {len(here):,}", fine
+
+
+def ready_root(root: Path, *packages: str) -> None:
+    """Make the emulated root where there is none, with more packages of Debian's."""
+    if not (root / "usr/bin/env").exists():
+        script = shipped("targets") / "qemu-arm64-root.sh"
+        subprocess.run(["sh", str(script), str(root), *packages], check=True)
 
 
 def main() -> None:
@@ -155,10 +175,7 @@ def main() -> None:
     parser.add_argument("--examples", type=int, default=1000)
     asked = parser.parse_args()
     root = asked.root.expanduser().absolute()
-    if not (root / "usr/bin/env").exists():
-        script = shipped("targets") / "qemu-arm64-root.sh"
-        more = ["dropbear-bin"] if asked.ssh else []
-        subprocess.run(["sh", str(script), str(root), *more], check=True)
+    ready_root(root, *(["dropbear-bin"] if asked.ssh else []))
     build_runner("executorch", this_machine(), None)
     build_runner("executorch", "aarch64", asked.wheel)
     digits = load_digits()
@@ -182,8 +199,10 @@ def main() -> None:
                 way = served.enter_context(dropbear(root, asked.cpu, folder / "ssh"))
                 emulated = target("qemu-arm64", **way)
             there = answers(emulated, jobs, rows, folder / "there")
-    verdicts = [kept(job.name, here[job.name], there[job.name]) for job in jobs]
-    sys.exit(not all(verdicts))
+    verdicts = {job.name: apart(job.name, here[job.name], there[job.name]) for job in jobs}
+    for name, (words, fine) in verdicts.items():
+        print(f"{name:17} {words}: {'kept' if fine else 'NOT KEPT'}")
+    sys.exit(not all(fine for _, fine in verdicts.values()))
 
 
 if __name__ == "__main__":

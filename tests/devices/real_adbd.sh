@@ -2,6 +2,8 @@
 # The tests of a device against a real adbd: real adb protocol, Linux userland, no Android.
 #
 #     tests/devices/real_adbd.sh [PYTEST ARGUMENT ...]
+#     tests/devices/real_adbd.sh build              only builds it
+#     tests/devices/real_adbd.sh run COMMAND ...    anything else there, such as end_to_end.py
 #
 # Builds adbd from Debian's source package android-platform-tools into CACHE (~/.cache/edgekd-adbd),
 # once, and runs it with Android's client and the tests where there is no network but loopback: it
@@ -73,8 +75,13 @@ if [ ! -x "$adbd" ]; then
   (built)
 fi
 cd "$root"
-[ $# -gt 0 ] ||
-  set -- -k adbd tests/devices/{link/test_attended,test_on_a_device,link/test_bare_link,link/test_bare,over_real_adbd}.py
+case ${1:-} in
+  build) exit ;;
+  run) shift ;;
+  "") set -- python -m pytest -p no:cacheprovider -k adbd \
+    tests/devices/{link/test_attended,test_on_a_device,link/test_bare_link,link/test_bare,over_real_adbd}.py ;;
+  *) set -- python -m pytest -p no:cacheprovider "$@" ;;
+esac
 # every process that is started there ends with it
 exec env EDGEKD_ADBD="$adbd" unshare --net --pid --fork --mount-proc --kill-child \
-  sh -c 'ip link set lo up && exec python -m pytest -p no:cacheprovider "$@"' sh "$@"
+  sh -c 'ip link set lo up && exec "$@"' sh "$@"

@@ -49,6 +49,8 @@ def look(browser: Browser, file: Path, sections: tuple[str, ...], axe: str, out:
             page = _opened(browser, file, looked, scheme, width)
             where = f"{scheme} {width}"
             page.screenshot(path=out / f"{file.stem}-{scheme}-{width}.png", full_page=True)
+            if (scheme, width) == (SCHEMES[0], WIDTHS[0]):
+                page.screenshot(path=out / f"{file.stem}.png")
             looked.troubles += [f"{where}: {what}" for what in _wider(page, width)]
             page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
             looked.troubles += [f"{where}, unfolded: {what}" for what in _wider(page, width)]

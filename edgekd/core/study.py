@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from edgekd.core.protocols import Batch
 
 
+@runtime_checkable
 class Study(Protocol):
     """A step of the training that is over.
 

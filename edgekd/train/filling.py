@@ -9,6 +9,7 @@ from torch import Tensor
 from edgekd.core.errors import RunInterruptedError
 from edgekd.core.protocols import Batch, Run, Task
 from edgekd.parallel.group import group
+from edgekd.train.learners import made_augments
 from edgekd.train.shards import ShardWriter
 from edgekd.train.teaching import SCORES, Description, Teaching, columns_of
 from edgekd.train.views import view_of
@@ -41,7 +42,7 @@ def fill(
     kept. `in_step`: all processes must ask equally often, so some ask for nothing in the end.
     RunInterruptedError where the run is asked to end; what was written is taken up again.
     """
-    augments, sample = [use.build() for use in about.changes()], list[Tensor]()
+    augments, sample = made_augments(about.changes(), run), list[Tensor]()
     sampled = SAMPLED if about.top is not None and group().first else 0
     own = [s for s in spans(about, size) if _lacks(writer, s) or s.begin < sampled]
     total = max(1, writer.end - writer.begin)  # this process may have none to write

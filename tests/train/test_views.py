@@ -3,6 +3,7 @@
 import torch
 
 from edgekd.core import kinds
+from edgekd.core.protocols import Prepares, Setting
 from edgekd.core.refs import UseAugment
 from edgekd.train.views import Views, channels_last, view_of
 
@@ -36,10 +37,13 @@ def test_every_augmentation_that_says_so_changes_each_example_on_its_own():
         change = plugin.build(
             plugin.config.model_validate({"padding": 1} if plugin.name == "crop" else {})
         )
-        whole = view_of(batch(torch.arange(40)), [change], 0, 1)["image"]
+        if isinstance(change, Prepares):
+            change.prepare(Setting({"image": (1, 6, 6)}, 40, ("a", "b", "c")))
+        whole = view_of(batch(torch.arange(40)), [change], 0, 1)
         for one in (0, 13, 39):
-            alone = view_of(batch(torch.tensor([one])), [change], 0, 1)["image"]
-            assert torch.equal(alone[0], whole[one]), plugin.name
+            alone = view_of(batch(torch.tensor([one])), [change], 0, 1)
+            for name in ("image", "labels"):
+                assert torch.equal(alone[name][0], whole[name][one]), plugin.name
 
 
 def test_views_come_again_after_their_number():

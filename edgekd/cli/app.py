@@ -195,6 +195,56 @@ def plan(
 
 
 @app.command()
+def recommend(
+    file: File,
+    stage: Annotated[
+        str | None,
+        typer.Option("--stage", metavar="NAME", help="Whose loss, where several learn."),
+    ] = None,
+    budget: Annotated[
+        str | None,
+        typer.Option(
+            "--budget",
+            metavar="TIME|EPOCHS",
+            help="What the trials may take: 30m, 2h or 40epochs; else ten times the file's epochs.",
+        ),
+    ] = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option("--only", metavar="OBJECTIVE", help="Try this one; may be repeated."),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="FILE", help="Write the pipeline here, beside FILE."),
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Write over a file that is there.")
+    ] = False,
+    store: StoreFolder = STORE,
+    runs: RunsFolder = RUNS,
+    jobs: Annotated[
+        int, typer.Option("--jobs", min=1, max=64, help="Trainings at the same time.")
+    ] = 1,
+    as_json: AsJson = False,
+) -> None:
+    """Try objectives on your own task under a budget, and write the pipeline with the best.
+
+    Labels alone and plain distillation always take part; they win where nothing is shown better.
+    """
+    from edgekd.cli.recommend import recommend_and_write
+    from edgekd.recommend.asked import Asked, read_budget, read_out
+
+    asked = Asked(
+        file,
+        stage,
+        read_budget(budget) if budget else None,
+        tuple(only or ()),
+        read_out(file, out, force=force),
+    )
+    raise typer.Exit(recommend_and_write(asked, store, runs, jobs, as_json=as_json))
+
+
+@app.command()
 def why(
     file: File,
     stage: Annotated[str, typer.Argument(metavar="STAGE", help="A stage of the file.")],

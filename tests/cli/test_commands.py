@@ -39,7 +39,8 @@ def test_help_names_every_command_and_the_exit_codes(tmp_path):
     done = edgekd("--help", cwd=tmp_path)
     assert done.returncode == 0
     for word in ("run", "plan", "why", "report", "compare", "runs", "list", "show", "targets",
-                 "schema", "init", "doctor", "gc", "replay", "bench", "bisect", "130"):  # fmt: skip
+                 "schema", "init", "doctor", "gc", "replay", "bench", "bisect", "recommend",
+                 "130"):  # fmt: skip
         assert word in done.stdout
 
 

@@ -38,8 +38,8 @@ from edgekd.devices.answers import Failure
 from edgekd.devices.bench import Session
 from edgekd.devices.job import Job
 from edgekd.devices.kept import Journal
-from edgekd.devices.native_build import build_runner
-from edgekd.devices.runners import this_machine
+from edgekd.devices.native.build import build_runner
+from edgekd.devices.native.runners import this_machine
 from edgekd.devices.settings import settle
 from edgekd.devices.target import Bench, Target
 from tests.benchmarks.bench_emulated import (

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from ..benchmarks.record_papers import PIPELINES, RESULTS, digest
+from ..benchmarks.record_papers import PIPELINES, RESULTS
+from ..benchmarks.recording.made import digest
 
 DOCS = Path(__file__).parents[2] / "docs"
 

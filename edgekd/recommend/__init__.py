@@ -1,0 +1,1 @@
+"""Which objective to learn by: tried on the user's own task, under a budget."""

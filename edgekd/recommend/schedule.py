@@ -1,0 +1,60 @@
+"""How a budget is shared out: rounds of successive halving, the last one with several seeds.
+
+Jamieson and Talwalkar (arXiv 1502.07943): many methods have little each, the better ones of each
+round go on and have more. Here a third goes on, and the last round learns under seeds that chose
+nothing, so that what it shows may be tested.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from edgekd.core.errors import Problem, RequestError
+
+FINALISTS = 3
+FINAL_SEEDS = 5
+"""With fewer, a paired test can hardly show a difference."""
+SHARE_THAT_STAYS = 3
+FINAL_SHARE = 0.5
+
+
+@dataclass(frozen=True)
+class Round:
+    """One round of the trial."""
+
+    methods: int
+    """How many are tried, besides the controls."""
+    epochs: int
+    seeds: int
+
+    def cost(self, controls: int) -> int:
+        """Return the epochs of all trainings of this round."""
+        return (self.methods + controls) * self.seeds * self.epochs
+
+
+def schedule(methods: int, controls: int, budget: int, full: int) -> list[Round]:
+    """Return the rounds of a trial that takes at most `budget` epochs in all.
+
+    No training is longer than `full` epochs. RequestError where even one epoch each is too much.
+    """
+    sizes = [*_sizes(methods)]
+    least = [Round(n, 1, FINAL_SEEDS if n == sizes[-1] else 1) for n in sizes]
+    spare = budget - sum(one.cost(controls) for one in least)
+    if spare < 0:
+        message = (
+            f"{methods} losses to try beside {controls} controls take {budget - spare} epochs."
+        )
+        step = f"Give at least --budget {budget - spare}epochs, or try fewer with --only."
+        raise RequestError(Problem("", message, step, "--budget"))
+    shares = [(1 - FINAL_SHARE) / max(1, len(least) - 1)] * (len(least) - 1)
+    shares += [FINAL_SHARE if shares else 1.0]
+    return [
+        Round(one.methods, min(full, 1 + int(spare * share / one.cost(controls))), one.seeds)
+        for one, share in zip(least, shares, strict=True)
+    ]
+
+
+def _sizes(methods: int) -> Iterator[int]:
+    while methods > FINALISTS:
+        yield methods
+        methods = max(FINALISTS, -(-methods // SHARE_THAT_STAYS))
+    yield methods

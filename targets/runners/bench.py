@@ -18,14 +18,13 @@ import time
 from pathlib import Path
 from statistics import median
 
+import etdump
 import machine
 from children import Child, Company, FailedError, together
 
 ROUNDS = 10
 """Measuring blocks of a program in one restart; the first and last two tell of drift."""
 WINDOW = 2
-STARTING_NS = 100_000_000
-"""From when all streams were asked until they begin together."""
 WINDOWS, LEAST_WINDOW_S, SUPPORTED_RUNS = 120, 1.0, 64
 """Of a long run: about how many windows, and the least time and number of runs of each."""
 PACKAGES = {"bench_onnxruntime.py": "onnxruntime", "bench_executorch.py": "executorch"}
@@ -38,6 +37,8 @@ class Place:
     """
 
     child = Child
+    starting_ns = 100_000_000
+    """Until all streams are asked that are to begin together."""
 
     def machine(self):
         """Return the machine as it is now, for what `machine` reads of it."""
@@ -122,8 +123,15 @@ def profile(job, at):
             company = Company([child])
             said = company.ask("profile")
         failed |= company.failed
-        profiled |= {name: about["profile"] for name, about in said.items() if about["profile"]}
+        profiled |= {
+            name: told(about["profile"]) for name, about in said.items() if about["profile"]
+        }
     return {"profiled": profiled, "failed": failed}
+
+
+def told(profile):
+    """Return what operators took; a C++ runner tells the events that this is found from."""
+    return etdump.of_events(profile["noted"]) if "noted" in profile else profile
 
 
 def sustain(job, at):
@@ -171,8 +179,8 @@ def stream(job, at):
             try:
                 for child in children:
                     child.ask("load")
-                    child.ask("fill", batch=job["batch"])
-                start = time.perf_counter_ns() + STARTING_NS
+                    filled = child.ask("fill", batch=job["batch"])
+                start = filled["now_ns"] + at.starting_ns  # by their clock: they may be far away
                 said = together(children, "stream", at=start, seconds=job["min_s"])
             except FailedError as error:
                 failed[program["name"]] = error.about

@@ -37,7 +37,10 @@ def calls(program, folder):
             column, how = taken[name], "stacked" if feeds.stacked(name) else "whole"
             file = f"{program['samples']}/{Path(column.filename).name}"
             words += ["--input", port["dtype"], sizes(column.shape[1:]), how, file, column.offset]
-    return words
+    names = [port["name"] for port in ports]
+    for name in program.get("batched", ()):
+        words += ["--batched", names.index(name)]
+    return [*words, "--whole-calls"] if whole else words
 
 
 def columns(program, folder):

@@ -40,7 +40,11 @@ def operators(data, skipped):
     Operators of the file stand for kernels outside delegates, with all that calling them costs;
     those inside are called as the delegate calls them. A .pte names no modules.
     """
-    runs = [[*_events(data, run)] for run in _runs(data)]
+    return of_events([[*_events(data, run)] for run in _runs(data)], skipped)
+
+
+def of_events(runs, skipped=0):
+    """Return what `operators` does of the events of every run: name, the delegate's own, ns."""
     runs = [run for run in runs if any(name == WHOLE for name, _, _ in run)][skipped:]
     whole = [sum(ns for name, _, ns in run if name == WHOLE) / 1e3 for run in runs]
     return summed([[*_kernels(run)] for run in runs], whole)

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from edgekd.core.quiet import quiet
+from edgekd.core.results import Profile
 from edgekd.core.signature import Port, Signature
-from edgekd.devices.answers import Failure, Scores, Timing
+from edgekd.devices.answers import Failure, Scores, Streamed, Timing
 from edgekd.devices.bench import Session
 from edgekd.devices.job import Job
 from edgekd.devices.kept import Journal
@@ -152,8 +154,50 @@ def test_a_restart_has_all_numbers_and_nothing_of_python_in_the_process(
     assert taken.restart.load_ms > 0
     assert taken.restart.first_ms > 0
     assert 1 < taken.restart.peak_rss_mib < 40  # Python's own is beyond 200: it loads torch
+    assert 0 < (taken.restart.pss_mib or 0) <= taken.restart.peak_rss_mib
     assert taken.restart.undelegated_time is not None
     assert 0 < taken.restart.undelegated_time < 1  # the running sum
+
+
+@pytest.mark.usefixtures("native")
+def test_it_tells_the_operators_that_pythons_binding_tells(
+    programs: Mapping[str, Job], rows: Path, tmp_path: Path
+) -> None:
+    told = {}
+    for native in (True, False):
+        at = session(tmp_path / str(native), programs["four"], native=native)
+        found = at.profile("four", rows, SHORT)
+        assert isinstance(found, Profile)
+        told[native] = {(each.operator, each.module, each.delegated) for each in found.operators}
+        assert {each.calls for each in found.operators} == {1}
+        assert sum(each.us for each in found.operators) <= 1.2 * found.whole_us
+    assert told[True] == told[False]
+    assert ("cumsum.out", "", False) in told[True]
+    assert any(delegated for _, _, delegated in told[True])
+
+
+@pytest.mark.usefixtures("native")
+def test_samples_a_second_are_those_of_all_streams_and_as_many_a_call_as_it_takes(
+    programs: Mapping[str, Job], rows: Path, tmp_path: Path
+) -> None:
+    four = replace(programs["four"], batched=("x",))
+    at = session(tmp_path / "native", four, programs["two"], programs["sum"])
+    found = at.stream("four", rows, SHORT, batch=3, streams=2, number=0)
+    assert isinstance(found, Streamed), found
+    assert found.samples_a_call == 3
+    assert found.per_s > 0
+    assert 0 < found.cores < 2.5
+    for name, step in (("two", 2), ("sum", 1)):
+        alone = at.stream(name, rows, SHORT, batch=1, streams=1, number=0)
+        assert isinstance(alone, Streamed), alone
+        assert alone.samples_a_call == step
+    for name, batch, why in (
+        ("four", 5, "it takes at most 4 examples a call"),
+        ("two", 2, "it takes no more than one example a call"),
+    ):
+        refused = at.stream(name, rows, SHORT, batch=batch, streams=1, number=0)
+        assert isinstance(refused, Failure)
+        assert refused.lines[-1] == why
 
 
 @pytest.mark.usefixtures("native")
@@ -261,6 +305,12 @@ def test_on_a_device_without_python_it_answers_and_is_timed_the_same(
                 assert theirs.outputs[output].dtype == array.dtype
                 np.testing.assert_array_equal(theirs.outputs[output], array)
         taken = timed(there, "four", rows)
+        streamed = there.stream("four", rows, SHORT, batch=1, streams=2, number=0)
+        assert isinstance(streamed, Streamed), streamed
+        profile = there.profile("four", rows, SHORT)
+        assert isinstance(profile, Profile), profile
+    assert ("cumsum.out", False) in {(o.operator, o.delegated) for o in profile.operators}
+    assert (taken.restart.pss_mib or 0) > 0
     assert taken.modules == ["edgekd-executorch"]
     assert taken.restart.runs == len(taken.latencies_ms) >= SHORT.min_runs
     assert 0 < (taken.restart.undelegated_time or 0) < 1
@@ -274,16 +324,6 @@ def test_what_it_measured_is_taken_again_only_where_something_changed(
     taken = timed(first, "four", rows)
     again = session(tmp_path / "journal", programs["four"])
     assert timed(again, "four", rows).latencies_ms.tolist() == taken.latencies_ms.tolist()
-
-
-@pytest.mark.usefixtures("native")
-def test_throughput_is_not_asked_of_it(
-    programs: dict[str, Job], rows: Path, tmp_path: Path
-) -> None:
-    at = session(tmp_path / "journal", programs["four"])
-    answer = at.stream("four", rows, SHORT, batch=1, streams=2, number=0)
-    assert isinstance(answer, Failure)
-    assert "C++ runner, which measures no throughput" in str(answer)
 
 
 @pytest.mark.parametrize(

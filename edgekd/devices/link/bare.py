@@ -74,6 +74,9 @@ def bring(
 class Far:
     """A device without Python, for `bench.py` what `bench.Place` is for the machine it runs on."""
 
+    starting_ns = 1_000_000_000
+    """Until all streams are asked that are to begin together, over a slow link too."""
+
     def __init__(self, link: BareLink, there: str, words: Words, until: float):
         self.link, self.there, self.words, self.until = link, there, words, until
 

@@ -12,6 +12,8 @@
 namespace edgekd {
 
 constexpr size_t kAligned = 64;
+/// Different calls of a batch: more would only fill the memory.
+constexpr int64_t kCalls = 4;
 
 inline std::shared_ptr<char> buffer(size_t bytes) {
   const size_t room = std::max(kAligned, (bytes + kAligned - 1) / kAligned * kAligned);
@@ -78,13 +80,31 @@ class Feeds {
       const Input& input = plan_.inputs[index];
       auto shape = input.shape;
       if (input.stacked) shape.insert(shape.begin(), count);
-      auto data = states_[index] ? states_[index] : filled(index, start, count);
-      call.tensors.push_back(
-          executorch::extension::from_blob(data.get(), shape, input.type->scalar));
-      call.values.emplace_back(call.tensors.back());
-      call.buffers.push_back(std::move(data));
+      add(call, input, shape, states_[index] ? states_[index] : filled(index, start, count));
     }
     return call;
+  }
+
+  /// Returns a few calls of `batch` examples each, put together; of inputs that are not `batched`
+  /// the first one's is taken.
+  std::vector<Call> calls(int64_t batch) const {
+    const auto& inputs = plan_.inputs;
+    if (std::none_of(inputs.begin(), inputs.end(), [](const Input& one) { return one.batched; })) {
+      fail("it takes no more than one example a call");
+    }
+    std::vector<Call> made;
+    for (int64_t turn = 0; turn < kCalls; ++turn) made.push_back(together(turn * batch, batch));
+    return made;
+  }
+
+  /// Returns how many samples one example is: it may be a batch itself.
+  int64_t rows() const {
+    if (!plan_.whole_calls) return plan_.step;
+    int64_t most = 1;
+    for (const Input& input : plan_.inputs) {
+      if (input.batched) most = std::max<int64_t>(most, input.shape.at(0));
+    }
+    return most;
   }
 
   /// Remembers the state that came out.
@@ -106,6 +126,32 @@ class Feeds {
   }
 
  private:
+  static void add(Call& call, const Input& input, const std::vector<int32_t>& shape,
+                  std::shared_ptr<char> data) {
+    call.tensors.push_back(
+        executorch::extension::from_blob(data.get(), shape, input.type->scalar));
+    call.values.emplace_back(call.tensors.back());
+    call.buffers.push_back(std::move(data));
+  }
+
+  Call together(int64_t start, int64_t batch) const {
+    Call call;
+    for (size_t index = 0; index < plan_.inputs.size(); ++index) {
+      const Input& input = plan_.inputs[index];
+      auto shape = input.shape;
+      if (input.batched && plan_.whole_calls) shape.at(0) *= batch;
+      else if (input.batched) shape.insert(shape.begin(), batch);
+      const int64_t rows = input.batched ? batch : 1;
+      auto data = buffer(rows * input.bytes());
+      for (int64_t row = 0; row < rows; ++row) {
+        const int64_t example = (start + row) % plan_.examples;
+        columns_.at(index)->read(example, data.get() + row * input.bytes());
+      }
+      add(call, input, shape, std::move(data));
+    }
+    return call;
+  }
+
   std::shared_ptr<char> filled(size_t index, int64_t start, int64_t count) const {
     const Input& input = plan_.inputs[index];
     const int64_t rows = input.stacked ? count : 1;

@@ -2,12 +2,14 @@
 //
 //     edgekd-executorch MODEL.pte --threads N --examples N --step N [--any-batch] [--scores FOLDER]
 //         (--input TYPE ROW stacked|whole FILE OFFSET | --carried TYPE SHAPE OUTPUT)...
-//         (--output NAME)...
+//         (--output NAME)... [--whole-calls] [--batched INPUT]...
 //
 // Inputs are given in the order of the program's own. The values of --input lie in FILE from byte
 // OFFSET on, C order, one example after another; ROW is the shape of one, as 1x8x8, or - for a
 // scalar. A call takes them `stacked`, one after another in a first dimension, or one as a `whole`.
-// --carried is state: zeros at first, then what came out as output number OUTPUT.
+// --carried is state: zeros at first, then what came out as output number OUTPUT. Of each --batched
+// input, by its number, a call can take any number of examples, one after another in its first
+// dimension; with --whole-calls one example fills that dimension already.
 
 #pragma once
 
@@ -63,6 +65,8 @@ struct Input {
   uint64_t offset = 0;
   /// Number of the output that comes in again here, or -1.
   int carried = -1;
+  /// Whether one call can take several examples.
+  bool batched = false;
 
   size_t bytes() const {
     size_t count = type->bytes;
@@ -74,7 +78,7 @@ struct Input {
 struct Plan {
   std::string model, scores;
   int64_t threads = 1, examples = 0, step = 1;
-  bool any_batch = false;
+  bool any_batch = false, whole_calls = false;
   std::vector<Input> inputs;
   std::vector<std::string> outputs;
 };
@@ -118,6 +122,11 @@ inline Input read_carried(Words& words) {
   return input;
 }
 
+inline Input& input_numbered(Plan& plan, int64_t index) {
+  if (index < 0 || index >= int64_t(plan.inputs.size())) fail("there is no such input");
+  return plan.inputs[index];
+}
+
 inline Plan read_plan(int argc, char** argv) {
   Words words{argc, 1, argv};
   Plan plan;
@@ -131,6 +140,8 @@ inline Plan read_plan(int argc, char** argv) {
     else if (option == "--scores") plan.scores = words.next();
     else if (option == "--input") plan.inputs.push_back(read_input(words));
     else if (option == "--carried") plan.inputs.push_back(read_carried(words));
+    else if (option == "--whole-calls") plan.whole_calls = true;
+    else if (option == "--batched") input_numbered(plan, number(words.next())).batched = true;
     else if (option == "--output") plan.outputs.push_back(words.next());
     else fail("there is no option '" + option + "'");
   }

@@ -13,6 +13,7 @@
 
 #include "answers_file.h"
 #include "feeds.h"
+#include "noted.h"
 #include "outside.h"
 
 #ifndef EDGEKD_VERSION
@@ -22,6 +23,10 @@
 namespace edgekd {
 
 constexpr int kTracedRuns = 20;
+/// Runs in which operators are timed, and how many of them, the first, do not count.
+constexpr int kProfiledRuns = 25, kUnsettledRuns = 5;
+/// Warm-up of a stream, which is no percentile's.
+constexpr int64_t kFillingNs = 200000000;
 
 /// Returns what follows `"key":` in a request.
 inline const char* value_of(const std::string& request, const std::string& key) {
@@ -32,6 +37,10 @@ inline const char* value_of(const std::string& request, const std::string& key) 
 
 inline double real(const std::string& request, const std::string& key) {
   return std::strtod(value_of(request, key), nullptr);
+}
+
+inline int64_t whole(const std::string& request, const std::string& key) {
+  return std::strtoll(value_of(request, key), nullptr, 10);
 }
 
 inline std::string real(double value) {
@@ -62,6 +71,16 @@ inline double peak_rss_mib() {
   rusage used{};
   getrusage(RUSAGE_SELF, &used);
   return used.ru_maxrss / 1024.0;
+}
+
+/// Present memory of this process in MiB as JSON, what it shares divided by those who share it;
+/// null where the kernel does not tell.
+inline std::string pss_mib() {
+  std::ifstream told("/proc/self/smaps_rollup");
+  for (std::string line; std::getline(told, line);) {
+    if (line.rfind("Pss:", 0) == 0) return real(std::strtod(line.c_str() + 4, nullptr) / 1024);
+  }
+  return "null";
 }
 
 class Worker {
@@ -141,14 +160,66 @@ class Worker {
     return "{\"undelegated_time\": " + real(outside->share()) + "}";
   }
 
+  /// What ExecuTorch noted of every operator, run by run, of a program loaded anew that keeps
+  /// count; null where it was built without its event tracer.
+  std::string profile() {
+    auto owned = std::make_unique<Noted>();
+    Noted* noted = owned.get();
+    Program traced(plan_, std::move(owned));
+    Feeds feeds(plan_);
+    std::string runs;
+    for (int run = 0; run < kProfiledRuns; ++run) {
+      const Call& call = feeds.next();
+      noted->run();
+      feeds.keep(checked(traced.run(call), "the program cannot be run"));
+      if (!noted->noted()) return "{\"profile\": null}";
+      if (run >= kUnsettledRuns) runs += (runs.empty() ? "" : ", ") + noted->run();
+    }
+    return "{\"profile\": {\"noted\": [" + runs + "]}}";
+  }
+
+  /// Makes ready to run `batch` examples a call, and warms up; says what its clock shows then.
+  std::string fill(int64_t batch) {
+    const int64_t most = program_->max_batch();
+    if (batch > 1 && most && batch > most) {
+      fail("it takes at most " + std::to_string(most) + " examples a call");
+    }
+    calls_ = batch > 1 ? feeds_->calls(batch) : std::vector<Call>{};
+    batch_ = batch;
+    const int64_t end = now_ns() + kFillingNs;
+    for (int64_t turn = 0; turn < 2 || now_ns() < end; ++turn) one(turn);
+    return "{\"now_ns\": " + std::to_string(now_ns()) + "}";
+  }
+
+  /// Runs from the time `at` on, which other processes share, for `seconds`.
+  std::string stream(int64_t at, double seconds) {
+    if (const int64_t left = at - now_ns(); left > 0) usleep(left / 1000);
+    const int64_t cpu = cpu_ns(), began = now_ns(), end = began + int64_t(seconds * 1e9);
+    int64_t turn = 0;
+    for (; now_ns() < end; ++turn) one(turn);
+    const double wall_s = (now_ns() - began) / 1e9, cpu_s = (cpu_ns() - cpu) / 1e9;
+    const int64_t samples = batch_ * feeds_->rows();
+    return "{\"samples\": " + std::to_string(turn * samples) +
+           ", \"samples_a_call\": " + std::to_string(samples) + ", \"wall_s\": " + real(wall_s) +
+           ", \"cpu_s\": " + real(cpu_s) + "}";
+  }
+
   std::string end() {
     double load[1] = {0};
     if (getloadavg(load, 1) != 1) load[0] = 0;
-    return "{\"peak_rss_mib\": " + real(peak_rss_mib()) + ", \"load_average\": " + real(load[0]) +
+    return "{\"peak_rss_mib\": " + real(peak_rss_mib()) + ", \"pss_mib\": " + pss_mib() +
+           ", \"load_average\": " + real(load[0]) +
            ", \"modules\": [\"edgekd-executorch\"]}";
   }
 
  private:
+  /// Runs once, with the examples whose turn it is.
+  void one(int64_t turn) {
+    const Call& call = calls_.empty() ? feeds_->next() : calls_[turn % calls_.size()];
+    const auto raw = checked(program_->run(call), "the program cannot be run");
+    if (calls_.empty()) feeds_->keep(raw);
+  }
+
   /// Returns nanoseconds of at least `runs` calls over at least `seconds`.
   std::vector<int64_t> timed(int64_t runs, double seconds) {
     std::vector<int64_t> taken;
@@ -168,6 +239,8 @@ class Worker {
   const Plan& plan_;
   std::unique_ptr<Program> program_;
   std::unique_ptr<Feeds> feeds_;
+  std::vector<Call> calls_;
+  int64_t batch_ = 1;
 };
 
 inline std::string answer(Worker& worker, const std::string& request) {
@@ -185,7 +258,9 @@ inline std::string answer(Worker& worker, const std::string& request) {
   if (is("block")) return worker.block(real(request, "runs"), real(request, "seconds"));
   if (is("score")) return worker.score(real(request, "batch"));
   if (is("trace")) return worker.trace();
-  if (is("profile")) return "{\"profile\": null}";  // what it notes is not told by operator
+  if (is("profile")) return worker.profile();
+  if (is("fill")) return worker.fill(real(request, "batch"));
+  if (is("stream")) return worker.stream(whole(request, "at"), real(request, "seconds"));
   if (is("end")) return worker.end();
   fail("this is no request: " + request);
 }

@@ -9,6 +9,7 @@
 #include <iostream>
 #include <memory>
 #include <sys/resource.h>
+#include <thread>
 #include <unistd.h>
 
 #include "answers_file.h"
@@ -193,7 +194,7 @@ class Worker {
 
   /// Runs from the time `at` on, which other processes share, for `seconds`.
   std::string stream(int64_t at, double seconds) {
-    if (const int64_t left = at - now_ns(); left > 0) usleep(left / 1000);
+    std::this_thread::sleep_for(std::chrono::nanoseconds(at - now_ns()));
     const int64_t cpu = cpu_ns(), began = now_ns(), end = began + int64_t(seconds * 1e9);
     int64_t turn = 0;
     for (; now_ns() < end; ++turn) one(turn);

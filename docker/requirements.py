@@ -11,8 +11,11 @@ import sys
 import tomllib
 from pathlib import Path
 
-SLIM = ("numpy", "onnxruntime")
-"""All that the runners of ONNX programs import."""
+SLIM = (
+    *("numpy", "onnxruntime", "pydantic", "ruamel.yaml", "typer", "rich", "jinja2", "matplotlib"),
+    *("psutil", "packaging", "filelock"),
+)
+"""What `edgekd bench` needs without torch, as docs/bench.md says it."""
 
 
 def main() -> None:

@@ -9,6 +9,10 @@ from edgekd.core.errors import Problem, RequestError, StageError
 from edgekd.devices.model_file import describe
 
 RUNTIMES = {".onnx": "onnxruntime", ".ort": "onnxruntime", ".pte": "executorch"}
+PTE_READER = (
+    "What a .pte file takes is read by ExecuTorch's Python package, with torch, also where a C++ "
+    "runner measures it: run edgekd where both are; the device needs neither."
+)
 STEPS = {
     "is not a registered function/op": "ONNX Runtime as it is installed here lacks that operator; "
     "export the model without it, or with operators of the standard set.",
@@ -20,6 +24,8 @@ STEPS = {
     "an older IR version.",
     "under development": "Its opset is newer than the runtime: install a newer onnxruntime, or "
     "export with a lower opset.",
+    "No module named 'executorch": PTE_READER,
+    "No module named 'torch'": PTE_READER,
     "input_tensor_meta": "Its method 'forward' takes something that is no tensor, which edgekd "
     "cannot make: export it with tensors alone.",
     "does not contain method": "Export it with a method 'forward'.",

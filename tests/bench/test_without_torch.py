@@ -19,7 +19,7 @@ DOCUMENT = Path(__file__).parents[2] / "docs" / "bench.md"
 
 def named() -> list[str]:
     """Return the packages that the document says are enough."""
-    line = re.search(r"pip install --no-deps edgekd\n\s+pip install (.*)", DOCUMENT.read_text())
+    line = re.search(r"pip install --no-deps \.\n\s+pip install (.*)", DOCUMENT.read_text())
     assert line
     return line[1].split()
 
@@ -74,3 +74,14 @@ def test_a_gate_that_needs_answers_is_none_of_a_file(python: Path, tmp_path: Pat
     )
     assert done.returncode == 2
     assert "'accuracy' cannot be measured of a model file alone" in done.stderr
+
+
+def test_a_pte_file_is_refused_with_what_reads_it(python: Path, tmp_path: Path) -> None:
+    (tmp_path / "model.pte").write_bytes(b"nothing of ExecuTorch's")
+    write_targets(tmp_path)
+    words = ["-m", "edgekd", "bench", "model.pte", "--target", "fast"]
+    done = subprocess.run(
+        [python, *words], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert "What a .pte file takes is read by ExecuTorch's Python package" in done.stderr

@@ -199,6 +199,17 @@ class Fits(Protocol):
 
 
 @runtime_checkable
+class HandsOn(Protocol):
+    """An objective that puts something of what it found into the student, which keeps it."""
+
+    def hand_on(self, student: nn.Module) -> None:
+        """Set buffers of the student, before the first step; StageError where it has no room.
+
+        Called after `prepare` and `fit`, and again in a training that goes on, with the same.
+        """
+
+
+@runtime_checkable
 class Runtime(Protocol):
     """Makes a program file of a model, and runs one here for checking (never for timing)."""
 

@@ -202,6 +202,17 @@ class Fits(Protocol):
 
 
 @runtime_checkable
+class HandsOn(Protocol):
+    """An objective that puts something of what it found into the student, which keeps it."""
+
+    def hand_on(self, student: nn.Module) -> None:
+        """Set buffers of the student, before the first step; StageError where it has no room.
+
+        Called after `prepare` and `fit`, and again in a training that goes on, with the same.
+        """
+
+
+@runtime_checkable
 class Learns(Protocol):
     """An objective or augmentation that also learns by something else than the loss.
 

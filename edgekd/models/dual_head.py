@@ -6,20 +6,20 @@ they are blended is fitted to the validation split when training is over, and is
 program. Train it with the objective `dho`, tapped at `both` inside of the new head: `head.both`.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from edgekd.core.config import Config, Positive, Share
-from edgekd.core.errors import Problem
+from edgekd.core.config import Positive, Share
 from edgekd.core.kinds import model
-from edgekd.core.protocols import Batch, Task
+from edgekd.core.protocols import Batch
 from edgekd.core.refs import UseModel
 from edgekd.core.registry import Paper
 from edgekd.core.signature import Signature
+from edgekd.models.inner import Around, check_inner, settled_around
 from edgekd.ops.named import call_by_name
 from edgekd.ops.shapes import Labels, Logits
 
@@ -38,7 +38,7 @@ LEAST = 1e-30
 Heads = Float[Tensor, "batch heads classes"]
 
 
-class DualHead(Config):
+class DualHead(Around):
     """Whose features, and how the heads are blended."""
 
     of: UseModel
@@ -49,23 +49,6 @@ class DualHead(Config):
     """Softens the head of the teacher, before it is fitted."""
     fit: bool = True
     """Fit both on the validation split when training is over; else they stay as they are."""
-
-
-def settle(config: DualHead, module: nn.Module) -> DualHead:
-    """Return the same with a model that needs no outside folder."""
-    inner = config.of.plugin.traits.get("settle")
-    if inner is None:
-        return config
-    use = config.of.model_copy(update={"options": inner(config.of.options, module)})
-    return config.model_copy(update={"of": use})
-
-
-def check(config: DualHead, task: Task, *, taught: bool) -> Iterator[Problem]:
-    """Yield what the model itself has to say."""
-    inner = config.of.plugin.traits.get("check")
-    for problem in inner(config.of.options, task, taught=taught) if inner else ():
-        path = ".".join(part for part in ("of", problem.path) if part)
-        yield Problem(path, problem.message, problem.next_step)
 
 
 def calibrate(
@@ -89,7 +72,7 @@ def calibrate(
     return {"blend": {"share": head.share.item(), "temperature": head.temperature.item()}}
 
 
-@model(config=DualHead, paper=PAPER, settle=settle, check=check, calibrate=calibrate)
+@model(config=DualHead, paper=PAPER, settle=settled_around, check=check_inner, calibrate=calibrate)
 def dual_head(config: DualHead, signature: Signature) -> nn.Module:
     """Return the model with a head that blends two in the place of its own.
 

@@ -5,20 +5,17 @@ side; a class scores the logarithm of the sum of their exponentials, so that its
 sum of theirs. A term as `lelp` teaches the parts: `tap: {student: network}`.
 """
 
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Annotated
 
 from pydantic import Field
 from torch import Tensor, nn
 
-from edgekd.core.config import Config
-from edgekd.core.errors import Problem
 from edgekd.core.kinds import model
-from edgekd.core.protocols import Task
 from edgekd.core.refs import UseModel
 from edgekd.core.registry import Paper
 from edgekd.core.signature import Signature
+from edgekd.models.inner import Around, check_inner, has_weights, settled_around
 
 PAPER = Paper(
     "Linear Projections of Teacher Embeddings for Few-Class Distillation", "2409.20449", "its head"
@@ -28,7 +25,7 @@ PAPER = Paper(
 MOST_INPUTS = 3
 
 
-class Subclasses(Config):
+class Subclasses(Around):
     """Which network, and in how many parts it divides a class."""
 
     of: UseModel
@@ -39,27 +36,10 @@ class Subclasses(Config):
 
 def settle(config: Subclasses, module: nn.Module) -> Subclasses:
     """Return options that need no outside folder, where the network has such."""
-    of = config.of.plugin.traits.get("settle")
-    if of is None:
-        return config
-    options = of(config.of.options, module.get_submodule("network"))
-    return config.model_copy(update={"of": config.of.model_copy(update={"options": options})})
+    return settled_around(config, module.get_submodule("network"))
 
 
-def has_weights(config: Subclasses) -> bool:
-    """Tell whether the network comes with weights."""
-    has = config.of.plugin.traits.get("has_weights")
-    return bool(has and has(config.of.options))
-
-
-def check(config: Subclasses, task: Task, *, taught: bool) -> Iterator[Problem]:
-    """Yield what the network itself finds wrong."""
-    told = config.of.plugin.traits.get("check")
-    for problem in told(config.of.options, task, taught=taught) if told else ():
-        yield replace(problem, path=".".join(part for part in ("of", problem.path) if part))
-
-
-@model(config=Subclasses, paper=PAPER, settle=settle, has_weights=has_weights, check=check)
+@model(config=Subclasses, paper=PAPER, settle=settle, has_weights=has_weights, check=check_inner)
 def subclasses(config: Subclasses, signature: Signature) -> nn.Module:
     """Return the network with a wider head; ValueError where the task has more than scores.
 

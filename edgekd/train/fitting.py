@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from edgekd.core.errors import RunInterruptedError
-from edgekd.core.protocols import Batch, Fits, Prepares, Setting, Signals
+from edgekd.core.protocols import Batch, Fits, HandsOn, Prepares, Setting, Signals
 from edgekd.core.refs import UseObjective
 from edgekd.core.seeds import sub_seed
 from edgekd.core.signals import PROGRESS, TEACHER
@@ -55,6 +55,17 @@ def prepare_terms(lesson: Lesson) -> None:
 
 
 def fit_terms(lesson: Lesson) -> None:
+    """Have terms find what they ask for, and hand on to the student what it is to keep.
+
+    RunInterruptedError where the run is asked to end meanwhile: see `_fit`.
+    """
+    _fit(lesson)
+    for term in lesson.terms.built.values():
+        if isinstance(term, HandsOn):
+            term.hand_on(lesson.student)
+
+
+def _fit(lesson: Lesson) -> None:
     """Have terms that ask for it see the teacher over the training split, unless they have.
 
     Several processes share the work of the teacher; each term sees all of it in each of them.

@@ -18,10 +18,9 @@ from edgekd.models.dual_head import (
     best_blend,
     blended,
     calibrate,
-    check,
-    settle,
 )
 from edgekd.models.folder import load_model, save_model, stored_for
+from edgekd.models.inner import check_inner, settled_around
 from edgekd.ops.named import call_by_name
 from edgekd.testing.tiny import PAIRS, PICTURES
 from edgekd.train.calibrate import calibrated
@@ -190,9 +189,9 @@ def own_model():
 
 def test_what_the_inner_model_says_of_its_options_is_passed_on(task):
     options = DualHead(of=UseModel.model_validate("whole"))
-    (problem,) = check(options, task, taught=True)
+    (problem,) = check_inner(options, task, taught=True)
     assert (problem.path, problem.message) == ("of.folder", "is empty.")
-    assert settle(options, torch.nn.Identity()).of.options.folder == ""
+    assert settled_around(options, torch.nn.Identity()).of.options.folder == ""
     plain = DualHead(of=UseModel.model_validate(INNER))
-    assert list(check(plain, task, taught=True)) == []
-    assert settle(plain, torch.nn.Identity()) == plain
+    assert list(check_inner(plain, task, taught=True)) == []
+    assert settled_around(plain, torch.nn.Identity()) == plain

@@ -6,7 +6,8 @@ term asks for no labels and no scores, so teacher and student may tell other thi
 student's feature goes through a linear map to the teacher's width, dropped at the end; of maps that
 differ in size the larger is averaged down. The source read was the abstract: the equations are this
 project's. Of the paper's two parts this is the first; the second, which adds prototypes to the
-student's own feature and stays in what is exported, is not here.
+student's own feature, is the model `prototyped`: it has a map of its own, and is given what is
+found here.
 """
 
 from collections.abc import Iterable
@@ -23,6 +24,7 @@ from edgekd.core.protocols import Setting, Signals
 from edgekd.core.registry import Paper
 from edgekd.ops.features import apart, as_tokens, at_same_places
 from edgekd.ops.projectors import linear, width_of
+from edgekd.ops.prototypes import Prototypes, Recall, log_shares
 from edgekd.ops.shapes import Features, OtherFeatures, PerExample
 
 PAPER = Paper(
@@ -34,7 +36,6 @@ ROUNDS = 100
 """Most rounds of k-means; it ends with the first that moves no token."""
 
 Tokens = Float[Tensor, "tokens width"]
-Prototypes = Float[Tensor, "prototypes width"]
 
 
 class ProCK(Config):
@@ -42,6 +43,9 @@ class ProCK(Config):
 
     prototypes: PositiveCount = 32
     """How many there are."""
+    projector: bool = True
+    """Learn a linear map from the student's feature. Without it the feature must be as wide as the
+    teacher's, as that at `query` of a model `prototyped` is."""
     hint: NonNegative = 0.0
     """Weight of the mean square between the student's projected tokens and the teacher's."""
     tokens: PositiveCount = 16_384
@@ -61,11 +65,19 @@ class PrototypeGuidance(nn.Module):
         self.config = config
 
     def prepare(self, setting: Setting) -> None:
-        """Make the map and room for prototypes; StageError where no places are in common."""
+        """Make the map and room for prototypes; StageError where no places are in common.
+
+        So it is where there is no map and the widths differ.
+        """
         self.own, wanted = (setting.shapes[f"{who}_feature"] for who in ("student", "teacher"))
         at_same_places(torch.empty(1, *self.own), torch.empty(1, *wanted))
-        width = width_of(wanted)
-        self.query = linear(self.own, width)
+        width, own = width_of(wanted), width_of(self.own)
+        if not self.config.projector and own != width:
+            raise StageError(
+                f"the student's feature is {own} wide and the teacher's {width}.",
+                "Leave projector out of prock, or tap query of a model prototyped of that width.",
+            )
+        self.query = linear(self.own, width) if self.config.projector else nn.Identity()
         self.register_buffer("prototypes", torch.zeros(self.config.prototypes, width))
         self.register_buffer("middle", torch.zeros(width))
         self.register_buffer("spread", torch.ones(()))
@@ -100,13 +112,18 @@ class PrototypeGuidance(nn.Module):
         return guided + self.config.hint * apart(own, told) if self.config.hint else guided
 
     def assignment(self, tokens: Float[Tensor, "*many width"]) -> Float[Tensor, "*many prototypes"]:
-        """Return the logarithms of the shares of the prototypes in tokens less their middle.
+        """Return the logarithms of the shares of the prototypes in tokens less their middle."""
+        return log_shares(tokens, self.prototypes, self.spread)
 
-        A token's own length is the same for all prototypes and falls out of the softmax.
-        """
-        lengths = self.prototypes.square().sum(-1)
-        scores = (2 * tokens @ self.prototypes.T - lengths) / self.spread
-        return scores.log_softmax(-1)
+    def hand_on(self, student: nn.Module) -> None:
+        """Give what was found to a student that recalls it; StageError where it has other room."""
+        places = [module for module in student.modules() if isinstance(module, Recall)]
+        for place in places:
+            try:
+                place.keep(self.prototypes, self.spread)
+            except ValueError as error:
+                step = "Give the model prototyped as many prototypes as prock, and its width."
+                raise StageError(f"the student cannot recall prototypes: {error}.", step) from error
 
     def _check(self, tokens: int) -> None:
         """Raise StageError where there are so few tokens that each were a prototype."""

@@ -4,7 +4,8 @@ The student ranks the classes as a sequence of choices without replacement. The 
 the true class first and the others by falling teacher score; each choice counts as much as the
 teacher believes in the class that is chosen. The label is the first choice, so no cross-entropy
 belongs beside it. Where the teacher is certain of a wrong class the label counts next to nothing:
-that is the paper's definition, and what its softer temperatures are for.
+that is the paper's definition, and what its softer temperatures are for. Of an example without a
+label (`train.labelled`) the ranking is the teacher's own.
 """
 
 from math import log
@@ -38,18 +39,19 @@ class PLD(Config):
     first alone, which is cross-entropy; or 2^(classes - k) - 1 for the k-th (P-ListMLE)."""
 
 
-@objective(config=PLD, paper=PAPER)
+@objective(config=PLD, paper=PAPER, unlabelled=True)
 def pld(
     config: PLD, *, student_logits: Logits, teacher_logits: Logits, labels: Shaped[Tensor, "..."]
 ) -> PerExample:
     r"""Return $\sum_k w_k [\log\sum_{l \ge k} e^{s_{\pi_l}} - s_{\pi_k}]$ per example, in float32.
 
     $\pi$ is the target ranking, $w_k = q_{\pi_k}$ the teacher's softened belief; the weights sum to
-    1 and carry no gradient. StageError where labels are not one class per example.
+    1 and carry no gradient. A label below 0 is none: the teacher's likeliest class comes first.
+    StageError where labels are not one class per example.
     """
     _check_hard(labels, student_logits)
     beliefs = teacher_logits.detach().float()
-    order = _ranking(beliefs, labels)
+    order = _ranking(beliefs, labels.where(labels >= 0, beliefs.argmax(-1)))
     scores = student_logits.float().gather(-1, order)
     still_available = scores.flip(-1).logcumsumexp(-1).flip(-1)
     return (_weights(config, beliefs, order) * (still_available - scores)).sum(-1)

@@ -12,8 +12,15 @@ from torch.testing import assert_close
 
 from edgekd.core.errors import StageError
 from edgekd.core.protocols import Setting
-from edgekd.core.refs import UseTask
+from edgekd.core.refs import UseObjective, UseTask
 from edgekd.objectives.features.prock import ProCK, PrototypeGuidance, drawn, k_means, moved
+from edgekd.testing.runs import ExampleRun
+from edgekd.train.course import Lesson
+from edgekd.train.loop import train
+from edgekd.train.optim import Train
+from edgekd.train.teaching import Online
+from edgekd.train.terms import Terms
+from edgekd.train.views import Views
 
 OWN, WANTED = (3, 4, 4), (5, 2, 2)
 
@@ -208,3 +215,27 @@ def test_a_student_of_other_classes_names_the_teachers_prototypes():
         agreements.append((named[0] == named[1]).float().mean().item())
     assert agreements[0] > 0.5
     assert agreements[0] > 1.5 * agreements[1]
+
+
+def task_of(digits):
+    data = {"kind": "digits", "classes": (*digits,)}
+    given = {"kind": "image_classification", "data": data, "mean": (0.3,), "std": (0.37,)}
+    return UseTask.model_validate(given).build()
+
+
+def test_a_teacher_of_three_classes_guides_a_training_of_five_others_with_few_labels(tmp_path):
+    low, high = task_of(("01", "23", "4")), task_of("56789")
+    torch.manual_seed(0)
+    network = nn.Sequential(cnn(16, 32), nn.Flatten(), nn.Linear(128, 3))
+    teacher = Online(network, low.signature(), ("0",), high, torch.device("cpu"))
+    terms = Terms([
+        UseObjective.model_validate("cross_entropy"),
+        UseObjective.model_validate({"kind": "prock", "tap": {"student": "0", "teacher": "0"}}),
+    ])  # fmt: skip
+    student = nn.Sequential(cnn(8, 12), nn.Flatten(), nn.Linear(48, 5))
+    options = Train(epochs=3, batch_size=50, learning_rate=0.01, labelled=15)
+    run = ExampleRun(tmp_path, high)
+    epochs = train(Lesson(run, student, {"teacher": teacher}, terms, options, Views(0))).history
+    told = [epoch["terms"]["prock"] for epoch in epochs["epochs"]]
+    assert told[-1] < 0.9 * told[0]
+    assert terms.built["prock"].prototypes.any()

@@ -150,6 +150,15 @@ def test_in_bfloat16_it_computes_in_float32_and_the_teacher_learns_nothing():
     assert found["teacher_logits"].grad is None
 
 
+def test_of_an_example_without_a_label_the_teachers_ranking_is_the_target():
+    found = signals()
+    likeliest = found["teacher_logits"].argmax(-1)
+    some = torch.tensor([True, False] * 3)
+    hidden = found | {"labels": found["labels"].where(some, -1)}
+    told = found | {"labels": found["labels"].where(some, likeliest)}
+    assert torch.equal(pld(PLD(), **hidden), pld(PLD(), **told))
+
+
 def test_every_token_of_a_text_has_a_loss():
     found = signals()
     texts = {name: value.unflatten(0, (2, 3)) for name, value in found.items()}

@@ -1,0 +1,44 @@
+"""What the model inside of another one says of itself, said of both."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TypeVar
+
+from torch import nn
+
+from edgekd.core.config import Config
+from edgekd.core.errors import Problem
+from edgekd.core.protocols import Task
+from edgekd.core.refs import UseModel
+
+
+class Around(Config):
+    """Options of a model that is built around another."""
+
+    of: UseModel
+    """The other one."""
+
+
+Options = TypeVar("Options", bound=Around)
+
+
+def settled_around(config: Options, module: nn.Module) -> Options:
+    """Return options whose inner model, which is `module`, needs no outside folder."""
+    settle = config.of.plugin.traits.get("settle")
+    if settle is None:
+        return config
+    of = config.of.model_copy(update={"options": settle(config.of.options, module)})
+    return config.model_copy(update={"of": of})
+
+
+def has_weights(config: Around) -> bool:
+    """Tell whether the inner model comes with weights."""
+    has = config.of.plugin.traits.get("has_weights")
+    return bool(has and has(config.of.options))
+
+
+def check_inner(config: Around, task: Task, *, taught: bool) -> Iterator[Problem]:
+    """Yield what the inner model has to say, at its place in the options."""
+    told = config.of.plugin.traits.get("check")
+    for problem in told(config.of.options, task, taught=taught) if told else ():
+        yield replace(problem, path=".".join(part for part in ("of", problem.path) if part))

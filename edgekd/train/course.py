@@ -15,7 +15,7 @@ from edgekd.parallel.group import group
 from edgekd.train.chance import chance_of, no_chance_drawn, seed_process
 from edgekd.train.gradual import Gradual
 from edgekd.train.held_out import HeldOut, set_aside
-from edgekd.train.labelled import Pool, known_labels
+from edgekd.train.labelled import Pool, known_labels, without_others
 from edgekd.train.learners import learners_of, made_augments
 from edgekd.train.memory import is_memory
 from edgekd.train.optim import Train, make_optimizer, make_schedule
@@ -233,8 +233,8 @@ class Course:
                 kept.copy_(now)
 
     def whole(self, batch: Batch) -> Batch:
-        """Return the last part of a batch as all processes have it together."""
-        part = self.parts(batch)[-1][1]
+        """Return the last part of a batch as all processes have it together; known labels alone."""
+        part = without_others(self.parts(batch)[-1][1], self.known)
         return {n: self.group.gathered(c) for n, c in part.items()} if self.divides else part
 
     def held_out(self) -> Batch:

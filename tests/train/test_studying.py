@@ -16,6 +16,7 @@ from edgekd.train.course import Course, Lesson
 from edgekd.train.fitting import prepare_terms
 from edgekd.train.gradual import Gradual
 from edgekd.train.held_out import MOST, HeldOut, check_held_out, set_aside
+from edgekd.train.labelled import UNKNOWN
 from edgekd.train.loop import train
 from edgekd.train.optim import Train
 from edgekd.train.peer import Peer
@@ -213,6 +214,21 @@ def test_networks_are_at_rest_meanwhile_and_get_no_gradient(tmp_path, monkeypatc
     monkeypatch.setattr(Weighing, "after_step", after_step)
     train(taught)
     assert {*told} == {(True, False, False, True)}
+
+
+def test_labels_that_are_not_to_be_known_are_not_shown(tmp_path, monkeypatch):
+    taught, shown = lesson(tmp_path, epochs=1, labelled=30, held_out=None), []
+    object.__setattr__(taught, "terms", Terms([UseObjective.model_validate("kd")]))
+    known = {*Course(taught).known.nonzero().flatten().tolist()}
+
+    def after_step(change, study):
+        shown.append((study.plain["ids"], study.plain["labels"]))
+
+    monkeypatch.setattr(Shifting, "after_step", after_step)
+    train(taught)
+    ids, labels = (torch.cat(columns) for columns in zip(*shown, strict=True))
+    assert (labels == UNKNOWN).any()
+    assert [label != UNKNOWN for label in labels] == [int(i) in known for i in ids]
 
 
 @pytest.mark.parametrize(

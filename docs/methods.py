@@ -55,6 +55,7 @@ def _section(name: str, record: Mapping[str, Any]) -> str:
         *(_row(arm, unit) for arm in arms),
         "",
         *(_verdict(arms, base, words) for base, words in BASES.items()),
+        *_rounds(record.get("rounds", []), unit),
         *(line for pair in record["besides"].items() for line in _beside(*pair)),
         *_programs(record["programs"]),
         "",
@@ -66,6 +67,28 @@ def _section(name: str, record: Mapping[str, Any]) -> str:
 
 
 BASES = {"no_kd": "labels alone", "plain_kd": "plain KD"}
+
+
+def _rounds(rows: Sequence[Mapping[str, Any]], unit: str) -> list[str]:
+    """Return a table of what was selected, round by round, against as many drawn by chance."""
+    if not rows:
+        return []
+    factor = 100 if unit == "share" else 1
+    names = list(rows[-1]["strategies"])
+    tested = [name for name in names if rows[-1]["strategies"][name]["against"]]
+    lines = [
+        "| ".join(
+            [
+                f"| {row['labelled'] or 'mean of the rounds after the first'} ",
+                *(f"{_score(row['strategies'][name], factor)} " for name in names),
+                *(f"{_difference(row['strategies'][name]['against'], factor)} " for name in tested),
+            ]
+        )
+        + "|"
+        for row in rows
+    ]
+    head = [*(f"`{name}`" for name in names), *(f"`{name}` against chance" for name in tested)]
+    return ["", f"| labels | {' | '.join(head)} |", "|---" * (len(head) + 1) + "|", *lines]
 
 
 def _beside(name: str, arms: Sequence[Mapping[str, Any]]) -> list[str]:

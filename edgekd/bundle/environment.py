@@ -20,7 +20,7 @@ SHAPING = ("python", "cpu", "arch", "features")
 """What of a machine shapes the last bits of a result."""
 ELSEWHERE = ("inputs", "name", "request", "machine", "files", "libraries")
 """Parts of a stage's identity that are compared by themselves, or do not shape its result."""
-PROMISED = ("model", "outputs", "program")
+PROMISED = ("model", "outputs", "program", "selection")
 """Kinds of result that hold no times."""
 HOLDS_TIMES = "it holds times"
 ABSENT = "absent"

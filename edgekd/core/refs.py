@@ -1,6 +1,6 @@
 """Fields that name something else: another stage's result, or a plug-in with its options."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -90,6 +90,8 @@ Teachers = Annotated[
     Discriminator(lambda value: "<named>" if isinstance(value, Mapping) else "<ref>"),
 ]
 """One teacher, or several by names that terms of the loss can ask for."""
+SelectionRef = Annotated[Ref, Made(("selection",))]
+"""Which training examples were chosen to be labelled."""
 MeasurementsRef = Annotated[Ref, Made(("measurements",))]
 """What a `validate` stage measured."""
 
@@ -182,6 +184,12 @@ ModelOrRef = Annotated[
     Discriminator(lambda value: "<ref>" if _is_ref(value) else "<use>"),
 ]
 """A model to build, or the model of another stage to go on from."""
+
+LabelledOrRef = Annotated[
+    Annotated[PositiveCount, Tag("<count>")] | Annotated[SelectionRef, Tag("<ref>")],
+    Discriminator(lambda value: "<ref>" if _is_ref(value) else "<count>"),
+]
+"""How many examples have labels, or which: those of a selection."""
 
 
 def _is_ref(value: object) -> bool:
@@ -299,6 +307,34 @@ def uses_of(value: object) -> Iterator[Use]:
 def paths_of(value: object) -> Iterator[LocalPath]:
     """Yield every file and folder of the user that a config names."""
     return (item for _, item in placed(value) if isinstance(item, LocalPath))
+
+
+def rewired(
+    value: Any,
+    lead: Callable[[Ref], Ref],
+    gather: Callable[[Ref], Iterable[Ref]] | None = None,
+) -> Any:
+    """Return options in which each `Ref` leads where `lead` says.
+
+    One that stands in a list gives way to all that `gather` says, where that is given.
+    """
+    if isinstance(value, Ref):
+        return lead(value)
+    if isinstance(value, BaseModel):
+        fields = {name: getattr(value, name) for name in type(value).model_fields}
+        return value.model_copy(
+            update={name: rewired(item, lead, gather) for name, item in fields.items()}
+        )
+    if isinstance(value, Mapping):
+        return {key: rewired(item, lead, gather) for key, item in value.items()}
+    if isinstance(value, tuple):
+        gather = gather or (lambda ref: (lead(ref),))
+        return tuple(
+            one
+            for item in value
+            for one in (gather(item) if isinstance(item, Ref) else (rewired(item, lead, gather),))
+        )
+    return value
 
 
 def as_written(value: Any) -> Any:

@@ -1,33 +1,23 @@
-"""What is made beside a stage of the file: its controls, and the same again with other seeds."""
+"""What is made beside a stage of the file: its controls, and the same again with other seeds.
+
+A stage of a later seed rests on the first of the stages that it reads, but for selections: what is
+to be labelled is chosen anew for each seed, so a training learns from the selection of its own
+seed, and a selection goes by the model of its own.
+"""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import replace
 
 from edgekd.core import kinds
+from edgekd.core.config import Config
 from edgekd.core.errors import Problem
-from edgekd.core.member import Member
-from edgekd.core.refs import UseStage
-from edgekd.pipeline.document import Document, Steps
+from edgekd.core.refs import Ref, UseStage, refs_of, rewired
+from edgekd.pipeline.document import Document
+from edgekd.pipeline.family import Family
+from edgekd.pipeline.rounds import with_rounds
 from edgekd.pipeline.spec import MAX_STAGES
 
-
-@dataclass
-class Family:
-    """All stages by name, in the order of the file, each with what it was made from."""
-
-    stages: dict[str, UseStage]
-    members: dict[str, Member] = field(default_factory=dict)
-    """Of every stage that is one of several."""
-    origins: dict[Steps, Steps] = field(default_factory=dict)
-    """Where the options of a stage stand that the file does not name itself."""
-
-    def add(self, name: str, of: str, use: UseStage, **about: Any) -> None:
-        """Put a stage into the group of another, whose place in the file is its own."""
-        own = self.members.setdefault(of, Member(of, of))
-        self.stages[name] = use
-        self.members[name] = replace(own, **about)
-        self.origins["stages", name] = ("stages", of)
+SELECTION = "selection"
 
 
 def with_members(family: Family, seed: int, document: Document) -> tuple[Family, list[Problem]]:
@@ -36,15 +26,16 @@ def with_members(family: Family, seed: int, document: Document) -> tuple[Family,
     `seed` is the one of stages that name none.
     """
     problems = list(_check(family.stages, document))
-    whole = _with_seeds(_with_controls(family), seed)
-    if len(whole.stages) > MAX_STAGES:
+    once, wrong = with_rounds(_with_controls(family), document)
+    problems += wrong
+    count = sum(use.seeds for use in once.stages.values())
+    if count > MAX_STAGES:
         message = (
-            f"with controls and seeds these are {len(whole.stages)} stages; "
-            f"{MAX_STAGES} are the most."
+            f"with controls, rounds and seeds these are {count} stages; {MAX_STAGES} are the most."
         )
-        problems.append(document.problem(("stages",), message, "Lower seeds."))
+        problems.append(document.problem(("stages",), message, "Lower seeds or rounds."))
         return family, problems
-    return whole, problems
+    return _with_seeds(once, seed), problems
 
 
 def _check(stages: Mapping[str, UseStage], document: Document) -> Iterator[Problem]:
@@ -86,10 +77,35 @@ def _of_group(family: Family, name: str) -> list[UseStage]:
 def _with_seeds(family: Family, seed: int) -> Family:
     """Return the stages, each followed by itself with the seeds after its own."""
     found = replace(family, stages={})
+    firsts = {n: seed if use.seed is None else use.seed for n, use in family.stages.items()}
     for name, use in family.stages.items():
         found.stages[name] = use
-        first = seed if use.seed is None else use.seed
-        for later in range(first + 1, first + use.seeds):
-            again = use.model_copy(update={"seed": later})
+        own = _of_own_seed(name, family)
+        for after in range(1, use.seeds):
+            names = {n: f"{n}.seed-{firsts[n] + after}" for n in own if own[n] > after}
+            later = firsts[name] + after
+            again = use.model_copy(update={"seed": later, "options": _led(use, names)})
             found.add(f"{name}.seed-{later}", name, again, words=f"seed {later} of {name}")
     return found
+
+
+def _of_own_seed(name: str, family: Family) -> dict[str, int]:
+    """Return the stages that one reads of its own seed, with how many seeds they have."""
+    use, circle = family.stages[name], family.circles.get(name, "")
+    selects = use.plugin.traits["makes"] == SELECTION
+    read = {
+        ref.stage
+        for _, ref in refs_of(use.options)
+        if selects or ref.makes == (SELECTION,) or family.circles.get(ref.stage) == circle
+    }
+    return {one: family.stages[one].seeds for one in read if one in family.stages}
+
+
+def _led(use: UseStage, names: Mapping[str, str]) -> Config:
+    """Return a stage's options with other names for what it reads; where none is, the very same."""
+
+    def lead(ref: Ref) -> Ref:
+        return replace(ref, stage=names.get(ref.stage, ref.stage))
+
+    options: Config = rewired(use.options, lead) if names else use.options
+    return options

@@ -38,6 +38,8 @@ WORK = "rehearsal"
 STEPS, FEWEST, SCORED = 32, 1024, 512
 """Batches of the largest size that a training is shown, the least of its examples, and how many of
 each other split."""
+OF_ALL = ("outputs", "selection")
+"""Results that are of all training examples."""
 APART = 2**62
 """Added to the seeds of what is rehearsed, so that no key of it is that of a run."""
 
@@ -166,13 +168,18 @@ def _fails(made: Manifest) -> bool:
 
 
 def _to_rehearse(plan: Plan) -> set[str]:
-    """Return the stages that are rehearsed: those that would run, and kept outputs that they read.
+    """Return the stages that are rehearsed: those that would run, and some that they read.
 
-    Outputs that are kept are of all examples, and stages are shown few.
+    Outputs and selections that are kept are of all examples, and stages are shown few.
     """
     names = {step.stage.name for step in plan.to_run}
-    read = {name for step in plan.to_run for name in step.stage.inputs}
-    return names | {n for n in read if plan.step(n).stage.makes == "outputs"}
+    waiting = [*names]
+    while waiting:
+        read = {*plan.step(waiting.pop()).stage.inputs} - names
+        again = {name for name in read if plan.step(name).stage.makes in OF_ALL}
+        names |= again
+        waiting += again
+    return names
 
 
 def _as_rehearsed(plan: Plan, step: Step, again: set[str]) -> ResolvedStage:

@@ -11,13 +11,13 @@ from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from edgekd.core.errors import Problem
 from edgekd.core.member import Member
-from edgekd.core.refs import Ref, UseStage, as_read, as_written, refs_of
+from edgekd.core.refs import Ref, UseStage, as_read, as_written, refs_of, rewired
 from edgekd.pipeline.document import Document
-from edgekd.pipeline.members import Family
+from edgekd.pipeline.family import Family
 from edgekd.pipeline.trials import Trial
 
 Choice = Mapping[str, int]
@@ -110,33 +110,25 @@ class _Repeats:
             others = [self.trials[f"{swept}.{number}"] for swept, number in choice.items()]
             family.members[called] = _member(name, called, own, others)
 
-    def wired(self, value: Any, choice: Choice) -> Any:
-        """Return options whose references lead to the chosen trials."""
-        if isinstance(value, Ref):
-            return replace(value, stage=self.called(value.stage, choice))
-        if isinstance(value, BaseModel):
-            fields = {name: getattr(value, name) for name in type(value).model_fields}
-            return value.model_copy(update={n: self.wired(v, choice) for n, v in fields.items()})
-        if isinstance(value, Mapping):
-            return {key: self.wired(item, choice) for key, item in value.items()}
-        if isinstance(value, tuple):
-            return tuple(one for item in value for one in self.gathered(item, choice))
-        return value
+    def wired(self, options: Any, choice: Choice) -> Any:
+        """Return options whose references lead to the chosen trials; lists take all the others."""
 
-    def gathered(self, item: Any, choice: Choice) -> Iterator[Any]:
-        """Yield an item of a list; in place of a reference, one to each trial not yet chosen."""
-        if not isinstance(item, Ref):
-            yield self.wired(item, choice)
-            return
-        for more in self.choices([s for s in self.under(item.stage) if s not in choice]):
-            yield self.wired(item, {**choice, **more})
+        def lead(ref: Ref, also: Choice | None = None) -> Ref:
+            return replace(ref, stage=self.called(ref.stage, {**choice, **(also or {})}))
+
+        def gather(ref: Ref) -> Iterator[Ref]:
+            for more in self.choices([s for s in self.under(ref.stage) if s not in choice]):
+                yield lead(ref, more)
+
+        return rewired(options, lead, gather)
 
 
 def _member(name: str, called: str, own: Trial | None, others: Sequence[Trial]) -> Member:
-    beside = [f"with {trial.name}" for trial in others]
+    beside = [f"{trial.of} {trial.setting}" for trial in others]
     if own is None:
-        setting = " ".join(beside)
+        setting = ", ".join(beside)
         of = "; ".join(f"trial {t.number} of {t.of}: {t.setting}" for t in others)
         return Member(name, called, setting, words=f"with {of}")
-    words = " ".join([f"trial {own.number} of {own.of}: {own.setting}", *beside])
-    return Member(own.of, called, " ".join([own.setting, *beside]), words=words)
+    words = [f"trial {own.number} of {own.of}: {own.setting}"]
+    words += [f"with {trial.name}" for trial in others]
+    return Member(own.of, called, ", ".join([own.setting, *beside]), words=" ".join(words))

@@ -26,6 +26,7 @@ from edgekd.report.schema import (
     Training,
     TrainingCost,
 )
+from edgekd.report.selections import selections
 from edgekd.report.sensitivity import sensitivity
 from edgekd.report.summary import size_of, summarise
 from edgekd.report.timing import timing
@@ -47,6 +48,7 @@ def build_report(evidence: Evidence) -> Report:
         failed=[FailedStage(stage=n, why=why) for n, why in evidence.origin.failed.items()],
         comparisons=comparisons(evidence.stages, members, evidence.origin.failed),
         choices=list(choices(evidence)),
+        selections=list(selections(evidence.stages)),
         training=[
             _training(name, history, evidence.stages[name])
             for name, history in evidence.histories.items()

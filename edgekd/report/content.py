@@ -4,6 +4,7 @@ from edgekd.report.schema import Report
 from edgekd.report.sections.choice import choice
 from edgekd.report.sections.comparison import comparison
 from edgekd.report.sections.fed import fed
+from edgekd.report.sections.labels import labels
 from edgekd.report.sections.latency import latency
 from edgekd.report.sections.operators import operators
 from edgekd.report.sections.parts import Section
@@ -31,6 +32,7 @@ def content(report: Report) -> list[Section]:
         trade_off(report),
         choice(report),
         comparison(report),
+        labels(report),
         training(report),
         provenance(report),
     )

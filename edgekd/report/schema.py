@@ -469,6 +469,24 @@ class Choice(Document):
     """Why its latencies need care: `kept from an earlier run`."""
 
 
+class Selected(Document):
+    """Which training examples a stage chose to be labelled."""
+
+    stage: str
+    strategy: str
+    seed: int | None
+    taken: list[int]
+    """Ids of the training split, in the order in which they were chosen."""
+    classes: dict[str, int]
+    """How many of them turned out to be of each class."""
+    labelled: int
+    """All that are labelled now."""
+    left: int
+    """The rest of the training split."""
+    learned: dict[str, Quantity]
+    """The score on the test split of each stage that learned from the labels so far."""
+
+
 class Provenance(Document):
     """Where it all comes from and how to do it again."""
 
@@ -495,6 +513,7 @@ class Report(Document):
     """What the report has to do without."""
     comparisons: list[Comparison]
     choices: list[Choice] = []
+    selections: list[Selected] = []
     training: list[Training]
     sensitivity: list[Sensitivity] = []
     provenance: Provenance

@@ -5,7 +5,9 @@ a batch, in however many parts and processes it is learned from. One that says
 `@objective(..., unlabelled=True)` is given all, with `UNKNOWN` where the label is not known.
 """
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 
 import torch
 from jaxtyping import Bool
@@ -13,7 +15,7 @@ from torch import Tensor
 
 from edgekd.core.errors import Problem
 from edgekd.core.protocols import Batch, Run, Signals, Task
-from edgekd.core.refs import UseObjective
+from edgekd.core.refs import Ref, UseObjective
 from edgekd.core.seeds import sub_seed
 from edgekd.parallel.group import group
 from edgekd.train.needs import count
@@ -29,18 +31,36 @@ LABELLED = "labelled"
 SHARE = "labelled_share"
 """Column of such a batch: the share of them in all of it, the same for each of its examples."""
 
+SELECTION = "selection.json"
+
 Known = Bool[Tensor, " examples"]
 Rows = Bool[Tensor, " batch"]
 
 
-def known_labels(run: Run, labelled: int | None) -> Known | None:
+def known_labels(run: Run, labelled: int | Ref | None) -> Known | None:
     """Return a mark on the examples whose labels may be looked at; None where all may."""
     if labelled is None:
         return None
-    rng = torch.Generator().manual_seed(sub_seed(run.seed, "labelled"))
-    chosen = torch.randperm(run.task.size("train"), generator=rng)[:labelled]
+    if isinstance(labelled, Ref):
+        chosen = torch.tensor(read_selection(run, labelled), dtype=torch.long)
+    else:
+        rng = torch.Generator().manual_seed(sub_seed(run.seed, "labelled"))
+        chosen = torch.randperm(run.task.size("train"), generator=rng)[:labelled]
     known = torch.zeros(run.task.size("train"), dtype=torch.bool)
     return known.index_fill_(0, chosen, True).to(run.device)
+
+
+def write_selection(folder: Path, ids: Sequence[int]) -> None:
+    """Write the ids of all examples that are labelled, in the order in which they were chosen."""
+    (folder / SELECTION).write_text(json.dumps({"ids": [*ids]}) + "\n", "utf-8")
+
+
+def read_selection(run: Run, ref: Ref | None) -> list[int]:
+    """Return the ids of a selection, none where no stage is named."""
+    if ref is None:
+        return []
+    found: list[int] = json.loads((run.input(ref) / SELECTION).read_text("utf-8"))["ids"]
+    return found
 
 
 class Pool:
@@ -108,7 +128,7 @@ def check_labelled(uses: Sequence[UseObjective], train: Train, task: Task) -> It
     path, there = "train.labelled", count(task, "train")
     if "labels" not in getattr(task, "columns", ("labels",)):
         yield Problem(path, "this task's examples have no labels.", "Leave it out.")
-    elif there and train.labelled > there:
+    elif isinstance(train.labelled, int) and there and train.labelled > there:
         message = f"{train.labelled} labels are asked for; there are {there} examples."
         yield Problem(path, message, "Ask for fewer, or leave it out to use all.")
     for use in uses:

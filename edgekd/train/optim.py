@@ -7,7 +7,7 @@ from typing import Literal
 from torch import nn, optim
 
 from edgekd.core.config import Config, NonNegative, Positive, PositiveCount, Share
-from edgekd.core.refs import UseAugment
+from edgekd.core.refs import LabelledOrRef, UseAugment
 from edgekd.train.precision import Wanted
 
 NO_RATE = 1e-12
@@ -51,9 +51,10 @@ class Train(Config):
     less memory, a third more time, the same result. Not with compile."""
     freeze: tuple[str, ...] = ()
     """Module paths of the model whose weights and batch norms stay as they are."""
-    labelled: PositiveCount | None = None
+    labelled: LabelledOrRef | None = None
     """Learn from the labels of this many training examples only, drawn by chance under the seed of
-    the stage; of the others, terms that ask for labels see nothing. All have theirs without it."""
+    the stage, or of those that a `select` stage chose, `$picked`; of the others, terms that ask for
+    labels see nothing. All have theirs without it."""
     labelled_share: Share = 0.5
     """With `labelled`: the share of each batch that is drawn anew among the labelled examples, in
     the place of others, so that few labels are seen often; 0 leaves batches as they come."""

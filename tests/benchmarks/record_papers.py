@@ -9,7 +9,7 @@ store is not made again. Then the steps of all its arms are timed in turns (reco
 import argparse
 import json
 import runpy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,12 @@ from edgekd.pipeline.outcome import RunResult
 
 from .recording.figures import PLAIN, Arm, arms_of, base_of, described
 from .recording.made import ROOT, about, besides, loss_of, tell
+from .recording.rounds import against_chance
 from .recording.step_cost import step_costs
 
 PIPELINES, RESULTS = ROOT / "pipelines" / "papers", ROOT / "docs" / "results"
+ROUND = ".round-"
+"""Part of the name of what is made in a round but the last."""
 FIGURES = ("accuracy", "agreement", "ece", "size_mib", "latency_p50_ms")
 """Of the programs that `validate` stages measured; what a task does not score is absent."""
 
@@ -47,7 +50,8 @@ def recorded(file: Path, store: Path, runs: Path) -> dict[str, Any]:
     made = edgekd.run(file, store=store, runs=runs, listener=tell)
     if made.failed:  # a gate that fails is a finding, and recorded like any other
         raise SystemExit(f"{file.name} has stages without a result: {made.failed}")
-    arms = arms_of(made.comparisons)
+    every = arms_of(made.comparisons)
+    arms = [arm for arm in every if ROUND not in arm.group]
     for reference in made.resolved.plugins:
         load_user_module(reference, file.parent)
     costs = _costs(arms, made)
@@ -63,9 +67,37 @@ def recorded(file: Path, store: Path, runs: Path) -> dict[str, Any]:
             }
             for arm in described(arms)
         ],
+        "rounds": against_chance(_rounds(every, made)),
         "besides": {name: described(own) for name, own in besides(arms, made).items()},
         "programs": _programs(made),
     }
+
+
+def _rounds(arms: Sequence[Arm], made: RunResult) -> dict[int, dict[str, Mapping[int, float]]]:
+    """Return scores by the number of labels learned from and by how these were selected."""
+    found: dict[int, dict[str, Mapping[int, float]]] = {}
+    for arm in arms:
+        picked = _selection(arm.name, made)
+        if picked and not arm.base:
+            count = made.facts[picked]["selection"]["labelled"]
+            found.setdefault(count, {})[_strategy(picked, made)] = arm.scores
+    return found
+
+
+def _selection(name: str, made: RunResult) -> str:
+    """Return the stage that selected the labels that a stage learned from; empty where none."""
+    labelled = _options(name, made)["train"]["labelled"]
+    return labelled.removeprefix("$") if isinstance(labelled, str) else ""
+
+
+def _strategy(picked: str, made: RunResult) -> str:
+    """Return how a loop selects, also where its first draw is named."""
+    return str(_options(picked.partition(ROUND)[0], made)["strategy"])
+
+
+def _options(name: str, made: RunResult) -> Mapping[str, Any]:
+    (stage,) = (stage for stage in made.resolved.stages if stage.name == name)
+    return stage.options
 
 
 def _costs(arms: Sequence[Arm], made: RunResult) -> dict[str, dict[str, float]]:
@@ -82,8 +114,9 @@ def _costs(arms: Sequence[Arm], made: RunResult) -> dict[str, dict[str, float]]:
 
 
 def _what(name: str, made: RunResult) -> str:
-    (stage,) = (stage for stage in made.resolved.stages if stage.name == name)
-    return loss_of(stage.options)
+    picked = _selection(name, made)
+    said = loss_of(_options(name, made))
+    return f"{said}, labels by {_strategy(picked, made)}" if picked else said
 
 
 def _programs(made: RunResult) -> list[dict[str, Any]]:

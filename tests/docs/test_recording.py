@@ -9,6 +9,7 @@ from edgekd.core import kinds
 
 from ..benchmarks.recording import step_cost
 from ..benchmarks.recording.figures import Arm, arms_of, base_of, described
+from ..benchmarks.recording.rounds import against_chance
 
 
 def comparison(group, **scores):
@@ -71,6 +72,26 @@ def test_differences_are_paired_by_seed_and_tested_together():
     )
     assert plain["mean"] == pytest.approx((-0.02 + 0.05 + 0.05) / 3)
     assert [arm["against"] for arm in controls] == [{}, {}]
+
+
+def test_rounds_are_tested_against_chance_one_by_one_and_in_their_mean():
+    alike = {0: 0.5, 1: 0.6}
+    rows = against_chance(
+        {
+            30: {"cover": {0: 0.92, 1: 0.9}, "random": {0: 0.8, 1: 0.81}},
+            10: {"cover": alike, "random": alike},
+            20: {"cover": {0: 0.8, 1: 0.8}, "random": {0: 0.7, 1: 0.69}},
+        }
+    )
+    assert [row["labelled"] for row in rows] == [10, 20, 30, None]
+    means = [row["strategies"]["cover"]["mean"] for row in rows]
+    assert means == pytest.approx([0.55, 0.8, 0.91, 0.855])
+    against = [row["strategies"]["cover"]["against"] for row in rows]
+    assert [one["mean"] for one in against] == pytest.approx([0, 0.105, 0.105, 0.105])
+    assert against[0]["p"] is None
+    assert against[1]["p"] == pytest.approx(3 * 0.0303, rel=1e-2)  # the least of three tests
+    assert all(row["strategies"]["random"]["against"] is None for row in rows)
+    assert against_chance({10: {"cover": alike}})[0]["strategies"]["cover"]["against"] is None
 
 
 def test_a_seed_without_a_score_is_not_passed_over():

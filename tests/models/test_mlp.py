@@ -32,3 +32,12 @@ def test_what_is_not_one_input_of_numbers_is_refused():
     whole = Signature((Port("tokens", "int64", ("batch", 4)),), PICTURES.outputs)
     with pytest.raises(ValueError, match="tokens is choices"):
         mlp(MLP(), whole)
+
+
+def test_a_picture_is_seen_by_the_means_of_its_squares():
+    network, x = mlp(MLP(widths=(), pool=4), PICTURES), torch.randn(2, 1, 8, 8)
+    assert sum(p.numel() for p in network.parameters()) == 50
+    coarse = nn.functional.interpolate(nn.functional.avg_pool2d(x, 4), scale_factor=4)
+    torch.testing.assert_close(network(x), network(coarse))
+    with pytest.raises(ValueError, match="pool is 9, and an example has 8 x 8 numbers"):
+        mlp(MLP(pool=9), PICTURES)

@@ -53,7 +53,8 @@ def remarks(one: Comparison) -> list[str]:
 
 def arm_label(one: Comparison, arm: Arm) -> str:
     """Return an arm's name where its group is known: `student`, `no_kd`, `2: width 8`."""
-    short = arm.name.removeprefix(f"{one.stage}.")
+    group = one.stage.split(".")
+    short = ".".join(part for part in arm.name.split(".") if part not in group) or arm.name
     return short if arm.control or not arm.setting else f"{short}: {arm.setting}"
 
 

@@ -63,7 +63,7 @@ def described(arms: Sequence[Arm]) -> list[dict[str, Any]]:
         for arm in arms
         if not arm.base
         for base in BASES
-        if (other := base_of(arm, base, arms)) and (test := _paired(arm, other))
+        if (other := base_of(arm, base, arms)) and (test := paired(arm.scores, other.scores))
     }
     ps = {place: test.p for place, test in tests.items() if test.p is not None}
     corrected = dict(zip(ps, holm([*ps.values()]), strict=True))
@@ -76,7 +76,7 @@ def described(arms: Sequence[Arm]) -> list[dict[str, Any]]:
             "n": len(arm.scores),
             "scores": {str(seed): score for seed, score in arm.scores.items()},
             "against": {
-                base: _difference(tests[arm.name, base], corrected.get((arm.name, base)))
+                base: difference(tests[arm.name, base], corrected.get((arm.name, base)))
                 for base in BASES
                 if (arm.name, base) in tests
             },
@@ -85,15 +85,13 @@ def described(arms: Sequence[Arm]) -> list[dict[str, Any]]:
     ]
 
 
-def _paired(arm: Arm, other: Arm) -> Paired | None:
-    seeds = [seed for seed in arm.scores if seed in other.scores]
-    return (
-        paired_t([arm.scores[s] for s in seeds], [other.scores[s] for s in seeds])
-        if seeds
-        else None
-    )
+def paired(ones: Mapping[int, float], others: Mapping[int, float]) -> Paired | None:
+    """Return the test over the seeds that both have; None where there are none."""
+    seeds = [seed for seed in ones if seed in others]
+    return paired_t([ones[s] for s in seeds], [others[s] for s in seeds]) if seeds else None
 
 
-def _difference(test: Paired, p: float | None) -> dict[str, Any]:
+def difference(test: Paired, p: float | None) -> dict[str, Any]:
+    """Return a test in JSON values, with its corrected p."""
     low, high = test.interval or (None, None)
     return {"mean": test.mean, "low": low, "high": high, "p": p, "pairs": test.pairs}

@@ -1,5 +1,6 @@
 """The disk under the store."""
 
+import re
 import time
 from pathlib import Path
 
@@ -71,7 +72,8 @@ def test_a_slow_disk_is_a_hint(tmp_path, monkeypatch):
     monkeypatch.setattr(storage, "SLOW_S", 0.005)
     (slow,) = storage.syncing(tmp_path, tmp_path, sync=lambda _: time.sleep(0.01))
     assert slow.level == "hint"
-    assert f"0.01 s to be safe on {tmp_path}" in slow.found
+    took = re.fullmatch(rf"a small file takes ([0-9.]+) s to be safe on {tmp_path}", slow.found)
+    assert float(took[1]) >= 0.01  # a busy machine sleeps longer
     assert next(storage.syncing(tmp_path, tmp_path, sync=lambda _: None)).level == "ok"
 
 

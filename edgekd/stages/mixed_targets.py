@@ -63,7 +63,7 @@ def _check_all_labels(ref: Ref, preview: Preview, name: str) -> Iterator[Problem
     """Yield that a model learned from some of the labels, where the targets would hold them all."""
     train = getattr(preview.options(ref), "train", None)
     if train is not None and train.labelled is not None:
-        message = f"{ref} learned from {train.labelled} labels, and those of all examples are kept."
+        message = f"{ref} learned from some labels, and those of all examples would be kept."
         step = "Take train_examples of the task in the place of labelled, or leave it out."
         yield Problem(name, message, step)
 

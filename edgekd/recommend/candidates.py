@@ -19,6 +19,7 @@ from edgekd.core.registry import Plugin
 from edgekd.core.signals import TAPPED, TEACHER
 from edgekd.recommend.taps import Place, Places
 from edgekd.train.check import check_mixing, check_terms
+from edgekd.train.held_out import check_held_out
 from edgekd.train.labelled import check_labelled
 from edgekd.train.optim import Train
 
@@ -39,6 +40,7 @@ SETTINGS: Mapping[str, Sequence[Loss]] = {
     "dist": ([CE, "dist"], [CE, {"kind": "dist", "temperature": 4}]),
     "pld": (["pld"], [{"kind": "pld", "temperature": 4}]),
     "mixkd": (["mixkd"],),
+    "tgeo": (["tgeo"],),
     "selfkd": ([{"kind": "brier", "weight": 0.5}, {"kind": "selfkd", "weight": 0.5}],),
     "bdkd": (
         [CE, {"kind": "bdkd", "online": False}],
@@ -178,6 +180,7 @@ def _problems(
         check_terms(uses, task, student, {"teacher": teacher}),
         check_mixing(uses, train),
         check_labelled(uses, train, task),
+        check_held_out(uses, train, task),
     ):
         yield from (problem.message.rstrip(".") for problem in found)
 

@@ -79,12 +79,9 @@ class HeldOut:
 
 
 def check_held_out(uses: Sequence[UseObjective], train: Train, task: Task) -> Iterator[Problem]:
-    """Yield why examples cannot be held out, or that nobody asks for those that are."""
+    """Yield why examples cannot be held out."""
     path, there, who = "train.held_out", count(task, "train"), asking((*uses, *train.augment))
     if not who:
-        if train.held_out is not None:
-            message = "no term and no augmentation learns from examples that are held out."
-            yield Problem(path, message, "Leave it out: then all are trained on.")
         return
     if "labels" not in getattr(task, "columns", ("labels",)):
         message = f"{who[0]} learns from labels of held-out examples; this task has none."

@@ -67,6 +67,13 @@ def test_what_the_training_does_not_suit_is_left_out(setting):
     assert "mixkd" in {one.method for one in found.candidates}
 
 
+def test_more_examples_held_out_than_there_are_leave_out_who_asks_for_them(setting):
+    found = tried(setting, held_out=10**6)
+    assert "1000000 examples are held out" in found.left_out["tgeo"]
+    assert "kd" in {one.method for one in found.candidates}
+    assert [o.sets["objective"] for o in tried(setting, only=("tgeo",)).candidates] == [["tgeo"]]
+
+
 def test_only_what_is_asked_for_is_tried(setting):
     found = tried(setting, only=("pld",))
     assert {one.method for one in found.candidates} == {"pld"}

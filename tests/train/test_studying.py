@@ -269,8 +269,7 @@ def test_a_tenth_is_held_out_where_somebody_asks_and_nothing_else_is_said():
         ("test_weighing", {"held_out": 90}, ("labels",), "90 examples are held out; there are 90."),
         ("test_weighing", {"labelled": 9}, ("labels",), "some are not to be known"),
         ("test_weighing", {}, ("ids",), "this task has none"),
-        ("kd", {"held_out": 9}, ("labels",), "no term and no augmentation learns from examples"),
-        ("kd", {}, ("ids",), ""),
+        ("kd", {"held_out": 99, "labelled": 9}, ("ids",), ""),
         ("test_weighing", {"held_out": 89}, ("labels",), ""),
     ],
 )

@@ -6,6 +6,7 @@ from edgekd.core.results import Measurement, Sustained, Window
 from edgekd.report.html import to_html
 from edgekd.report.long_runs import long_run
 from edgekd.report.markdown import to_markdown
+from edgekd.report.sections.sustained import outcome
 
 
 def window(index, **more):
@@ -28,6 +29,11 @@ def test_a_steady_run_of_a_device_that_tells_nothing_is_neither_slower_nor_throt
         None, None, "", [],
     )  # fmt: skip
     assert (run.p90_first_ms, run.p90_last_ms) == (1.2, 1.2)
+
+
+def test_a_change_of_nothing_has_no_minus():
+    run = found(lambda i: {"p90_ms": 1.2 if i < 30 else 1.199})
+    assert outcome(run).endswith("1.20 ms in the last: +0%.")
 
 
 def test_the_kernels_counter_tells_when_the_device_slowed_itself():

@@ -34,7 +34,7 @@ def outcome(run: LongRun) -> str:
     said = (
         f"p90 {significant(run.p90_first_ms)} ms in the first tenth of "
         f"{run.windows[-1].at_s:.0f} s, {significant(run.p90_last_ms)} ms in the last: "
-        f"{change:+.0%}."
+        f"{change:+z.0%}."
     )
     if run.throttled_after_s is not None:
         said += f" The device slowed itself after {run.throttled_after_s:.0f} s, by {run.seen_by}."

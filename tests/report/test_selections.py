@@ -4,7 +4,6 @@ import pytest
 
 from edgekd.core.artifact import Manifest
 from edgekd.core.quantity import Quantity
-from edgekd.report.html import to_html
 from edgekd.report.markdown import to_markdown
 from edgekd.report.sections.labels import labels_table
 from edgekd.report.selections import selections
@@ -54,5 +53,4 @@ def test_later_seeds_are_among_the_ids_alone_and_nothing_is_shown_of_no_selectio
     assert "| picked | pcoreset |" in text
     assert "| picked.seed-4 |" not in text
     assert "picked: 7 1 30\npicked.seed-4: 5 2 9" in text
-    assert "picked.seed-4: 5 2 9" in to_html(passing.model_copy(update={"selections": found}))
     assert "What was labelled" not in to_markdown(passing)

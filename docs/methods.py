@@ -57,6 +57,7 @@ def _section(name: str, record: Mapping[str, Any]) -> str:
         *(_verdict(arms, base, words) for base, words in BASES.items()),
         *_rounds(record.get("rounds", []), unit),
         *(line for pair in record["besides"].items() for line in _beside(*pair)),
+        *_chosen(record.get("chosen", {})),
         *_programs(record["programs"]),
         "",
         f"`{record['command']}`, {record['date']}, {machine['cpu']}, {machine['cores']} cores, "
@@ -102,6 +103,25 @@ def _beside(name: str, arms: Sequence[Mapping[str, Any]]) -> list[str]:
     title = MEASURES.get(name, f"{name}, %")
     head = f"| {title}, over seeds | | against labels alone | against plain KD |"
     return ["", head, "|---|---|---|---|", *rows]
+
+
+def _chosen(arms: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Return a table of how clean the choices among a pool are, where any was made."""
+    if not arms:
+        return []
+    what = next(iter(arms.values()))["what"]
+    rows = []
+    for name, arm in arms.items():
+        ratio = arm["enrichment"]
+        shares = [f"{100 * arm[part]:.1f}" for part in ("kept", "share", "among_kept")]
+        ratios = f"{ratio['mean']:.2f} ({ratio['least']:.2f} to {ratio['most']:.2f})"
+        by_epoch = [f"{arm['by_epoch'][place]:.2f}" for place in (0, -1)]
+        rows.append(f"| `{name}` | {' | '.join([*shares, ratios, *by_epoch])} |")
+    head = (
+        f"| choice among the pool | kept, % | {what} in the pool, % | among those kept, % "
+        "| ratio, over epochs and seeds | first epoch | last |"
+    )
+    return ["", head, "|---" * 7 + "|", *rows]
 
 
 def _score(arm: Mapping[str, Any], factor: float) -> str:

@@ -79,9 +79,9 @@ def _row(entry: Entry) -> str:
 
 
 def _named(file: Path) -> Iterator[str]:
-    """Yield the objectives, augmentations and transforms that a pipeline file names."""
+    """Yield the objectives, augmentations, choices and transforms that a pipeline file names."""
     kinds = _kinds(read_document(file).value["stages"])
-    for kind in ("objective", "augment", "transform"):
+    for kind in ("objective", "augment", "select", "transform"):
         yield from (f"{kind} `{name}`" for name in kinds & {*KINDS[kind].names()})
 
 

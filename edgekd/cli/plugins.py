@@ -109,6 +109,6 @@ def _example(plugin: Plugin) -> str:
         if info.is_required() or isinstance(info.default, int | float | str)
     }
     pairs = [f"{k}: {_shown(v)}" for k, v in ({"kind": plugin.name} | options).items()]
-    if tapped := [TAPPED[need] for need in plugin.needs if need in TAPPED]:
+    if tapped := dict.fromkeys(TAPPED[need] for need in plugin.needs if need in TAPPED):
         pairs.append("tap: {" + ", ".join(f"{model}: ..." for model in tapped) + "}")
     return f"{{{', '.join(pairs)}}}"

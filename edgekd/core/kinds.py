@@ -11,6 +11,7 @@ source = Registry("source", "data/sources")
 model = Registry("model", "models")
 objective = Registry("objective", "objectives")
 augment = Registry("augment", "data/augment")
+select = Registry("select", "data/select")
 transform = Registry("transform", "transforms")
 measure = Registry("measure", "measures")
 runtime = Registry("runtime", "runtimes")
@@ -25,6 +26,7 @@ KINDS = {
         model,
         objective,
         augment,
+        select,
         transform,
         measure,
         runtime,

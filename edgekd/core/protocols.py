@@ -3,7 +3,9 @@
 Kinds not named here are plain functions: an objective or measure takes its options and, by keyword,
 the signals that it asks for, and returns one value per example; a model takes `(options,
 signature)` and returns an `nn.Module`; an augmentation takes `(options, batch, draws)` and returns
-a batch, with no chance but that of `draws` (`ops.draws.Draws`); a transform takes `(options, model,
+a batch, with no chance but that of `draws` (`ops.draws.Draws`); a select takes `(options, draws)`
+and, by keyword, the signals of all training examples that it asks for, and returns what an epoch
+uses of them (`Chosen`); a transform takes `(options, model,
 *, signature, batches)` and returns a model; a stage takes `(options, run)` and returns facts. A
 stage registers with what it `makes` and, where something can be told before it runs, a
 `check(options, preview)` that yields problems with paths relative to the stage, an
@@ -18,16 +20,21 @@ the run (`edgekd run --nproc`); `parallel.group` says which one this is. An augm
 register a `check(options, task)`, `changes="image"` where it needs that input, `mixes=True` where
 it makes one example of two (`ops.mixing` says how it tells), and `each=True` where it changes every
 example on its own, whatever stands beside it in the batch: then what a teacher says of the examples
-can be kept. An objective for which that is not legal registers `kept=False`; one that takes
-`labels` of mixed examples registers `mixed_labels=True`, and one that is to be given examples
-without a label, too, `unlabelled=True`: their label is -1. An objective that is an `nn.Module` may
-make parts for the shapes at hand (`Prepares`), and may see the teacher over all training examples
-before the first step (`Fits`). It and an augmentation may learn after each step by something else
-than the loss (`Learns`); one that registers `held_out=True` is given training examples that nothing
-else learns from, an augmentation that asks the teacher registers `teacher=True`.
+can be kept. One that leaves the examples and makes a second view of them (`ops.mixing.SECOND`)
+registers `second_view(options)`, which tells whether it does. An objective for which that is not
+legal registers `kept=False`; one that takes `labels` of mixed examples registers
+`mixed_labels=True`, and one that is to be given examples without a label, too, `unlabelled=True`:
+their label is -1; one that looks at a signal of the student without teaching by it names it,
+`only_weighs=("student_logits",)`. An objective that is an `nn.Module` may make parts for the shapes
+at hand (`Prepares`), and may see the teacher over all training examples before the first step
+(`Fits`). It and an augmentation may learn after each step by something else than the loss
+(`Learns`); one that registers `held_out=True` is given training examples that nothing else learns
+from, an augmentation that asks the teacher registers `teacher=True`.
 
-A model may register `calibrate(options, module, signature, batches)`: what it sets by itself on the
-validation split when training is over; it returns facts.
+A model may register `adopt(options, module, teacher)`, which copies parts of a teacher into a new
+module, also where neither has memory, and raises StageError where they do not fit: it is built by
+stages with a teacher alone. It may register `calibrate(options, module, signature, batches)`: what
+it sets by itself on the validation split when training is over; it returns facts.
 
 A transport may register `check(options)`, which yields problems before anything runs.
 
@@ -160,6 +167,9 @@ class Task(Protocol):
         given whole to each. Batches before number `start` are not read at all, for a training that
         goes on in the middle of a pass. `ops.batches.batch_ids` does all this to the ids. No chance
         is drawn but that of `rng`.
+
+        A task may take `among`, int64 ids: the pass has as many batches as ever, of these examples
+        alone, all of them before any comes again. Without it `train.select` is refused.
         """
 
 
@@ -199,6 +209,16 @@ class Fits(Protocol):
         Called after `prepare`, not in a training that goes on from where that was done. StageError
         where the examples are not enough.
         """
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Which training examples an epoch uses."""
+
+    kept: Tensor
+    """A mark on each, bool [examples]."""
+    facts: Facts = field(default_factory=dict)
+    """What the history says of it."""
 
 
 @runtime_checkable

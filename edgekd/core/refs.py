@@ -220,6 +220,12 @@ class UseAugment(Use):
     registry = kinds.augment
 
 
+class UseSelect(Use):
+    """A choice of examples by name."""
+
+    registry = kinds.select
+
+
 class UseTransform(Use):
     """A transform by name."""
 

@@ -16,16 +16,29 @@ SIGNALS = {
     "answers": "id of the example that answers each; -1 for one that is an answer, [batch]",
     "student_feature": "what the student's tapped module gave, any shape",
     "teacher_feature": "what the teacher's tapped module gave, any shape",
+    "student_second_feature": "what it gave for the second view of each example, any shape",
     "ids": "stable number of each example in its split, [batch]",
     "progress": "share of training done, in [0, 1]",
+    "epoch": "epochs that are over",
+    "epochs": "epochs in all",
     "losses": "the terms of a combined objective, by name, each [batch]",
 }
 
 PROGRESS = "progress"
 """What every training supplies, whatever its task."""
 
-TAPPED = {"student_feature": "student", "teacher_feature": "teacher"}
+TAPPED = {
+    "student_feature": "student",
+    "teacher_feature": "teacher",
+    "student_second_feature": "student",
+}
 """Signals that a term's `tap` must place, and the model that each is taken from."""
+
+SECOND_FEATURE = "student_second_feature"
+"""What asks for a second view of each example, which an augmentation makes."""
+
+EPOCH, EPOCHS = "epoch", "epochs"
+"""What a training supplies to who chooses its examples."""
 
 TEACHER = "teacher_"
 """How the name of every signal of a teacher begins; which teacher, a term's `teacher` says."""

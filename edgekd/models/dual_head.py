@@ -19,7 +19,7 @@ from edgekd.core.protocols import Batch
 from edgekd.core.refs import UseModel
 from edgekd.core.registry import Paper
 from edgekd.core.signature import Signature
-from edgekd.models.inner import Around, check_inner, settled_around
+from edgekd.models.inner import Around, check_inner, classifier_of, settled_around
 from edgekd.ops.named import call_by_name
 from edgekd.ops.shapes import Labels, Logits
 
@@ -83,10 +83,10 @@ def dual_head(config: DualHead, signature: Signature) -> nn.Module:
         raise ValueError(f"it gives logits alone, and this task wants {' and '.join(outputs)}")
     network: nn.Module = config.of.build()(signature)
     classes, kind = int(signature.outputs[0].shape[-1]), config.of.kind
-    layers = [(n, m) for n, m in network.named_modules() if n and isinstance(m, nn.Linear)]
-    if not layers or layers[-1][1].out_features != classes:
+    found = classifier_of(network, classes)
+    if found is None:
         raise ValueError(f"{kind} ends in no linear layer that gives {classes} classes")
-    path, last = layers[-1]
+    path, last = found
     network.set_submodule(path, BlendedHead(config, last.in_features, classes))
     return network
 

@@ -42,3 +42,9 @@ def check_inner(config: Around, task: Task, *, taught: bool) -> Iterator[Problem
     told = config.of.plugin.traits.get("check")
     for problem in told(config.of.options, task, taught=taught) if told else ():
         yield replace(problem, path=".".join(part for part in ("of", problem.path) if part))
+
+
+def classifier_of(network: nn.Module, classes: int) -> tuple[str, nn.Linear] | None:
+    """Return the last linear layer and where it is, where that gives the classes."""
+    layers = [(n, m) for n, m in network.named_modules() if n and isinstance(m, nn.Linear)]
+    return layers[-1] if layers and layers[-1][1].out_features == classes else None

@@ -19,13 +19,17 @@ def batch_ids(
     rng: torch.Generator | None = None,
     part: tuple[int, int] = (0, 1),
     start: int = 0,
+    among: Ids | None = None,
 ) -> Iterator[Part]:
     """Yield the ids of each batch of one pass over `count` examples, shuffled where `rng` is given.
 
     Of each batch only the `part` (which, of how many), and no batch before number `start`: see
-    `core.protocols.Task.batches`. A shuffled pass holds 4 bytes an example, another nothing.
+    `core.protocols.Task.batches`. With `among` a pass is as long as ever, of those ids alone, all
+    of them before any comes again. A shuffled pass holds 4 bytes an example, another nothing.
     """
-    order = None if rng is None else _shuffled(count, rng)
+    order = None if rng is None or among is not None else _shuffled(count, rng)
+    if among is not None:
+        order = torch.cat([*_passes(among, count, rng)])[:count]
     for first in range(start * batch_size, count, batch_size):
         end = min(first + batch_size, count)
         ids = torch.arange(first, end) if order is None else order[first:end].long()
@@ -40,6 +44,12 @@ def part_of(ids: Ids, part: tuple[int, int]) -> Part:
     which, of = part
     assert 0 <= which < of, f"there is no part {which} of {of}"
     return ids if of == 1 or len(ids) < of else torch.tensor_split(ids, of)[which]
+
+
+def _passes(among: Ids, count: int, rng: torch.Generator | None) -> Iterator[Ids]:
+    """Yield these ids as often as `count` takes, each time shuffled where `rng` is given."""
+    for _ in range(-(-count // len(among))):
+        yield among if rng is None else among[_shuffled(len(among), rng).long()]
 
 
 def _shuffled(count: int, rng: torch.Generator) -> Tensor:

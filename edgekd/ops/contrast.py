@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from edgekd.ops.draws import Draws
-from edgekd.ops.shapes import Ids, Labels, PerExample
+from edgekd.ops.shapes import Embedding, Ids, Labels, PerExample
 
 
 class ByClass:
@@ -44,3 +44,15 @@ def remembered(
 ) -> Float[Tensor, "batch width"]:
     """Return what a bank of unit vectors is to hold of some examples now."""
     return F.normalize(torch.lerp(seen, bank[ids], keep), dim=1)
+
+
+def nt_xent(first: Embedding, second: Embedding, temperature: float) -> PerExample:
+    """Return how badly each of two views of an example is told to be the other's, their mean.
+
+    Rows are of unit length. Each of the 2B views is told from all others but itself, whose score is
+    set to minus infinity: no exponential is added up and taken away again.
+    """
+    views, count = torch.cat([first, second]), len(first)
+    scores = (views @ views.T / temperature).fill_diagonal_(-torch.inf)
+    other = torch.arange(2 * count, device=views.device).roll(count)
+    return F.cross_entropy(scores, other, reduction="none").view(2, count).mean(0)

@@ -12,6 +12,9 @@ OTHER_LABELS, OWN_SHARE = "other_labels", "own_share"
 """Columns of a batch whose examples were mixed: the label of the other one, the share of the own
 one, both [batch]. `labels` stays that of the own one."""
 
+SECOND = "second_"
+"""How the names begin of the columns of a second view: `second_image` [batch, ...]."""
+
 Partners = Int64[Tensor, " batch"]
 Input = Float[Tensor, "batch *rest"]
 

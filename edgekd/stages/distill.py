@@ -16,11 +16,13 @@ from edgekd.core.refs import (
     Ref,
     UseModel,
     UseObjective,
+    UseSource,
     UseStage,
 )
 from edgekd.core.rehearsal import Rehearsal
 from edgekd.core.seeds import sub_seed
 from edgekd.models.folder import load_model, save_model
+from edgekd.train.adopting import Whom, adopted, check_adopting
 from edgekd.train.calibrate import calibrated
 from edgekd.train.check import (
     check_frozen,
@@ -28,6 +30,7 @@ from edgekd.train.check import (
     check_mixing,
     check_model,
     check_recomputing,
+    check_second_views,
     check_terms,
     quantization_of,
 )
@@ -37,10 +40,13 @@ from edgekd.train.gradual import Gradual, check_gradual
 from edgekd.train.held_out import check_held_out
 from edgekd.train.labelled import check_labelled
 from edgekd.train.loop import train, write_history
+from edgekd.train.marks import write_selected
 from edgekd.train.needs import pruning_bytes, training_needs, unbuilt
 from edgekd.train.optim import only_timed
+from edgekd.train.pool import check_pool, learning_from, seeing
 from edgekd.train.pruning import Pruning
 from edgekd.train.rounding import Student, check_rounding, rounding_student
+from edgekd.train.selecting import check_select
 from edgekd.train.taught import (
     Taught,
     check_teachers,
@@ -65,14 +71,23 @@ class Distill(Taught):
     """The student: a model to build, or `$stage` to go on from that stage's model. One from a
     quantize stage rounds while it learns (quantization-aware training) and hands on what it
     learned with its ranges."""
+    pool: UseSource | None = None
+    """Pictures to learn from in the place of the training split; labels that they have are not
+    looked at. The validation split of the task chooses the epoch, as ever."""
     prune: Gradual | None = None
     """What of the student goes while it learns, in steps."""
 
 
 def check(config: Distill, preview: Preview) -> Iterator[Problem]:
     """Yield what is wrong with a distillation before it starts."""
+    found = [*check_pool(config.pool, config.train, preview)]
+    yield from found
+    if found:
+        return
+    preview = seeing(config.pool, preview)
     if isinstance(config.model, UseModel):
         problems = list(check_model(config.model, preview.task, "model"))
+        problems += [] if problems else check_adopting(config.model, _whom(config), preview)
         yield from problems
         student = None if problems else config.model
     else:
@@ -87,8 +102,10 @@ def check(config: Distill, preview: Preview) -> Iterator[Problem]:
         {name: preview.model(ref) for name, ref in teachers_of(config).items()},
     )
     yield from check_mixing(config.objective, config.train)
+    yield from check_second_views(config.objective, config.train)
     yield from check_labelled(config.objective, config.train, preview.task)
     yield from check_held_out(config.objective, config.train, preview.task)
+    yield from check_select(config.train, config.objective, preview.task, teachers_of(config))
     yield from check_learnable(preview.task, "train")
     yield from check_frozen(config.train, student, preview.task)
     yield from check_recomputing(config.train, student, preview.task)
@@ -103,6 +120,7 @@ def check(config: Distill, preview: Preview) -> Iterator[Problem]:
 
 def implies(config: Distill, preview: Preview) -> Iterator[Implied]:
     """Yield a stage for each teacher whose outputs are to be kept."""
+    preview = seeing(config.pool, preview)
     for name, keeping in keeping_of(config, preview).items():
         if keeping.options is not None:
             yield Implied(teachers_of(config)[name], UseStage.model_validate(keeping.options))
@@ -110,6 +128,7 @@ def implies(config: Distill, preview: Preview) -> Iterator[Implied]:
 
 def remarks(config: Distill, preview: Preview) -> Iterator[str]:
     """Yield which teachers look at every batch, and why."""
+    preview = seeing(config.pool, preview)
     for name, keeping in keeping_of(config, preview).items():
         if keeping.options is None:
             yield f"{name} looks at every batch: {keeping.why}"
@@ -124,6 +143,7 @@ def remarks(config: Distill, preview: Preview) -> Iterator[str]:
 
 def estimate(config: Distill, preview: Preview) -> Needs | None:
     """Return what training takes; what an objective of its own learns is not counted."""
+    preview = seeing(config.pool, preview)
     kept = {name for name, keeping in keeping_of(config, preview).items() if keeping.options}
     online = {
         name: unbuilt(ref, preview)
@@ -149,15 +169,18 @@ def controls(config: Distill) -> Mapping[str, Distill]:
 
     That is the softened KL of scores; of embeddings, for which there are no labels, the cosine.
     It is left out where there is no teacher, or where the stage itself is just that. Of several
-    teachers it has the first. Augmentations that learn, and examples held out, are the method's.
+    teachers it has the first. Of a pool, which has no labels, it is the KL alone. Augmentations
+    that learn, examples held out and a choice of examples are the method's.
     """
     found: dict[str, Distill] = {}
     changes = tuple(use for use in config.train.augment if not use.plugin.learns)
     learned = changes != config.train.augment
-    train = config.train.model_copy(update={"augment": changes, "held_out": None})
+    train = config.train.model_copy(update={"augment": changes, "held_out": None, "select": None})
     plainest: tuple[str, ...] = ("cross_entropy", "kd")
     if any(EMBEDDING in term.plugin.needs for term in config.objective):
         plainest = ("embedding_cosine",)
+    elif config.pool is not None:
+        plainest = ("kd",)
     else:
         alone = {"teacher": None, "objective": _plain("cross_entropy"), "train": train}
         found["no_kd"] = config.model_copy(update=alone)
@@ -194,7 +217,7 @@ def rehearse(config: Distill, _run: Run) -> Rehearsal:
 )
 def distill(config: Distill, run: Run) -> Facts:
     """Return how good the student is on the validation split, and on the test split for reports."""
-    device = torch.device(run.device)
+    device, run = torch.device(run.device), learning_from(config.pool, run)
     torch.manual_seed(sub_seed(run.seed, "weights"))
     student = _student(config, run)
     module, use = student.module, student.use
@@ -203,6 +226,7 @@ def distill(config: Distill, run: Run) -> Facts:
     lesson = Lesson(run, module, teachers, terms, config.train, views, student.sparse, config.prune)
     trained = train(lesson)
     write_history(run.out, trained.history)
+    write_selected(run.out, trained.selected, run.task.size("train"))
     pruned: dict[str, Any] = {}
     if trained.pruning is not None:
         student = _without(student, trained.pruning)
@@ -237,10 +261,18 @@ def _without(student: Student, pruning: Pruning) -> Student:
     return replace(student, module=module, sparse=with_zeros(module) if student.sparse else ())
 
 
+def _whom(config: Distill) -> Whom | None:
+    """Return the first teacher, and whether it learns; None where there is none."""
+    name, ref = next(iter(teachers_of(config).items()), ("", None))
+    return None if ref is None else Whom(ref, name in learning(config))
+
+
 def _student(config: Distill, run: Run) -> Student:
     """Return a new student, or that of another stage."""
     if isinstance(config.model, UseModel):
-        return Student(config.model.build()(run.task.signature()), config.model)
+        module = config.model.build()(run.task.signature())
+        adopted(config.model, module, _whom(config), run)
+        return Student(module, config.model)
     stored = load_model(run.input(config.model))
     if stored.quantization is not None:
         return rounding_student(stored, config.train, run.task, run.device)

@@ -21,6 +21,7 @@ from edgekd.core.rehearsal import Rehearsal
 from edgekd.core.seeds import sub_seed
 from edgekd.models.folder import save_model, stored_for
 from edgekd.models.weights import first_misfit, shapes_in, shapes_of
+from edgekd.train.adopting import check_adopting
 from edgekd.train.calibrate import calibrated
 from edgekd.train.check import (
     check_frozen,
@@ -28,6 +29,7 @@ from edgekd.train.check import (
     check_mixing,
     check_model,
     check_recomputing,
+    check_second_views,
     check_terms,
     outline,
 )
@@ -36,8 +38,10 @@ from edgekd.train.evaluate import compares, evaluate
 from edgekd.train.held_out import check_held_out
 from edgekd.train.labelled import check_labelled
 from edgekd.train.loop import train, write_history
+from edgekd.train.marks import write_selected
 from edgekd.train.needs import training_needs, unbuilt
 from edgekd.train.optim import Train, only_timed
+from edgekd.train.selecting import check_select
 from edgekd.train.taught import check_asked
 from edgekd.train.terms import Terms
 from edgekd.train.views import Views
@@ -72,6 +76,7 @@ def check(config: Teacher, preview: Preview) -> Iterator[Problem]:
     """Yield what is wrong with a teacher before it is trained."""
     taught = config.train is not None or config.weights is not None
     problems = list(check_model(config.model, preview.task, "model", taught=taught))
+    problems += [] if config.weights else check_adopting(config.model, None, preview)
     yield from problems
     if not problems:
         if config.train is not None or "objective" in config.model_fields_set:
@@ -81,9 +86,11 @@ def check(config: Teacher, preview: Preview) -> Iterator[Problem]:
         yield from check_recomputing(train, config.model, preview.task)
     if config.train is not None:
         yield from check_mixing(config.objective, config.train)
+        yield from check_second_views(config.objective, config.train)
         yield from check_labelled(config.objective, config.train, preview.task)
         yield from check_held_out(config.objective, config.train, preview.task)
         yield from check_asked(config.train, None)
+        yield from check_select(config.train, config.objective, preview.task, {})
         yield from check_learnable(preview.task, "train")
         if not config.score:
             message = "a model that is trained is scored: its training is judged by that."
@@ -166,6 +173,7 @@ def teacher(config: Teacher, run: Run) -> Facts:
         views = Views(sub_seed(run.seed, "augment"))
         trained = train(Lesson(run, model, {}, Terms(config.objective), config.train, views))
         write_history(run.out, trained.history)
+        write_selected(run.out, trained.selected, run.task.size("train"))
         facts = {"training": trained.facts}
         facts |= calibrated(model, config.model, run.task, device)
     if config.score:

@@ -19,6 +19,7 @@ from edgekd.tasks.preprocessing import facts_of_pictures
 
 if TYPE_CHECKING:
     import torch
+    from torch import Tensor
 
     from edgekd.tasks.pictures import Pictures
     from edgekd.tasks.survey import Sums, Survey
@@ -153,6 +154,7 @@ class ImageClassification:
         rng: torch.Generator | None = None,
         part: tuple[int, int] = (0, 1),
         start: int = 0,
+        among: Tensor | None = None,
     ) -> Iterator[Batch]:
         """Yield `image`, `labels` and `ids`, shuffled where `rng` is given."""
         return self._pictures(split).batches(
@@ -162,6 +164,7 @@ class ImageClassification:
             rng=rng,
             part=part,
             start=start,
+            among=among,
         )
 
     def _asked(self, name: str) -> Callable[..., Any] | None:

@@ -44,10 +44,11 @@ class Pictures:
         rng: torch.Generator | None,
         part: tuple[int, int],
         start: int,
+        among: Tensor | None = None,
     ) -> Iterator[Batch]:
         """Yield normalised batches on `device`; `ids` number the pictures of this split."""
         mean, std = (torch.tensor(v, device=device)[:, None, None] for v in normalisation)
-        asked = batch_ids(len(self), batch_size, rng=rng, part=part, start=start)
+        asked = batch_ids(len(self), batch_size, rng=rng, part=part, start=start, among=among)
         at_once = -(-batch_size // part[1])
         for ids, image, label in self.shelf.read(asked, at_once, pinned=device.type == "cuda"):
             floats = moved(image, device).float().div_(255).sub_(mean).div_(std)

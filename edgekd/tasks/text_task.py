@@ -18,6 +18,7 @@ from edgekd.tasks.tokenizer import Tokenizer, TokenizerOptions
 
 if TYPE_CHECKING:
     import torch
+    from torch import Tensor
 
     from edgekd.tasks.token_rows import TokenRows
 
@@ -116,6 +117,7 @@ class TextTask(ABC, Generic[T]):
         rng: torch.Generator | None = None,
         part: tuple[int, int] = (0, 1),
         start: int = 0,
+        among: Tensor | None = None,
     ) -> Iterator[Batch]:
         """Yield `input_ids`, `attention_mask`, `ids` and the split's own columns, as `labels`.
 
@@ -124,7 +126,7 @@ class TextTask(ABC, Generic[T]):
         if split not in self._rows:
             self._rows[split] = self._texts(split).rows(self._tokenizer)
         passed = self._rows[split].batches
-        return passed(batch_size, device=device, rng=rng, part=part, start=start)
+        return passed(batch_size, device=device, rng=rng, part=part, start=start, among=among)
 
     @abstractmethod
     def _load(self, split: Split) -> T:

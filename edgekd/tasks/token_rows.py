@@ -58,10 +58,11 @@ class TokenRows:
         rng: torch.Generator | None,
         part: tuple[int, int],
         start: int,
+        among: Tensor | None = None,
     ) -> Iterator[Batch]:
         """Yield batches on `device`, as long as the longest row may be; `ids` number the texts."""
         place = torch.arange(self.row.shape[1], device=device)
-        for ids in batch_ids(len(self), batch_size, rng=rng, part=part, start=start):
+        for ids in batch_ids(len(self), batch_size, rng=rng, part=part, start=start, among=among):
             length = moved(self.length[ids], device)
             batch = {
                 IDS: moved(self.row[ids], device).long(),

@@ -24,6 +24,7 @@ from edgekd.tasks.preprocessing import facts_of_pictures
 
 if TYPE_CHECKING:
     import torch
+    from torch import Tensor
 
     from edgekd.tasks.pictures import Pictures
 
@@ -101,6 +102,7 @@ class UnlabelledImages:
         rng: torch.Generator | None = None,
         part: tuple[int, int] = (0, 1),
         start: int = 0,
+        among: Tensor | None = None,
     ) -> Iterator[Batch]:
         """Yield `image` and `ids`, shuffled where `rng` is given; see `core.protocols.Task`."""
         for batch in self._pictures(split).batches(
@@ -110,6 +112,7 @@ class UnlabelledImages:
             rng=rng,
             part=part,
             start=start,
+            among=among,
         ):
             yield {"image": batch["image"], "ids": batch["ids"]}
 

@@ -40,11 +40,16 @@ def leaves_the_names_of_terms_alone(plugin: Plugin) -> None:
 
 
 def teaches_the_student(plugin: Plugin) -> None:
-    """Every signal of the student that it asks for gets a finite gradient that is not zero."""
-    signals = signals_for(plugin)
+    """Every signal of the student that it asks for gets a finite gradient that is not zero.
+
+    Those that it says it only weighs by get none.
+    """
+    signals, weighs = signals_for(plugin), plugin.traits.get("only_weighs", ())
     ready(plugin)(**signals).sum().backward()
+    for name in weighs:
+        assert signals[name].grad is None, f"{plugin.name} gives {name} a gradient"
     for name, tensor in signals.items():
-        if name.startswith("student_"):
+        if name.startswith("student_") and name not in weighs:
             assert tensor.grad is not None, f"{plugin.name} gives {name} no gradient"
             assert tensor.grad.isfinite().all(), f"{plugin.name}: gradient of {name} not finite"
             assert tensor.grad.any(), f"{plugin.name}: gradient of {name} is zero"

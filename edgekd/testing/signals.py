@@ -42,6 +42,9 @@ def example_signals(
         "student_embedding": torch.randn(batch, FEATURES, generator=rng, dtype=torch.float32),
         "teacher_embedding": torch.randn(batch, FEATURES, generator=rng, dtype=torch.float32),
         "answers": torch.where(torch.arange(batch) % 2 == 0, torch.arange(batch) + 1, -1),
+        "student_second_feature": torch.randn(batch, FEATURES, generator=rng, dtype=torch.float32),
+        "epoch": torch.tensor(3),
+        "epochs": torch.tensor(10),
     }
     for name, shape in shapes.items():
         made[name] = torch.randn(batch, *shape, generator=rng, dtype=torch.float32)

@@ -7,11 +7,13 @@ import torch
 from torch import nn
 from torch.nn.modules.module import register_module_module_registration_hook
 
+from edgekd.core.config import Config
 from edgekd.core.errors import EdgekdError, Problem, nearest
-from edgekd.core.kinds import measure
+from edgekd.core.kinds import augment, measure
 from edgekd.core.protocols import Preview, Task
 from edgekd.core.refs import Ref, UseModel, UseObjective, UseTransform
-from edgekd.core.signals import EVIDENCE, PROGRESS, TAPPED
+from edgekd.core.registry import Plugin
+from edgekd.core.signals import EVIDENCE, PROGRESS, SECOND_FEATURE, TAPPED
 from edgekd.measures.contract import gate_names
 from edgekd.ops.blocks import blocks_of
 from edgekd.train.evaluate import compares
@@ -265,6 +267,26 @@ def check_mixing(uses: Sequence[UseObjective], train: Train) -> Iterator[Problem
                 f"'{use.kind}' asks for the one true class, and {mixing[0][1]} gives examples two.",
                 f"Leave one of them out, or take a term that takes both: {', '.join(able)}.",
             )
+
+
+def check_second_views(uses: Sequence[UseObjective], train: Train) -> Iterator[Problem]:
+    """Yield the terms that ask for a second view of each example where no augmentation makes one.
+
+    One that does says `@augment(..., second_view=lambda options: ...)`.
+    """
+    if any(_makes_second(use.plugin, use.options) for use in train.augment):
+        return
+    for index, use in enumerate(uses):
+        if SECOND_FEATURE in use.plugin.needs:
+            able = [p.name for p in augment if _makes_second(p, p.config())]
+            message = f"'{use.kind}' asks for a second view of each example, and none is made."
+            step = f"Let train.augment have one that makes it: {', '.join(able)}."
+            yield Problem(f"objective[{index}]", message, step)
+
+
+def _makes_second(plugin: Plugin, options: Config) -> bool:
+    makes = plugin.traits.get("second_view")
+    return bool(makes and makes(options))
 
 
 def _remedy(need: str, models: Mapping[str, UseModel | None], supplied: set[str]) -> str:

@@ -17,6 +17,7 @@ from edgekd.train.gradual import Gradual
 from edgekd.train.held_out import HeldOut, set_aside
 from edgekd.train.labelled import Pool, known_labels, without_others
 from edgekd.train.learners import learners_of, made_augments
+from edgekd.train.marks import marked
 from edgekd.train.memory import is_memory
 from edgekd.train.optim import Train, make_optimizer, make_schedule
 from edgekd.train.packing import pack, unpack
@@ -96,6 +97,10 @@ class Standing:
     """What parts that learn on their own noted of this epoch: the sum, and how often."""
     epochs: list[dict[str, Any]] = field(default_factory=list)
     """The history."""
+    selected: list[Tensor] = field(default_factory=list)
+    """Which examples each epoch uses, up to this one: a mark on each, eight in a byte."""
+    chosen: dict[str, Any] = field(default_factory=dict)
+    """What the history will say of this epoch's."""
     best_score: float = -float("inf")
     best_epoch: int = 0
     best_state: dict[str, Tensor] = field(default_factory=dict)
@@ -147,6 +152,12 @@ class Course:
         return self.lesson.views.in_epoch(self.standing.epoch)
 
     @property
+    def among(self) -> Tensor | None:
+        """The ids of the examples that this epoch uses; None where it uses all."""
+        size, selected = self.lesson.run.task.size("train"), self.standing.selected
+        return marked(selected[-1], size).nonzero()[:, 0] if selected else None
+
+    @property
     def judged(self) -> nn.Module:
         """The model that is scored and kept: the student, or the average of its weights."""
         return self.lesson.student if self.average is None else self.average
@@ -166,6 +177,7 @@ class Course:
         with no_chance_drawn(self.device):  # that a pass begins once more must leave no trace
             given: dict[str, Any] = {"rng": self.order, "part": self.group.part, "start": over}
             if self._held is None:
+                given |= {} if self.among is None else {"among": self.among}
                 batches = task.batches("train", size, device=self.device, **given)
             else:
                 batches = self._held.others(size, **given)
@@ -261,8 +273,13 @@ class Course:
         means = {name: value.item() / now.taken for name, value in now.sums.items()}
         means |= {name: (total / times).item() for name, (total, times) in now.noted.items()}
         rate = float(self.schedule.get_last_lr()[0])
-        entry = {"epoch": now.epoch, "learning_rate": rate, "loss": means.pop("loss")}
+        entry: dict[str, Any] = {
+            "epoch": now.epoch,
+            "learning_rate": rate,
+            "loss": means.pop("loss"),
+        }
         entry |= {} if self.pruning is None else {"pruned": self.pruning.share}
+        entry |= {"selected": now.chosen} if now.chosen else {}
         spreads = {name: self._spread(name) for name in means if name in now.squares}
         terms = {"terms": means, "spreads": spreads}
         now.epochs.append(entry | terms | {"validation": {monitor: score}})

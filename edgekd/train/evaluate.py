@@ -103,11 +103,11 @@ def _scores(
         kept = own if together else {VALUE: score_each(plugin, [own])}
         for name, column in ({"ids": batch["ids"]} | kept).items():
             found.setdefault(name, []).append(column)
-    columns = _in_order({name: group().gathered(torch.cat(parts)) for name, parts in found.items()})
+    columns = in_order({name: group().gathered(torch.cat(parts)) for name, parts in found.items()})
     return score_each(plugin, [columns]) if together else columns[VALUE]
 
 
-def _in_order(columns: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def in_order(columns: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return columns of all examples in the order of their ids; some had the same ones."""
     ids, places = torch.unique(columns["ids"], return_inverse=True)
     return {

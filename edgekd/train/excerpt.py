@@ -1,11 +1,12 @@
 """The first examples of a task, with a clock: what a pass over all of them would take."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from edgekd.core.protocols import Batch, Split, Task
 
@@ -67,6 +68,12 @@ class Excerpt:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._task, name)
 
+    def of(self, change: Callable[[Task], Task]) -> "Excerpt":
+        """Return the same of another task, which is made of this one, with the same clock."""
+        other = Excerpt(change(self._task), self._most)
+        other.passes = self.passes
+        return other
+
     def size(self, split: Split) -> int:
         """Return the number of examples that are shown."""
         return min(self._most[split], self._task.size(split))
@@ -84,6 +91,7 @@ class Excerpt:
         rng: torch.Generator | None = None,
         part: tuple[int, int] = (0, 1),
         start: int = 0,
+        among: Tensor | None = None,
     ) -> Iterator[Batch]:
         """Yield the examples that are shown, in their order also where `rng` is given."""
         assert part == (0, 1), "a rehearsal is of one process"
@@ -91,7 +99,8 @@ class Excerpt:
         if left <= 0:
             return
         found = Pass(split, self._task.size(split), rng is not None)
-        given = self._task.batches(split, batch_size, device=device, start=start)
+        some: dict[str, Any] = {} if among is None else {"among": among}
+        given = self._task.batches(split, batch_size, device=device, start=start, **some)
         began = _now(device)
         try:
             while not found.whole:

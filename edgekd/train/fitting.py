@@ -17,6 +17,7 @@ from edgekd.core.protocols import Batch, Fits, HandsOn, Prepares, Setting, Signa
 from edgekd.core.refs import UseObjective
 from edgekd.core.seeds import sub_seed
 from edgekd.core.signals import PROGRESS, TEACHER
+from edgekd.ops.mixing import SECOND
 from edgekd.ops.named import call_by_name
 from edgekd.parallel.group import group
 from edgekd.train.chance import no_chance_drawn
@@ -91,6 +92,7 @@ def _signals_of(lesson: Lesson, batch: Batch) -> tuple[Batch, Signals, Mapping[s
     signature = lesson.run.task.signature()
     with tapped(lesson.student, student_taps(lesson.terms.uses)) as features:
         own = call_by_name(lesson.student, signature, batch)
+    features |= {f"{SECOND}{path}": value for path, value in features.items()}
     said = {name: teacher(batch, 0) for name, teacher in lesson.teachers.items()}
     signals = batch | {PROGRESS: torch.zeros(())}
     return signals | {f"{OF_STUDENT}{name}": value for name, value in own.items()}, features, said

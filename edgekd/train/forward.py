@@ -1,7 +1,7 @@
 """From a batch to its loss: teachers and student speak, and the terms make one number of it."""
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from edgekd.core.protocols import Batch
 from edgekd.core.seeds import sub_seed
-from edgekd.core.signals import PROGRESS
-from edgekd.ops.mixing import labels_of
+from edgekd.core.signals import PROGRESS, SECOND_FEATURE
+from edgekd.ops.mixing import SECOND, labels_of
 from edgekd.ops.named import call_by_name
 from edgekd.parallel.group import group
 from edgekd.train.chance import no_chance_drawn
@@ -60,10 +60,22 @@ class Forward:
         signals = batch | {f"student_{name}": value.float() for name, value in own.items()}
         signals |= {PROGRESS: torch.full((), self.done(), device=device)}
         features = {path: value.float() for path, value in features.items()}
+        features |= self._second(batch, taps, device)
         loss: Tensor
         loss, means = self.terms(signals, features, said)
         self.clock.mark("objective")
         return loss, means
+
+    def _second(self, batch: Batch, taps: Sequence[str], device: torch.device) -> Batch:
+        """Return what the student's modules give for the second views, where a term asks for it."""
+        if not any(SECOND_FEATURE in use.plugin.needs for use in self.terms.uses):
+            return {}
+        signature = self.lesson.run.task.signature()
+        second = batch | {port.name: batch[f"{SECOND}{port.name}"] for port in signature.inputs}
+        with tapped(self.module, taps) as features, self.precision.autocast(device):
+            call_by_name(self.student, signature, second)
+        self.clock.mark("student")
+        return {f"{SECOND}{path}": value.float() for path, value in features.items()}
 
     def _ask(self, teacher: Teaching, batch: Batch, view: int, device: torch.device) -> Said:
         """Return what a teacher says; one that learns multiplies in what the student does."""

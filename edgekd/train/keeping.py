@@ -10,11 +10,12 @@ from torch import nn
 
 from edgekd.core.config import Config, Positive, PositiveCount
 from edgekd.core.protocols import Preview, Task
-from edgekd.core.refs import Ref, UseAugment, UseObjective, as_written
+from edgekd.core.refs import Ref, UseObjective, as_written
 from edgekd.ops.named import call_by_name
 from edgekd.ops.top_k import bytes_per_row
 from edgekd.train.needs import count, unbuilt
 from edgekd.train.optim import Train
+from edgekd.train.pool import Pooled
 from edgekd.train.taps import tapped
 from edgekd.train.teaching import SCORES
 
@@ -58,7 +59,9 @@ def keep_outputs(
     shard: bool = False,
 ) -> Keeping:
     """Return how a teacher's outputs are kept for a training, or why they are not."""
-    if why := _illegal(objective, train.augment, cache):
+    if isinstance(preview.task, Pooled):
+        return Keeping(None, "the student learns from a pool")
+    if why := _illegal(objective, train, cache):
         return Keeping(None, why)
     views = cache.views if train.augment and cache.views else 1
     options = {
@@ -82,15 +85,18 @@ def keep_outputs(
     return Keeping(options | {"top": top}, "")
 
 
-def _illegal(objective: Sequence[UseObjective], augment: Sequence[UseAugment], cache: Cache) -> str:
+def _illegal(objective: Sequence[UseObjective], train: Train, cache: Cache) -> str:
     """Return why outputs may not be kept, whatever their size; empty where they may."""
+    augment, select = train.augment, train.select
     if cache.keep == "never":
         return "cache.keep: never asks for it"
     for use in objective:
         if not use.plugin.traits.get("kept", True):
             return f"{use.kind} needs a teacher that looks at every batch"
-        if use.plugin.fits and augment:
-            return f"{use.kind} is fitted to examples that nothing has changed, and none are kept"
+    look = [f"{use.kind} is fitted to" for use in objective if use.plugin.fits]
+    look += [f"{select.kind} chooses by"] if select else []
+    if look and augment:
+        return f"{look[0]} examples that nothing has changed, and none are kept"
     for change in augment:
         if not change.plugin.traits.get("each"):
             return f"{change.kind} does not change every example on its own"

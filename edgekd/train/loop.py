@@ -1,14 +1,14 @@
 """The training loop: a student learns from labels, from teachers, or from both."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from edgekd.core.errors import RunInterruptedError, StageError
 from edgekd.core.protocols import Batch
@@ -27,6 +27,7 @@ from edgekd.train.memory import enough_memory
 from edgekd.train.peer import Peer
 from edgekd.train.pruning import Pruning
 from edgekd.train.recompute import recomputing
+from edgekd.train.selecting import choose
 from edgekd.train.studying import study
 from edgekd.train.views import channels_last, view_of
 
@@ -44,6 +45,8 @@ class Trained:
     """What this one took: speed, memory, where the time went."""
     pruning: Pruning | None
     """What was pruned meanwhile, and is still to be cut out."""
+    selected: Sequence[Tensor]
+    """Which examples each epoch used, as `marks.packed` has it; none where all were."""
 
 
 def train(lesson: Lesson) -> Trained:
@@ -81,6 +84,7 @@ def _train(lesson: Lesson) -> Trained:
     _resume(course, checkpoints)
     learner = Replica(forward, lesson.learners, lesson.terms)
     while not course.over:
+        choose(course, lambda: _keep(course, checkpoints, watch))
         set_to_learn(student, lesson.options.freeze)
         for peer in lesson.peers.values():
             set_to_learn(peer, ())
@@ -106,7 +110,7 @@ def _train(lesson: Lesson) -> Trained:
     if lesson.peers:
         history |= {"teachers": {name: _score(course, p) for name, p in lesson.peers.items()}}
     facts = {"precision": forward.precision.why, **clock.facts()}
-    return Trained(history, facts, course.pruning)
+    return Trained(history, facts, course.pruning, done.selected)
 
 
 def _score(course: Course, peer: Peer) -> float:

@@ -7,7 +7,7 @@ from typing import Literal
 from torch import nn, optim
 
 from edgekd.core.config import Config, NonNegative, Positive, PositiveCount, Share
-from edgekd.core.refs import LabelledOrRef, UseAugment
+from edgekd.core.refs import LabelledOrRef, UseAugment, UseSelect
 from edgekd.train.precision import Wanted
 
 NO_RATE = 1e-12
@@ -64,6 +64,9 @@ class Train(Config):
     asks, none are held out."""
     patience: PositiveCount | None = None
     """Stop after this many epochs without a better validation score."""
+    select: UseSelect | None = None
+    """Which training examples an epoch uses, chosen before each by what student and teacher say of
+    all of them, unchanged. It has as many steps as ever: those that are kept come again."""
     augment: tuple[UseAugment, ...] = ()
     """Seeded changes to each training batch, in order."""
 
@@ -71,9 +74,10 @@ class Train(Config):
 def only_timed(options: Train) -> Train:
     """Return the options of a training that is timed: one pass, which moves no weight to speak of.
 
-    So nothing can diverge that would not diverge at once, and what comes out is untrained.
+    So nothing can diverge that would not diverge at once, and what comes out is untrained. Nothing
+    is chosen: by networks that are not trained nobody may be kept.
     """
-    changes = {"epochs": 1, "patience": None, "learning_rate": NO_RATE}
+    changes = {"epochs": 1, "patience": None, "learning_rate": NO_RATE, "select": None}
     return options.model_copy(update=changes)
 
 

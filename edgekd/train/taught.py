@@ -51,7 +51,8 @@ def heard(config: Taught) -> Mapping[str, Ref]:
     teachers = teachers_of(config)
     first = next(iter(teachers), "")
     asking = [u for u in config.objective if any(n.startswith(WORD) for n in u.plugin.needs)]
-    wanted = {u.teacher or first for u in asking} | ({first} if asking_changes(config) else set())
+    wanted = {u.teacher or first for u in asking}
+    wanted |= {first} if asking_changes(config) or _chooses(config) else set()
     return {name: teachers[name] for name in teachers if name in wanted}
 
 
@@ -64,6 +65,12 @@ def learning(config: Taught) -> set[str]:
     """Return the names of the teachers that learn while they teach: a term of theirs says so."""
     first = next(iter(teachers_of(config)), "")
     return {use.teacher or first for use in config.objective if moves_teacher(use)}
+
+
+def _chooses(config: Taught) -> bool:
+    """Tell whether what the first teacher says decides which examples an epoch uses."""
+    select = config.train.select
+    return bool(select and any(need.startswith(WORD) for need in select.plugin.needs))
 
 
 def check_teachers(config: Taught, preview: Preview) -> Iterator[Problem]:
@@ -151,9 +158,12 @@ def fitted_to(config: Taught, name: str) -> list[str]:
 
 def _check_unchanged_examples(config: Taught, name: str, path: str) -> Iterator[Problem]:
     """Yield that a term is fitted to examples of which kept outputs say nothing."""
-    fitted = fitted_to(config, name)
+    fitted = [f"{kind} is fitted to" for kind in fitted_to(config, name)]
+    select, first = config.train.select, next(iter(teachers_of(config)))
+    if select and _chooses(config) and name == first:
+        fitted.append(f"{select.kind} chooses by")
     if fitted and config.train.augment:
-        message = f"{fitted[0]} is fitted to examples that nothing has changed; these were changed."
+        message = f"{fitted[0]} examples that nothing has changed; these were changed."
         yield Problem(path, message, "Name the stage of the teacher itself here.")
 
 

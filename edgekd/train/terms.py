@@ -8,7 +8,8 @@ from torch import Tensor, nn
 from edgekd.core.errors import StageError
 from edgekd.core.protocols import Signals
 from edgekd.core.refs import UseObjective
-from edgekd.core.signals import PROGRESS, TAPPED, TEACHER
+from edgekd.core.signals import PROGRESS, SECOND_FEATURE, TAPPED, TEACHER
+from edgekd.ops.mixing import SECOND
 from edgekd.train.labelled import counted, only, rows_for
 from edgekd.train.teaching import Said
 
@@ -102,7 +103,7 @@ def _found(
         assert teacher is not None
         return teacher.features[str(path)]
     if need in TAPPED:
-        return features[str(path)]
+        return features[f"{SECOND if need == SECOND_FEATURE else ''}{path}"]
     if need.startswith(TEACHER):
         assert teacher is not None
         return teacher.outputs[need.removeprefix(TEACHER)]

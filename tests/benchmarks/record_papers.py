@@ -9,7 +9,7 @@ store is not made again. Then the steps of all its arms are timed in turns (reco
 import argparse
 import json
 import runpy
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from edgekd.core.registry import load_user_module
 from edgekd.pipeline.outcome import RunResult
 
 from .recording.figures import PLAIN, Arm, arms_of, base_of, described
-from .recording.made import ROOT, about, besides, loss_of, tell
+from .recording.made import ROOT, about, besides, chosen, loss_of, tell
 from .recording.rounds import against_chance
 from .recording.step_cost import step_costs
 
@@ -55,7 +55,7 @@ def recorded(file: Path, store: Path, runs: Path) -> dict[str, Any]:
     for reference in made.resolved.plugins:
         load_user_module(reference, file.parent)
     costs = _costs(arms, made)
-    return about(file, f"python -m tests.benchmarks.record_papers {file.stem}", made) | {
+    record = about(file, f"python -m tests.benchmarks.record_papers {file.stem}", made) | {
         "measure": made.comparisons[0]["measure"],
         "unit": made.comparisons[0]["arms"][0]["mean"]["unit"],
         "arms": [
@@ -71,6 +71,9 @@ def recorded(file: Path, store: Path, runs: Path) -> dict[str, Any]:
         "besides": {name: described(own) for name, own in besides(arms, made).items()},
         "programs": _programs(made),
     }
+    found = {arm.name: chosen(_options(arm.name, made), _folders(arm, made)) for arm in arms}
+    found = {name: own for name, own in found.items() if own}
+    return record | ({"chosen": found} if found else {})
 
 
 def _rounds(arms: Sequence[Arm], made: RunResult) -> dict[int, dict[str, Mapping[int, float]]]:
@@ -117,6 +120,10 @@ def _what(name: str, made: RunResult) -> str:
     picked = _selection(name, made)
     said = loss_of(_options(name, made))
     return f"{said}, labels by {_strategy(picked, made)}" if picked else said
+
+
+def _folders(arm: Arm, made: RunResult) -> Iterator[Path]:
+    return (made.folders[stage] for stage in arm.stages.values())
 
 
 def _programs(made: RunResult) -> list[dict[str, Any]]:

@@ -2,12 +2,15 @@
 
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 
 from edgekd.core import kinds
+from edgekd.train.marks import packed, write_selected
 
 from ..benchmarks.recording import step_cost
+from ..benchmarks.recording.enrichment import enrichment
 from ..benchmarks.recording.figures import Arm, arms_of, base_of, described
 from ..benchmarks.recording.rounds import against_chance
 
@@ -144,3 +147,19 @@ def test_a_stage_that_fails_is_told(monkeypatch):
     )  # fmt: skip
     with pytest.raises(ValueError, match="model"):
         step_cost.step_costs(made, [], "x")
+
+
+def test_how_clean_a_choice_is_is_told_by_epoch_and_over_all(tmp_path):
+    label = np.array([0, 1, 0, 1, 1])
+    pool = SimpleNamespace(labels=("good", "bad"), load=lambda _: {"label": label})
+    for seed, marks in enumerate([[[1, 0, 1, 0, 0], [1, 1, 1, 1, 0]], [[1, 1, 0, 0, 0]] * 2]):
+        (tmp_path / str(seed)).mkdir()
+        write_selected(tmp_path / str(seed), [packed(torch.tensor(m) > 0) for m in marks], 5)
+    (tmp_path / "without").mkdir()
+    found = enrichment([*tmp_path.iterdir()], pool)
+    assert (found["what"], found["share"]) == ("good", 0.4)
+    assert found["kept"] == pytest.approx((0.4 + 0.8 + 0.4 + 0.4) / 4)
+    assert found["among_kept"] == pytest.approx((1 + 0.5 + 0.5 + 0.5) / 4)
+    assert found["enrichment"] == pytest.approx({"mean": 1.5625, "least": 1.25, "most": 2.5})
+    assert found["by_epoch"] == pytest.approx([1.875, 1.25])
+    assert enrichment([tmp_path / "without"], pool) is None

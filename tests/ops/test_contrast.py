@@ -3,9 +3,10 @@
 from math import exp, log
 
 import torch
+from torch.nn import functional as F  # noqa: N812
 from torch.testing import assert_close
 
-from edgekd.ops.contrast import ByClass, noise_contrastive, remembered
+from edgekd.ops.contrast import ByClass, noise_contrastive, nt_xent, remembered
 from edgekd.ops.draws import Draws
 
 LABELS = torch.tensor([2, 0, 2, 1, 0, 2, 2, 1])
@@ -44,3 +45,24 @@ def test_what_is_remembered_lies_between_and_has_unit_length():
     half = remembered(bank, torch.tensor([0]), seen, 0.5)
     assert_close(half, torch.tensor([[0.5, 0.5, 0.0]]) * 2**0.5)
     assert_close(remembered(bank, torch.tensor([0]), seen, 0.0), seen)
+
+
+def unit(count, seed):
+    rng = torch.Generator().manual_seed(seed)
+    return F.normalize(torch.randn(count, 5, generator=rng, dtype=torch.float64), dim=1)
+
+
+def test_views_are_told_apart_as_by_exponentials_and_equal_ones_by_chance():
+    first, second = unit(7, 0), unit(7, 1)
+    scores = (torch.cat([first, second]) @ torch.cat([first, second]).T / 0.3).exp()
+    others = scores.sum(1) - scores.diag()
+    slow = -(scores.diag(7).repeat(2) / others).log()
+    assert_close(nt_xent(first, second, 0.3), slow.view(2, 7).mean(0), rtol=0, atol=1e-10)
+    same = first[:1].repeat(7, 1)
+    chance = torch.full((7,), log(2 * 7 - 1), dtype=torch.float64)
+    assert_close(nt_xent(same, same, 0.3), chance)
+
+
+def test_scores_that_no_exponential_holds_stay_finite():
+    first, second = unit(4, 0).float(), unit(4, 1).float()
+    assert nt_xent(first, second, 1e-3).isfinite().all()

@@ -16,7 +16,7 @@ from torch.distributed import TCPStore
 
 from edgekd.core.errors import RunInterruptedError, StageError
 from edgekd.core.kinds import objective
-from edgekd.core.refs import UseObjective, UseTask
+from edgekd.core.refs import UseObjective, UseSelect, UseTask
 from edgekd.parallel.crew import joined
 from edgekd.parallel.group import group
 from edgekd.parallel.norms import norms_of_all
@@ -143,7 +143,7 @@ def teacher_of(term):
         return {"teacher": Peer(Network(), signature, ())}
     taps = ("body.2",) if term == CONTRAST else ()
     known = {"teacher": Online(Network(), signature, taps, TASK.build(), CPU)}
-    return known if term in ("centred", CONTRAST) else {}
+    return known if term in ("centred", "kd", CONTRAST) else {}
 
 
 def lesson(folder, *, student=None, name="example", stops=lambda: False, **options):
@@ -223,6 +223,8 @@ def trainings(folder):
     every["contrasted"] = {"term": CONTRAST}
     every["weighed"] = {"term": "weighed"}
     every["with_peer"] = {"term": "bdkd"}
+    choice = UseSelect.model_validate("blended_confidence")
+    every["selected"] = {"term": "kd", "select": choice, "learning_rate": 0.005}
     every["pruned"] = {"prune": Gradual.model_validate(PRUNED), "ema": 0.9}
     for name, options in every.items():
         # a norm sees one part of a batch at a time, and several processes cut it in other parts

@@ -39,6 +39,7 @@ TRAINED = (
     "fitted",
     "contrasted",
     "weighed",
+    "selected",
     "with_peer",
     "peer",
     "pruned",
@@ -74,9 +75,16 @@ def test_all_have_the_same_bytes(together):
 def test_a_weight_that_nothing_rests_on_stays(together):
     apart = {n: t for n, t in together[0].tensors.items() if "apart" in n}
     fresh = {n: t for n, t in apart.items() if n.startswith("untrained/")}
-    assert len(apart) == 13 * len(fresh) == 26
+    assert len(apart) == 14 * len(fresh) == 28
     for name, tensor in apart.items():
         assert torch.equal(tensor, fresh[f"untrained/{name.partition('/')[2]}"]), name
+
+
+def test_they_choose_the_same_examples(alone, together):
+    for found in (alone, *together):
+        chosen = [entry["selected"] for entry in found.numbers["selected"]]
+        assert all(0 < own["kept"] < own["of"] for own in chosen)
+        assert chosen == [entry["selected"] for entry in alone.numbers["selected"]]
 
 
 @pytest.mark.parametrize("trained", ["plain", "clipped", "in_parts"])

@@ -91,6 +91,56 @@ def test_terms_that_learn_and_remember_are_resumed_and_dropped_at_the_end(bench)
     assert [*handed_on.state_dict()] == [*built.state_dict()], "no projector is left"
 
 
+FROM_A_POOL = {
+    "model": {
+        "kind": "shared_classifier",
+        "of": {"kind": "depthwise", "width": 4, "blocks": (1,)},
+        "width": 64,
+    },
+    "teacher": "$student",
+    "pool": {
+        "kind": "dirty_pool",
+        "of": {"kind": "digits", "aside": 0.1, "train_on": "aside"},
+        "shuffled": 0.2,
+        "noise": 0.0,
+    },
+    "objective": (
+        {"kind": "kd3", "tap": {"student": "projector", "teacher": "stages"}},
+        {"kind": "view_contrast", "weight": 0.001, "tap": {"student": "body"}},
+    ),
+    "train": {
+        "epochs": 2,
+        "batch_size": 24,
+        "learning_rate": 0.03,
+        "select": {"kind": "blended_confidence", "cut": 0.3},
+        "augment": ("mix_distribution",),
+    },
+}
+
+
+def test_what_is_learned_from_a_pool_is_the_same_after_an_interruption(bench):
+    whole = made("distill", ExampleRun(bench.folder, bench.task, name="whole"), FROM_A_POOL)
+    assert "selected.safetensors" in whole[1]
+    asked = iter([False] * 10 + [True])
+    first = ExampleRun(bench.folder, bench.task, name="broken", stops=lambda: next(asked))
+    with pytest.raises(RunInterruptedError, match="stopped after step 10 of 18"):
+        made("distill", first, FROM_A_POOL)
+    again = ExampleRun(bench.folder, bench.task, name="broken")
+    assert made("distill", again, FROM_A_POOL) == whole
+    head, own = (load_model(bench.folder / name).module.head for name in ("student", "whole"))
+    assert torch.equal(head.weight, own.weight)
+    assert torch.equal(head.bias, own.bias)
+
+
+def test_what_must_be_beaten_from_a_pool_is_kd_of_all_of_it():
+    plugin = kinds.stage.get("distill")
+    config = plugin.config.model_validate(FROM_A_POOL)
+    (name, control), = plugin.traits["controls"](config).items()  # fmt: skip
+    assert (name, [term.kind for term in control.objective]) == ("plain_kd", ["kd"])
+    assert (control.pool, control.model) == (config.pool, config.model)
+    assert control.train.select is None
+
+
 @pytest.mark.parametrize("how", [{"labelled": 40}, {"augment": ({"kind": "mixup"},)}])
 def test_few_labels_and_mixed_examples_are_the_same_after_an_interruption(bench, how):
     resumed(bench, STAGES["distill"] | {"train": TRAIN | how}, 12, 11)

@@ -339,3 +339,19 @@ def test_models_that_learned_from_some_labels_are_not_blended_with_all_of_them()
     assert "$it learned from some labels, and those of all examples" in found[0].message
     every = Preview(given=stage.model_validate(given))
     assert not problems("mixed_targets", every, plain="$it", taught="$it")
+
+
+def test_a_term_of_two_views_needs_an_augmentation_that_makes_the_second():
+    def said(*augments):
+        given = {"objective": ({"kind": "view_contrast", "tap": {"student": "pool"}},)}
+        train = {"augment": augments}
+        return problems("distill", Preview(), model=GOOD, train=train, **given)
+
+    (problem,) = said("flip", {"kind": "mix_distribution", "second": False})
+    assert problem.path == "objective[0]"
+    assert (
+        problem.message
+        == "'view_contrast' asks for a second view of each example, and none is made."
+    )
+    assert problem.next_step.endswith("mix_distribution.")
+    assert said("flip", "mix_distribution") == []

@@ -22,10 +22,11 @@ class Counting:
     def size(self, split):
         return SIZES[split]
 
-    def batches(self, split, size, *, device, rng=None, part=(0, 1), start=0):
+    def batches(self, split, size, *, device, rng=None, part=(0, 1), start=0, among=None):
         assert rng is None
         for first in range(start * size, self.size(split), size):
             ids = torch.arange(first, min(first + size, self.size(split)))
+            ids = ids if among is None else among[ids % len(among)]
             yield {"ids": ids, "twice": 2 * ids}
 
 
@@ -50,6 +51,11 @@ def test_a_pass_can_begin_later_and_order_by_chance_is_none(few):
     assert ids(few, "train", 20, start=2, rng=chance) == [[*range(40, 50)]]
     assert few.passes[-1].drawn
     assert ids(few, "train", 32, start=2) == []
+
+
+def test_some_examples_alone_can_be_shown(few):
+    among = torch.tensor([4, 7, 9])
+    assert ids(few, "validation", 5, among=among) == [[4, 7, 9, 4, 7], [9, 4, 7]]
 
 
 def test_every_step_is_timed_until_the_next_batch_is_asked_for(few, monkeypatch):

@@ -79,3 +79,26 @@ def test_a_rising_weight_follows_the_steps_and_a_trial_has_all_of_it(tmp_path, m
     train(lesson)
     assert weights[:-8] == [1.0] * 4, "two batches, each in both precisions"
     assert weights[-8:] == [0.0, 0.25, 0.5, 0.75, 1.0, 1.0, 1.0, 1.0]
+
+
+def test_a_term_of_two_views_is_given_what_the_student_makes_of_each(tmp_path, plugged):
+    seen = []
+
+    def both(config, *, student_feature, student_second_feature, student_logits):
+        seen.append((student_feature, student_second_feature))
+        return student_logits.sum(-1) * 0 + student_second_feature.sum(-1) * 0
+
+    plugged(objective, "both", both)
+    given = {"kind": "image_classification", "data": "digits", "train_examples": 20}
+    task = UseTask.model_validate(given).build()
+    student = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 10))
+    term = UseObjective.model_validate({"kind": "both", "tap": {"student": "0"}})
+    train_ = Train.model_validate({"epochs": 1, "batch_size": 20, "augment": ("mix_distribution",)})
+    lesson = Lesson(ExampleRun(tmp_path, task), student, {}, Terms([term]), train_, Views(0))
+    train(lesson)
+    (batch,) = task.batches("train", 20, device=torch.device("cpu"))
+    first, second = seen[-1]
+    assert_close(first.sort(0)[0], batch["image"].flatten(1).sort(0)[0])
+    assert not torch.equal(first, second)
+    spread = [(one - one.mean(1, True)) / one.std(1, keepdim=True) for one in (first, second)]
+    assert_close(*spread, rtol=1e-2, atol=1e-2)

@@ -6,10 +6,11 @@ import pytest
 
 from edgekd.core.kinds import augment, objective
 from edgekd.core.needs import ALONE
-from edgekd.core.refs import Ref, UseModel, UseObjective, UseTask
+from edgekd.core.refs import Ref, UseModel, UseObjective, UseSource, UseTask
 from edgekd.train.keeping import Cache, class_count, fitting, keep_outputs, row_bytes
 from edgekd.train.needs import unbuilt
 from edgekd.train.optim import Train
+from edgekd.train.pool import pooled
 
 TASK = UseTask.model_validate({"kind": "image_classification", "data": "digits"}).build()
 MODEL = UseModel.model_validate({"kind": "depthwise", "width": 8})
@@ -53,13 +54,13 @@ def plug_ins(plugged):
     plugged(objective, "test_asks_anew", lambda config, *, teacher_logits: teacher_logits.mean(1))
 
 
-def keeping(augment=(), objectives=("kd",), taps=(), **cache):
+def keeping(augment=(), objectives=("kd",), taps=(), select=None, preview=None, **cache):
     return keep_outputs(
         TEACHER,
-        Preview(),
+        preview or Preview(),
         taps=taps,
         objective=[UseObjective.model_validate(one) for one in objectives],
-        train=Train.model_validate({"augment": augment}),
+        train=Train.model_validate({"augment": augment, "select": select}),
         cache=Cache.model_validate(cache),
     )
 
@@ -131,3 +132,15 @@ def test_taps_take_their_room_first():
     assert row_bytes(model, TASK, ("head",)) == own + 2 * 10
     assert row_bytes(model, TASK, ("head",), top=3) == (6 + 4 * 3) + 2 * 10
     assert class_count(TASK) == 10
+
+
+def test_for_a_choice_of_examples_only_outputs_of_unchanged_ones_are_kept():
+    assert keeping(select="blended_confidence").options["views"] == 1
+    changed = keeping(select="blended_confidence", augment=("flip",), views=4)
+    assert changed.why.startswith("blended_confidence chooses by examples that nothing has changed")
+
+
+def test_what_is_said_of_a_pool_is_not_kept():
+    preview = Preview()
+    preview.task = pooled(TASK, UseSource.model_validate("digits"))
+    assert keeping(preview=preview).why == "the student learns from a pool"

@@ -5,7 +5,7 @@ from itertools import pairwise
 import pytest
 from torch import nn
 
-from edgekd.train.optim import Train, make_optimizer, make_schedule
+from edgekd.train.optim import Train, make_optimizer, make_schedule, only_timed
 
 
 def rates(steps=100, **options):
@@ -52,3 +52,9 @@ def test_frozen_parameters_are_not_optimized():
     layer.weight.requires_grad_(False)
     optimizer = make_optimizer(Train(), [layer])
     assert [p.shape for g in optimizer.param_groups for p in g["params"]] == [layer.bias.shape]
+
+
+def test_a_training_that_is_timed_chooses_no_examples():
+    options = Train.model_validate({"epochs": 7, "select": "blended_confidence"})
+    assert options.select is not None
+    assert only_timed(options) == only_timed(Train(epochs=7))

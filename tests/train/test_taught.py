@@ -109,3 +109,27 @@ def test_controls_have_no_augmentation_that_learns():
     found = controls(Distill.model_validate(given))
     assert {*found} == {"no_kd", "plain_kd"}
     assert [[use.kind for use in c.train.augment] for c in found.values()] == [["flip"], ["flip"]]
+
+
+def choosing(made, *, augment=(), objectives=("kd",), teacher="$teacher"):
+    train = {"select": "blended_confidence", "augment": augment}
+    return problems(made, objectives, teacher, **train)
+
+
+def test_examples_cannot_be_chosen_by_what_was_kept_of_changed_ones():
+    assert choosing("outputs") == choosing("model", augment=("flip",)) == []
+    (problem,) = choosing("outputs", augment=("flip",))
+    assert "blended_confidence chooses by examples that nothing has changed" in problem.message
+    two = {"a": "$a", "b": "$b"}
+    found = choosing("outputs", augment=("flip",), teacher=two)
+    assert [p.path for p in found] == ["teacher.a"], "the first is asked"
+
+
+def test_who_decides_which_examples_are_used_is_heard_though_no_term_listens():
+    options = {"model": "depthwise", "objective": ("cross_entropy",), "teacher": "$teacher"}
+    plain, chosen = (
+        Distill.model_validate(options | {"train": {"select": select}})
+        for select in (None, "blended_confidence")
+    )
+    assert heard(plain) == {}
+    assert [*heard(chosen)] == ["teacher"]

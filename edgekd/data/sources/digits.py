@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import field_validator, model_validator
 
@@ -31,6 +31,10 @@ class DigitsOptions(Config):
     """Share of the examples that choices are made on."""
     test: Share = 0.25
     """Share of the examples that gates and reports use, and nothing else."""
+    aside: Share = 0.0
+    """Share of the examples that no split has: for a pool."""
+    train_on: Literal["rest", "aside"] = "rest"
+    """What the training split is: all others, or those that are set aside, as the pool is."""
     seed: Count = 0
     """Seed of the division; the seed of the run does not move it."""
     classes: tuple[str, ...] = tuple(DIGITS)
@@ -47,11 +51,15 @@ class DigitsOptions(Config):
 
     @model_validator(mode="after")
     def _leaves_something_to_train_on(self) -> DigitsOptions:
-        if not (self.validation > 0 and self.test > 0 and self.validation + self.test < 1):
+        taken = self.validation + self.test + self.aside
+        if not (self.validation > 0 and self.test > 0 and taken < 1):
+            beside = f", with aside ({self.aside})," if self.aside else ""
             raise ValueError(
                 f"validation ({self.validation}) and test ({self.test}) must both be above 0 "
-                "and sum to less than 1"
+                f"and{beside} sum to less than 1"
             )
+        if self.train_on == "aside" and not self.aside:
+            raise ValueError("train_on: aside needs some that are set aside; give aside: 0.3, say")
         return self
 
 
@@ -91,10 +99,12 @@ class Digits:
         label = self._columns["label"]
         test = round(self.options.test * len(label))
         validation = round(self.options.validation * len(label))
-        sizes = (test, validation, len(label) - test - validation)
-        parts = stratified_parts(label, sizes, self.options.seed)
-        there = (part[self._class_of[label[part]] >= 0] for part in parts)
-        return dict(zip(("test", "validation", "train"), there, strict=True))
+        aside = round(self.options.aside * len(label))
+        sizes = (test, validation, len(label) - test - validation - aside, aside)
+        every = stratified_parts(label, sizes, self.options.seed)
+        own = [part[self._class_of[label[part]] >= 0] for part in every]
+        learned = own[3] if self.options.train_on == "aside" else own[2]
+        return {"test": own[0], "validation": own[1], "train": learned}
 
     @cached_property
     def _class_of(self) -> np.ndarray[Any, np.dtype[np.int64]]:

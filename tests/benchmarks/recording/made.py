@@ -2,10 +2,11 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -13,7 +14,7 @@ from torch import nn
 
 from edgekd.core.kinds import measure
 from edgekd.core.protocols import Batch, Task
-from edgekd.core.refs import UseObjective, UseTask, as_read
+from edgekd.core.refs import Use, UseObjective, UseSelect, UseSource, UseTask, as_read
 from edgekd.core.registry import Plugin
 from edgekd.models.folder import load_model
 from edgekd.ops.named import call_by_name
@@ -23,6 +24,7 @@ from edgekd.pipeline.machine import this_machine
 from edgekd.pipeline.outcome import RunResult
 from edgekd.train.evaluate import BATCH, compares, score_each
 
+from .enrichment import enrichment
 from .figures import Arm
 
 ROOT = Path(__file__).parents[3]
@@ -80,20 +82,32 @@ def score(plugin: Plugin, answers: Batch) -> float:
     return float(score_each(plugin, [answers]).mean())
 
 
+def chosen(options: Mapping[str, Any], folders: Iterable[Path]) -> dict[str, Any] | None:
+    """Return how clean the choices of a stage among its pool are; None where it has none."""
+    if options.get("pool") is None:
+        return None
+    return enrichment(folders, UseSource.model_validate(as_read(options["pool"])).build())
+
+
 def loss_of(options: Mapping[str, Any]) -> str:
-    """Return a stage's loss with the options that are not the defaults, and its augments."""
+    """Return a stage's loss, options that are not the defaults, its augments and its choice."""
     terms = [UseObjective.model_validate(as_read(term)) for term in options["objective"]]
     augments = [use["kind"] for use in options["train"]["augment"]]
     text = " + ".join(map(_term, terms))
-    return f"{text}, augment {' + '.join(augments)}" if augments else text
+    text += f", augment {' + '.join(augments)}" if augments else ""
+    select = options["train"].get("select")
+    return f"{text}, select {_named(UseSelect.model_validate(as_read(select)))}" if select else text
 
 
 def _term(use: UseObjective) -> str:
-    options = use.options.model_dump(exclude_defaults=True)
-    options |= {"warmup": use.warmup} if use.warmup else {}
-    weight = "" if use.weight == 1 else f"{use.weight:g} "
+    more = {"warmup": use.warmup} if use.warmup else {}
+    return ("" if use.weight == 1 else f"{use.weight:g} ") + _named(use, more)
+
+
+def _named(use: Use, more: Mapping[str, Any] = MappingProxyType({})) -> str:
+    options = {**use.options.model_dump(exclude_defaults=True), **more}
     inside = ", ".join(f"{name} {value}" for name, value in options.items())
-    return f"{weight}{use.kind}" + (f" ({inside})" if inside else "")
+    return use.kind + (f" ({inside})" if inside else "")
 
 
 def tell(event: Event) -> None:

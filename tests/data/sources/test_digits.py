@@ -59,7 +59,27 @@ def test_shares_and_seed_decide_the_splits():
     assert (other["image"] != same["image"]).any()
 
 
-@pytest.mark.parametrize("options", [{"test": 0.0}, {"test": 0.6, "validation": 0.4}])
+def test_those_set_aside_are_in_no_split_and_the_others_stay_where_they_were():
+    whole, rest = build(), build(aside=0.2)
+    pool = build(aside=0.2, train_on="aside")
+    assert [len(s.load("train")["label"]) for s in (rest, pool)] == [719, 359]
+    for split in ("validation", "test"):
+        for source in (rest, pool):
+            assert (source.load(split)["image"] == whole.load(split)["image"]).all()
+    parts = [source.load("train")["image"].reshape(-1, 64) for source in (rest, pool)]
+    both = sorted(map(tuple, np.concatenate(parts).tolist()))
+    assert both == sorted(map(tuple, whole.load("train")["image"].reshape(-1, 64).tolist()))
+
+
+def test_to_learn_from_those_set_aside_there_must_be_some():
+    with pytest.raises(ValidationError, match="needs some that are set aside; give aside"):
+        build(train_on="aside")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"test": 0.0}, {"test": 0.6, "validation": 0.4}, {"test": 0.5, "aside": 0.4}],
+)
 def test_shares_that_leave_a_split_empty_are_refused(options):
     with pytest.raises(ValidationError, match="sum to less than 1"):
         build(**options)

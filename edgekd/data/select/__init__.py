@@ -1,0 +1,1 @@
+"""Choices of the training examples that an epoch uses."""

@@ -117,7 +117,7 @@ def hold(
 def _learned(candidate: Candidate, number: int, stage: str, made: RunResult) -> Learned:
     """Return what a candidate came to over the seeds."""
     name = f"{stage}.{number}"
-    own = [s for s in made.resolved.stages if s.name == name or s.name.startswith(f"{name}.seed-")]
+    own = [s for s in made.resolved.stages if s.name.partition(".seed-")[0] == name]
     scores = {
         s.seed: float(made.facts[s.name]["result"]["value"]) for s in own if s.name in made.facts
     }

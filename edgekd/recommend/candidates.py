@@ -1,8 +1,9 @@
 """What is tried: the objectives that are registered and that the task can feed, at a few settings.
 
-Settings are the authors', as docs/distillation.md has them. An objective of another package says
-its own: `@objective(..., tries=[[...], ...])`, each a loss as a file has it; without that it is
-tried as it is, beside cross-entropy, unless it asks for a tap.
+An objective says which settings, as `@objective(..., tries=[[...], ...])`: each a loss as a file
+has it, with `tap: maps` or `tap: vectors` where the modules are yet to be found. Without that it is
+tried as it is, beside cross-entropy, unless it asks for a tap. One that needs a student of its own
+says whose: `teaches="dual_head"`.
 """
 
 import json
@@ -26,43 +27,8 @@ from edgekd.train.optim import Train
 Term = str | Mapping[str, Any]
 Loss = Sequence[Term]
 CE = "cross_entropy"
-MAPS, VECTORS = "<maps>", "<vectors>"
-"""What stands for a tap until it is known what there is to tap."""
-
-SETTINGS: Mapping[str, Sequence[Loss]] = {
-    "kd": (
-        [{"kind": CE, "weight": 0.1}, {"kind": "kd", "weight": 0.9, "temperature": 4}],
-        [{"kind": CE, "weight": 0.1}, {"kind": "kd", "weight": 0.9, "temperature": 2}],
-        [{"kind": "kd", "temperature": 1}],
-        [CE, {"kind": "kd", "weight": 9, "temperature": 2, "standardise": True}],
-    ),
-    "dkd": ([CE, "dkd"], [CE, {"kind": "dkd", "weight": 0.25}]),
-    "dist": ([CE, "dist"], [CE, {"kind": "dist", "temperature": 4}]),
-    "pld": (["pld"], [{"kind": "pld", "temperature": 4}]),
-    "mixkd": (["mixkd"],),
-    "tgeo": (["tgeo"],),
-    "selfkd": ([{"kind": "brier", "weight": 0.5}, {"kind": "selfkd", "weight": 0.5}],),
-    "bdkd": (
-        [CE, {"kind": "bdkd", "online": False}],
-        [{"kind": CE, "weight": 0.1}, {"kind": "bdkd", "weight": 0.9, "online": False}],
-    ),
-    "ofa": ([CE, "ofa"], [CE, {"kind": "ofa", "gamma": 1.5}]),
-    "ofa_branch": ([CE, "ofa", {"kind": "ofa_branch", "tap": MAPS}],),
-    "hint": ([CE, {"kind": "hint", "weight": 20, "tap": MAPS}],),
-    "attention": ([CE, {"kind": "attention", "weight": 100, "tap": MAPS}],),
-    "vid": ([CE, {"kind": "vid", "tap": MAPS}],),
-    "prock": ([CE, {"kind": "prock", "tap": MAPS}],),
-    "token_graph": ([CE, "kd", {"kind": "token_graph", "tap": MAPS}],),
-    "nd": ([CE, "kd", {"kind": "nd", "tap": VECTORS}],),
-    "crd": ([CE, {"kind": "crd", "weight": 0.8, "negatives": 1024, "tap": VECTORS}],),
-    "rkd": ([CE, {"kind": "rkd", "tap": VECTORS}],),
-    "spkd": ([CE, {"kind": "spkd", "weight": 300, "tap": VECTORS}],),
-    "embedding_neighbours": (["embedding_cosine", "embedding_neighbours"],),
-    "embedding_cosine": (["embedding_cosine"],),
-}
-"""Losses to try of each objective."""
-OWN_STUDENT = {"dho": "dual_head", "lelp": "subclasses"}
-"""Objectives that teach a student of another shape."""
+MAPS, VECTORS = "maps", "vectors"
+"""What a loss of `tries` names for a tap, until it is known what there is to tap."""
 
 
 @dataclass(frozen=True)
@@ -128,9 +94,9 @@ def _hears_a_teacher(plugin: Plugin) -> bool:
 
 def _losses(plugin: Plugin, places: Places) -> tuple[Sequence[Loss], str]:
     """Return the losses to try of an objective; why there are none."""
-    if plugin.name in OWN_STUDENT:
-        return (), f"it teaches a student of its own kind (model: {OWN_STUDENT[plugin.name]})"
-    losses = plugin.traits.get("tries") or SETTINGS.get(plugin.name)
+    if own := plugin.traits.get("teaches"):
+        return (), f"it teaches a student of its own kind (model: {own})"
+    losses = plugin.traits.get("tries")
     if losses is None:
         if TAPPED.keys() & {*plugin.needs}:
             return (), "nothing says where it is to be tapped"

@@ -6,7 +6,7 @@ from edgekd.core.config import Config
 from edgekd.core.kinds import objective
 from edgekd.core.refs import UseModel, UseTask
 from edgekd.core.registry import Plugin
-from edgekd.recommend.candidates import SETTINGS, candidates
+from edgekd.recommend.candidates import candidates
 from edgekd.recommend.taps import Place, Places, find_places
 from edgekd.train.optim import Train
 
@@ -50,8 +50,12 @@ def test_every_objective_that_hears_a_teacher_is_tried_or_named(setting):
     assert words[0] == "0.1 cross_entropy + 0.9 kd (temperature 4)"
 
 
-def test_settings_are_of_objectives_that_there_are():
-    assert SETTINGS.keys() <= {*objective.names()}
+def test_what_an_objective_has_tried_is_itself_beside_others_that_there_are():
+    for plugin in objective:
+        for loss in plugin.traits.get("tries", ()):
+            kinds = {term if isinstance(term, str) else term["kind"] for term in loss}
+            assert plugin.name in kinds
+            assert kinds <= {*objective.names()}
 
 
 def test_without_modules_to_tap_feature_terms_are_left_out(setting):

@@ -17,7 +17,7 @@ class EmbeddingCosine(Config):
     """Has no options."""
 
 
-@objective(config=EmbeddingCosine)
+@objective(config=EmbeddingCosine, tries=(["embedding_cosine"],))
 def embedding_cosine(
     _config: EmbeddingCosine, *, student_embedding: Embedding, teacher_embedding: OtherEmbedding
 ) -> PerExample:

@@ -28,7 +28,9 @@ class EmbeddingNeighbours(Config):
     """Divides the cosines; lower looks at the nearest neighbours alone."""
 
 
-@objective(config=EmbeddingNeighbours, paper=PAPER)
+@objective(
+    config=EmbeddingNeighbours, paper=PAPER, tries=(["embedding_cosine", "embedding_neighbours"],)
+)
 def embedding_neighbours(
     config: EmbeddingNeighbours, *, student_embedding: Embedding, teacher_embedding: OtherEmbedding
 ) -> PerExample:

@@ -34,7 +34,11 @@ class Attention(Config):
     that belongs to this loss is large: 1,000 in the authors' code."""
 
 
-@objective(config=Attention, paper=PAPER)
+@objective(
+    config=Attention,
+    paper=PAPER,
+    tries=(["cross_entropy", {"kind": "attention", "weight": 100, "tap": "maps"}],),
+)
 def attention(
     config: Attention, *, student_feature: Features, teacher_feature: OtherFeatures
 ) -> PerExample:

@@ -45,7 +45,11 @@ class CRD(Config):
     """What remains of the remembered vector of an example when it is seen again."""
 
 
-@objective(config=CRD, paper=PAPER)
+@objective(
+    config=CRD,
+    paper=PAPER,
+    tries=(["cross_entropy", {"kind": "crd", "weight": 0.8, "negatives": 1024, "tap": "vectors"}],),
+)
 class Contrast(nn.Module):
     """Learn the two layers, and remember what they gave."""
 

@@ -28,7 +28,11 @@ class Hint(Config):
     Without it both must be equally wide."""
 
 
-@objective(config=Hint, paper=PAPER)
+@objective(
+    config=Hint,
+    paper=PAPER,
+    tries=(["cross_entropy", {"kind": "hint", "weight": 20, "tap": "maps"}],),
+)
 class HintLoss(nn.Module):
     """Learn the projection."""
 

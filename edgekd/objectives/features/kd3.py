@@ -23,7 +23,7 @@ PAPER = Paper(
 )
 
 
-@objective(config=Config, paper=PAPER, only_weighs=("student_logits",))
+@objective(config=Config, paper=PAPER, only_weighs=("student_logits",), teaches="shared_classifier")
 def kd3(
     config: Config,  # noqa: ARG001
     *,

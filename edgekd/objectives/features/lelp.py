@@ -59,7 +59,7 @@ class _Sums(NamedTuple):
     crossed: Tensor
 
 
-@objective(config=LELP, paper=PAPER, example={"student_feature": (14,)})
+@objective(config=LELP, paper=PAPER, example={"student_feature": (14,)}, teaches="subclasses")
 class Projections(nn.Module):
     """Remember the directions of each class."""
 

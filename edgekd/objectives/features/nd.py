@@ -40,7 +40,9 @@ class ND(Config):
     """Of the projector, which is there where the widths differ."""
 
 
-@objective(config=ND, paper=PAPER)
+@objective(
+    config=ND, paper=PAPER, tries=(["cross_entropy", "kd", {"kind": "nd", "tap": "vectors"}],)
+)
 class NormAndDirection(nn.Module):
     """Remember the teacher's class means; reward student features along them."""
 

@@ -36,7 +36,12 @@ class OFABranch(EnhancedTarget):
     """What the linear layer of the classes reads; as wide as the feature without it."""
 
 
-@objective(config=OFABranch, paper=PAPER, mixed_labels=True)
+@objective(
+    config=OFABranch,
+    paper=PAPER,
+    mixed_labels=True,
+    tries=(["cross_entropy", "ofa", {"kind": "ofa_branch", "tap": "maps"}],),
+)
 class OFABranchLoss(nn.Module):
     """Holds the branch of one tapped feature."""
 

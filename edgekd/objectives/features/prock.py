@@ -52,7 +52,7 @@ class ProCK(Config):
     """Most tokens that prototypes are found by, drawn evenly; equal ones count once."""
 
 
-@objective(config=ProCK, paper=PAPER)
+@objective(config=ProCK, paper=PAPER, tries=(["cross_entropy", {"kind": "prock", "tap": "maps"}],))
 class PrototypeGuidance(nn.Module):
     """Remember the prototypes; learn the linear map."""
 

@@ -35,7 +35,7 @@ class VID(Config):
     """Of every channel at the beginning."""
 
 
-@objective(config=VID, paper=PAPER)
+@objective(config=VID, paper=PAPER, tries=(["cross_entropy", {"kind": "vid", "tap": "maps"}],))
 class VariationalInformation(nn.Module):
     """Learn the regression and the variances."""
 

@@ -39,7 +39,18 @@ class BDKD(Config):
     student's own labels have the weight 1 - w and this term has w."""
 
 
-@objective(config=BDKD, paper=PAPER, teacher_learns=lambda config: config.online)
+@objective(
+    config=BDKD,
+    paper=PAPER,
+    teacher_learns=lambda config: config.online,
+    tries=(
+        ["cross_entropy", {"kind": "bdkd", "online": False}],
+        [
+            {"kind": "cross_entropy", "weight": 0.1},
+            {"kind": "bdkd", "weight": 0.9, "online": False},
+        ],
+    ),
+)
 def bdkd(
     config: BDKD, *, student_logits: Logits, teacher_logits: Logits, labels: Labels
 ) -> PerExample:

@@ -35,7 +35,13 @@ class DHO(Config):
     """Softens the teacher and its head; the divergence is multiplied by its square."""
 
 
-@objective(config=DHO, paper=PAPER, unlabelled=True, example={"student_feature": (2, 7)})
+@objective(
+    config=DHO,
+    paper=PAPER,
+    unlabelled=True,
+    example={"student_feature": (2, 7)},
+    teaches="dual_head",
+)
 def dho(
     config: DHO,
     *,

@@ -28,7 +28,11 @@ class DIST(Config):
     """Weight of the relations within a class. The paper has 2 for ImageNet."""
 
 
-@objective(config=DIST, paper=PAPER)
+@objective(
+    config=DIST,
+    paper=PAPER,
+    tries=(["cross_entropy", "dist"], ["cross_entropy", {"kind": "dist", "temperature": 4}]),
+)
 def dist(config: DIST, *, student_logits: Logits, teacher_logits: Logits) -> PerExample:
     r"""Return $T^2 (\beta (1 - \rho(p_i, q_i)) + \gamma (1 - \bar\rho))$ per example i, in float32.
 

@@ -31,7 +31,11 @@ class DKD(Config):
     """Weight of the others among themselves (NCKD). The authors go from 1 to 8 by the teacher."""
 
 
-@objective(config=DKD, paper=PAPER)
+@objective(
+    config=DKD,
+    paper=PAPER,
+    tries=(["cross_entropy", "dkd"], ["cross_entropy", {"kind": "dkd", "weight": 0.25}]),
+)
 def dkd(
     config: DKD, *, student_logits: Logits, teacher_logits: Logits, labels: Labels
 ) -> PerExample:

@@ -29,7 +29,17 @@ class KD(Config):
     """Take z-scores of the logits first. Its authors then have temperature 2 and weight 9."""
 
 
-@objective(config=KD, paper=PAPER, also=(STANDARDISED,))
+@objective(
+    config=KD,
+    paper=PAPER,
+    also=(STANDARDISED,),
+    tries=(
+        [{"kind": "cross_entropy", "weight": 0.1}, {"kind": "kd", "weight": 0.9, "temperature": 4}],
+        [{"kind": "cross_entropy", "weight": 0.1}, {"kind": "kd", "weight": 0.9, "temperature": 2}],
+        [{"kind": "kd", "temperature": 1}],
+        ["cross_entropy", {"kind": "kd", "weight": 9, "temperature": 2, "standardise": True}],
+    ),
+)
 def kd(config: KD, *, student_logits: Logits, teacher_logits: Logits) -> PerExample:
     r"""Return $T^2 \sum_c q_c (\log q_c - \log p_c)$ per example, both softened by T."""
     if config.standardise:

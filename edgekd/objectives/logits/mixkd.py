@@ -34,7 +34,7 @@ class MixKD(Config):
     """Weight of the divergence from the teacher."""
 
 
-@objective(config=MixKD, paper=PAPER, mixed_labels=True)
+@objective(config=MixKD, paper=PAPER, mixed_labels=True, tries=(["mixkd"],))
 def mixkd(
     config: MixKD,
     *,

@@ -22,7 +22,12 @@ class OFA(EnhancedTarget):
     """Options of the target."""
 
 
-@objective(config=OFA, paper=PAPER, mixed_labels=True)
+@objective(
+    config=OFA,
+    paper=PAPER,
+    mixed_labels=True,
+    tries=(["cross_entropy", "ofa"], ["cross_entropy", {"kind": "ofa", "gamma": 1.5}]),
+)
 def ofa(
     config: OFA,
     *,

@@ -39,7 +39,9 @@ class PLD(Config):
     first alone, which is cross-entropy; or 2^(classes - k) - 1 for the k-th (P-ListMLE)."""
 
 
-@objective(config=PLD, paper=PAPER, unlabelled=True)
+@objective(
+    config=PLD, paper=PAPER, unlabelled=True, tries=(["pld"], [{"kind": "pld", "temperature": 4}])
+)
 def pld(
     config: PLD, *, student_logits: Logits, teacher_logits: Logits, labels: Shaped[Tensor, "..."]
 ) -> PerExample:

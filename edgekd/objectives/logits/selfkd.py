@@ -23,7 +23,11 @@ class SelfKD(Config):
     """Has no options."""
 
 
-@objective(config=SelfKD, paper=PAPER)
+@objective(
+    config=SelfKD,
+    paper=PAPER,
+    tries=([{"kind": "brier", "weight": 0.5}, {"kind": "selfkd", "weight": 0.5}],),
+)
 def selfkd(_config: SelfKD, *, student_logits: Logits, teacher_logits: Logits) -> PerExample:
     r"""Return the mean over the C classes of $(p_c - q_c)^2$ per example, q the teacher's."""
     probs = student_logits.float().softmax(-1)

@@ -58,7 +58,7 @@ class TGeo(Config):
     """What that step moves: the student, or its last layer alone, which costs less."""
 
 
-@objective(config=TGeo, paper=PAPER, held_out=True)
+@objective(config=TGeo, paper=PAPER, held_out=True, tries=(["tgeo"],))
 class TrilateralFusion(nn.Module):
     """Remember the teacher's class means; learn the share of each example."""
 

@@ -25,7 +25,7 @@ class RKD(Config):
     """Weight of the angles of triples."""
 
 
-@objective(config=RKD, paper=PAPER)
+@objective(config=RKD, paper=PAPER, tries=(["cross_entropy", {"kind": "rkd", "tap": "vectors"}],))
 def rkd(config: RKD, *, student_feature: Features, teacher_feature: OtherFeatures) -> PerExample:
     r"""Return the part of each example i in $w_d L_D + w_a L_A$; their mean is the loss.
 

@@ -18,7 +18,11 @@ class SPKD(Config):
     """Has no options; the weight that belongs to it is large: 3,000 in the authors' trials."""
 
 
-@objective(config=SPKD, paper=PAPER)
+@objective(
+    config=SPKD,
+    paper=PAPER,
+    tries=(["cross_entropy", {"kind": "spkd", "weight": 300, "tap": "vectors"}],),
+)
 def spkd(_config: SPKD, *, student_feature: Features, teacher_feature: OtherFeatures) -> PerExample:
     r"""Return $\frac1b \sum_j (\tilde G^s_{ij} - \tilde G^t_{ij})^2$ for each of the b examples i.
 

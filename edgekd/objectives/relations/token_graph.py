@@ -63,7 +63,11 @@ class TokenGraph(Config):
     """Its temperature at the end; it falls evenly in its logarithm."""
 
 
-@objective(config=TokenGraph, paper=PAPER)
+@objective(
+    config=TokenGraph,
+    paper=PAPER,
+    tries=(["cross_entropy", "kd", {"kind": "token_graph", "tap": "maps"}],),
+)
 class TokenGraphLoss(nn.Module):
     """Compares graphs of tokens; the projection to the teacher's width is for training alone."""
 

@@ -89,8 +89,8 @@ def _score(axes: Axes, stage: Training, title: str) -> None:
         axes.plot([stage.best_epoch], [kept], "o", color=COLOURS["step-5"], markersize=7)
         side = "right" if stage.best_epoch > 0.8 * stage.epochs[-1].epoch else "left"
         axes.annotate(
-            f"kept: {kept:.1f}" if share else f"kept: {kept:.3g}", (stage.best_epoch, kept), xytext=(4, 8),
-            textcoords="offset points", ha=side, color=INK,
+            f"kept: {kept:{'.1f' if share else '.3g'}}", (stage.best_epoch, kept),
+            xytext=(4, 8), textcoords="offset points", ha=side, color=INK,
         )  # fmt: skip
         axes.margins(y=0.2)  # the best is where the curve is highest: room for its words above
     axes.set_title(f"{title}: validation {stage.monitor}{', %' if share else ''}")

@@ -25,7 +25,7 @@ PAPER = Paper("Masked Autoencoders Are Scalable Vision Learners", "2111.06377", 
 class PatchMask(Config):
     """How much is hidden."""
 
-    patch: PositiveCount
+    patch: PositiveCount = 16
     """Pixels on each side of a patch: that of the networks."""
     ratio: Annotated[float, Field(gt=0, lt=1)] = 0.75
     """Share of the patches that is hidden; also the authors': 0.95 and 0.98, with a teacher."""

@@ -44,17 +44,18 @@ def _section(name: str, record: Mapping[str, Any]) -> str:
     machine, measure, unit = record["machine"], record["measure"], record["unit"]
     head = f"{measure}, %" if unit == "share" else f"{measure}, {unit}" if unit else measure
     arms = sorted(record["arms"], key=lambda arm: bool(arm["control"]))
+    bases = _bases(arms)
+    against = " | ".join(f"against {words}" for words in bases.values())
     lines = [
         f"## {name}",
         "",
         f"[{record['description']}](../{record['pipeline']})",
         "",
-        f"| arm | loss | {head} | n | against labels alone | against plain KD "
-        "| step | memory, MiB |",
-        "|---|---|---|---|---|---|---|---|",
-        *(_row(arm, unit) for arm in arms),
+        f"| arm | loss | {head} | n | {against} | step | memory, MiB |",
+        "|---" * (6 + len(bases)) + "|",
+        *(_row(arm, unit, bases) for arm in arms),
         "",
-        *(_verdict(arms, base, words) for base, words in BASES.items()),
+        *(_verdict(arms, base, words) for base, words in bases.items()),
         *_rounds(record.get("rounds", []), unit),
         *(line for pair in record["besides"].items() for line in _beside(*pair)),
         *_chosen(record.get("chosen", {})),
@@ -67,7 +68,17 @@ def _section(name: str, record: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-BASES = {"no_kd": "labels alone", "plain_kd": "plain KD"}
+BASES = {
+    "no_kd": "labels alone",
+    "plain_kd": "plain KD",
+    "plain_mae": "pre-training without the teacher",
+}
+
+
+def _bases(arms: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Return the controls of a paper; the first two stand in every table."""
+    there = {arm["control"] for arm in arms}
+    return {n: words for n, words in BASES.items() if n != "plain_mae" or n in there}
 
 
 def _rounds(rows: Sequence[Mapping[str, Any]], unit: str) -> list[str]:
@@ -94,15 +105,17 @@ def _rounds(rows: Sequence[Mapping[str, Any]], unit: str) -> list[str]:
 
 def _beside(name: str, arms: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return a table of a further measure, a share, over the same seeds."""
+    bases = _bases(arms)
     rows = [
         f"| `{arm['name']}` | {_score(arm, 100)} | "
-        + " | ".join(_difference(arm["against"].get(base), 100) for base in BASES)
+        + " | ".join(_difference(arm["against"].get(base), 100) for base in bases)
         + " |"
         for arm in sorted(arms, key=lambda arm: bool(arm["control"]))
     ]
     title = MEASURES.get(name, f"{name}, %")
-    head = f"| {title}, over seeds | | against labels alone | against plain KD |"
-    return ["", head, "|---|---|---|---|", *rows]
+    head = f"| {title}, over seeds | | "
+    head += " | ".join(f"against {words}" for words in bases.values()) + " |"
+    return ["", head, "|---" * (2 + len(bases)) + "|", *rows]
 
 
 def _chosen(arms: Mapping[str, Mapping[str, Any]]) -> list[str]:
@@ -131,7 +144,7 @@ def _score(arm: Mapping[str, Any], factor: float) -> str:
     return f"{arm['mean'] * factor:.2f}{spread}"
 
 
-def _row(arm: Mapping[str, Any], unit: str) -> str:
+def _row(arm: Mapping[str, Any], unit: str, bases: Mapping[str, str]) -> str:
     factor = 100 if unit == "share" else 1
     control = BASES.get(arm["control"])
     cells = [
@@ -139,7 +152,7 @@ def _row(arm: Mapping[str, Any], unit: str) -> str:
         arm["what"],
         _score(arm, factor),
         str(arm["n"]),
-        *(_difference(arm["against"].get(base), factor) for base in BASES),
+        *(_difference(arm["against"].get(base), factor) for base in bases),
         _step(arm),
         f"{arm['peak_memory_mib']:.0f}",
     ]

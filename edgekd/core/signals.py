@@ -17,12 +17,18 @@ SIGNALS = {
     "student_feature": "what the student's tapped module gave, any shape",
     "teacher_feature": "what the teacher's tapped module gave, any shape",
     "student_second_feature": "what it gave for the second view of each example, any shape",
+    "image": "the picture as the networks are given it, [batch, channels, height, width]",
+    "visible": "numbers of the patches that the networks are shown, [batch, visible]",
+    "hidden": "numbers of the others, in an order by chance, [batch, hidden]",
     "ids": "stable number of each example in its split, [batch]",
     "progress": "share of training done, in [0, 1]",
     "epoch": "epochs that are over",
     "epochs": "epochs in all",
     "losses": "the terms of a combined objective, by name, each [batch]",
 }
+
+VISIBLE, HIDDEN = "visible", "hidden"
+"""Columns of a batch of which the networks are shown some patches alone."""
 
 PROGRESS = "progress"
 """What every training supplies, whatever its task."""

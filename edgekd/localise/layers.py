@@ -175,7 +175,7 @@ def _sources(
 
 def _squares(own: NDArray[np.generic], reference: Tensor) -> tuple[float, float]:
     """Return the sum of squares of a value, and of the difference; infinite where none is."""
-    wanted = reference.numpy().astype(np.float64)
+    wanted = reference.detach().numpy().astype(np.float64)
     if own.shape != wanted.shape:
         return 1.0, float("inf")
     found = np.asarray(own).astype(np.float64)

@@ -1,8 +1,9 @@
 """What is made beside a stage of the file: its controls, and the same again with other seeds.
 
-A stage of a later seed rests on the first of the stages that it reads, but for selections: what is
-to be labelled is chosen anew for each seed, so a training learns from the selection of its own
-seed, and a selection goes by the model of its own.
+A stage of a later seed rests on that of its own seed of each stage that it reads and that has the
+same seeds, and else on the first. Selections are of its own seed in any case: what is to be
+labelled is chosen anew for each, so a training learns from the selection of its own seed, and a
+selection goes by the model of its own.
 """
 
 from collections.abc import Iterator, Mapping
@@ -80,7 +81,7 @@ def _with_seeds(family: Family, seed: int) -> Family:
     firsts = {n: seed if use.seed is None else use.seed for n, use in family.stages.items()}
     for name, use in family.stages.items():
         found.stages[name] = use
-        own = _of_own_seed(name, family)
+        own = _of_own_seed(name, family, firsts)
         for after in range(1, use.seeds):
             names = {n: f"{n}.seed-{firsts[n] + after}" for n in own if own[n] > after}
             later = firsts[name] + after
@@ -89,14 +90,17 @@ def _with_seeds(family: Family, seed: int) -> Family:
     return found
 
 
-def _of_own_seed(name: str, family: Family) -> dict[str, int]:
+def _of_own_seed(name: str, family: Family, firsts: Mapping[str, int]) -> dict[str, int]:
     """Return the stages that one reads of its own seed, with how many seeds they have."""
     use, circle = family.stages[name], family.circles.get(name, "")
     selects = use.plugin.traits["makes"] == SELECTION
     read = {
         ref.stage
         for _, ref in refs_of(use.options)
-        if selects or ref.makes == (SELECTION,) or family.circles.get(ref.stage) == circle
+        if selects
+        or ref.makes == (SELECTION,)
+        or family.circles.get(ref.stage) == circle
+        or firsts.get(ref.stage) == firsts[name]
     }
     return {one: family.stages[one].seeds for one in read if one in family.stages}
 

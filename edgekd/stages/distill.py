@@ -25,6 +25,7 @@ from edgekd.models.folder import load_model, save_model
 from edgekd.train.adopting import Whom, adopted, check_adopting
 from edgekd.train.calibrate import calibrated
 from edgekd.train.check import (
+    check_compiled,
     check_frozen,
     check_learnable,
     check_mixing,
@@ -41,18 +42,22 @@ from edgekd.train.held_out import check_held_out
 from edgekd.train.labelled import check_labelled
 from edgekd.train.loop import train, write_history
 from edgekd.train.marks import write_selected
+from edgekd.train.masked import check_masked
 from edgekd.train.needs import pruning_bytes, training_needs, unbuilt
 from edgekd.train.optim import only_timed
 from edgekd.train.pool import check_pool, learning_from, seeing
+from edgekd.train.pretraining import pretrains
 from edgekd.train.pruning import Pruning
 from edgekd.train.rounding import Student, check_rounding, rounding_student
 from edgekd.train.selecting import check_select
 from edgekd.train.taught import (
     Taught,
+    asks_teacher,
     check_teachers,
     heard,
     keeping_of,
     learning,
+    place_of,
     teachers_of,
     teaching_of,
     views_of,
@@ -100,22 +105,24 @@ def check(config: Distill, preview: Preview) -> Iterator[Problem]:
         preview.task,
         student,
         {name: preview.model(ref) for name, ref in teachers_of(config).items()},
+        config.train.augment,
     )
+    teachers = {place_of(config, name): ref for name, ref in heard(config).items()}
+    models = {"model": config.model} | teachers
+    yield from check_masked(config.train.augment, models, preview)
     yield from check_mixing(config.objective, config.train)
     yield from check_second_views(config.objective, config.train)
     yield from check_labelled(config.objective, config.train, preview.task)
     yield from check_held_out(config.objective, config.train, preview.task)
     yield from check_select(config.train, config.objective, preview.task, teachers_of(config))
-    yield from check_learnable(preview.task, "train")
+    yield from check_learnable(preview.task, "train", config.objective)
     yield from check_frozen(config.train, student, preview.task)
     yield from check_recomputing(config.train, student, preview.task)
     if config.prune is not None:
         rounds = isinstance(config.model, Ref) and quantization_of(config.model, preview)
         pruning = (config.prune, config.train, student, preview.task)
         yield from check_gradual(*pruning, rounds=bool(rounds))
-    if config.train.compile and any(use.tap for use in config.objective):
-        message = "a compiled student gives no tapped features."
-        yield Problem("train.compile", message, "Leave it out, or the terms with a tap.")
+    yield from check_compiled(config.objective, config.train)
 
 
 def implies(config: Distill, preview: Preview) -> Iterator[Implied]:
@@ -171,7 +178,12 @@ def controls(config: Distill) -> Mapping[str, Distill]:
     It is left out where there is no teacher, or where the stage itself is just that. Of several
     teachers it has the first. Of a pool, which has no labels, it is the KL alone. Augmentations
     that learn, examples held out and a choice of examples are the method's.
+    A pre-training must beat the same without what asks for a teacher.
     """
+    if pretrains(config.objective):
+        own = tuple(use for use in config.objective if not asks_teacher(use))
+        untaught = config.model_copy(update={"teacher": None, "objective": own})
+        return {"no_kd": untaught} if own else {}
     found: dict[str, Distill] = {}
     changes = tuple(use for use in config.train.augment if not use.plugin.learns)
     learned = changes != config.train.augment
@@ -220,20 +232,19 @@ def distill(config: Distill, run: Run) -> Facts:
     device, run = torch.device(run.device), learning_from(config.pool, run)
     torch.manual_seed(sub_seed(run.seed, "weights"))
     student = _student(config, run)
-    module, use = student.module, student.use
     teachers = {name: teaching_of(config, name, run) for name in heard(config)}
     terms, views = Terms(config.objective), views_of(config, teachers, run)
-    lesson = Lesson(run, module, teachers, terms, config.train, views, student.sparse, config.prune)
+    lesson = Lesson(
+        run, student.module, teachers, terms, config.train, views, student.sparse, config.prune
+    )
     trained = train(lesson)
     write_history(run.out, trained.history)
     write_selected(run.out, trained.selected, run.task.size("train"))
     pruned: dict[str, Any] = {}
     if trained.pruning is not None:
         student = _without(student, trained.pruning)
-        pruned, module = trained.pruning.facts(student.module), student.module
-    settled = {} if student.origin else calibrated(module, use, run.task, device)
-    score = evaluate(module, run.task, "validation", device)
-    tested = evaluate(module, run.task, "test", device)
+        pruned = trained.pruning.facts(student.module)
+    found = trained.pretraining() if lesson.pretrains else _scores(student, run, device)
     stored = student.stored(run.task)
     save_model(run.out, stored)
     parameters = sum(p.numel() for p in stored.module.parameters())
@@ -242,15 +253,24 @@ def distill(config: Distill, run: Run) -> Facts:
     rounded = f", rounded by {stored.quantization.kind}" if stored.quantization else ""
     less = f"; pruned while it learned: {pruned['says']}" if pruned else ""
     facts: Facts = {
-        "says": f"{use.kind} {parameters:,} parameters, {loss}{rounded}{less}",
-        "result": score,
-        "measure": run.task.quality[0],
-        "test": tested,
+        "says": f"{student.use.kind} {parameters:,} parameters, {loss}{rounded}{less}",
         "parameters": parameters,
         "best_epoch": trained.history["best_epoch"],
         "training": trained.facts,
     }
-    return {**facts, **settled} | ({"pruning": pruned} if pruned else {})
+    return {**facts, **found} | ({"pruning": pruned} if pruned else {})
+
+
+def _scores(student: Student, run: Run, device: torch.device) -> Facts:
+    """Return how good the student is, once what it sets by itself is set."""
+    module, task = student.module, run.task
+    settled = {} if student.origin else calibrated(module, student.use, task, device)
+    return {
+        "result": evaluate(module, task, "validation", device),
+        "measure": task.quality[0],
+        "test": evaluate(module, task, "test", device),
+        **settled,
+    }
 
 
 def _without(student: Student, pruning: Pruning) -> Student:

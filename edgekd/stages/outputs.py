@@ -24,6 +24,7 @@ from edgekd.runtimes.folder import DESCRIPTION as PROGRAM
 from edgekd.train.check import check_full_precision, check_paths, outline
 from edgekd.train.filling import fill
 from edgekd.train.keeping import class_count, row_bytes
+from edgekd.train.masked import check_masked
 from edgekd.train.memory import enough_memory
 from edgekd.train.needs import compression_needs, count, unbuilt
 from edgekd.train.precision import Wanted
@@ -61,6 +62,7 @@ def check(config: Outputs, preview: Preview) -> Iterator[Problem]:
     yield from check_full_precision(config.model, preview, "model")
     if config.taps and preview.makes(config.model) == "program":
         yield Problem("taps", f"{config.model} is a program, whose inside cannot be tapped.", "")
+    yield from check_masked(config.augment, {"model": config.model}, preview)
     yield from check_paths(config.taps, preview.model(config.model), preview.task, "taps")
     classes = class_count(preview.task)
     if config.top is not None and (classes is None or config.top >= classes):

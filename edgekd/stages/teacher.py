@@ -24,6 +24,7 @@ from edgekd.models.weights import first_misfit, shapes_in, shapes_of
 from edgekd.train.adopting import check_adopting
 from edgekd.train.calibrate import calibrated
 from edgekd.train.check import (
+    check_compiled,
     check_frozen,
     check_learnable,
     check_mixing,
@@ -39,8 +40,10 @@ from edgekd.train.held_out import check_held_out
 from edgekd.train.labelled import check_labelled
 from edgekd.train.loop import train, write_history
 from edgekd.train.marks import write_selected
+from edgekd.train.masked import check_masked
 from edgekd.train.needs import training_needs, unbuilt
 from edgekd.train.optim import Train, only_timed
+from edgekd.train.pretraining import pretrains
 from edgekd.train.selecting import check_select
 from edgekd.train.taught import check_asked
 from edgekd.train.terms import Terms
@@ -80,18 +83,21 @@ def check(config: Teacher, preview: Preview) -> Iterator[Problem]:
     yield from problems
     if not problems:
         if config.train is not None or "objective" in config.model_fields_set:
-            yield from check_terms(config.objective, preview.task, config.model, {})
+            augments = config.train.augment if config.train else ()
+            yield from check_terms(config.objective, preview.task, config.model, {}, augments)
         train = config.train or Train()
         yield from check_frozen(train, config.model, preview.task)
         yield from check_recomputing(train, config.model, preview.task)
     if config.train is not None:
         yield from check_mixing(config.objective, config.train)
+        yield from check_compiled(config.objective, config.train)
         yield from check_second_views(config.objective, config.train)
         yield from check_labelled(config.objective, config.train, preview.task)
         yield from check_held_out(config.objective, config.train, preview.task)
         yield from check_asked(config.train, None)
         yield from check_select(config.train, config.objective, preview.task, {})
-        yield from check_learnable(preview.task, "train")
+        yield from check_learnable(preview.task, "train", config.objective)
+        yield from check_masked(config.train.augment, {"model": config.model}, preview)
         if not config.score:
             message = "a model that is trained is scored: its training is judged by that."
             yield Problem("score", message, "Leave it out.")
@@ -175,11 +181,14 @@ def teacher(config: Teacher, run: Run) -> Facts:
         write_history(run.out, trained.history)
         write_selected(run.out, trained.selected, run.task.size("train"))
         facts = {"training": trained.facts}
-        facts |= calibrated(model, config.model, run.task, device)
-    if config.score:
-        facts |= _scores(model.to(device), run.task, device)
-    else:
+        if pretrains(config.objective):
+            facts |= trained.pretraining()
+        else:
+            facts |= calibrated(model, config.model, run.task, device)
+    if not config.score:
         facts |= {"result": "not scored"}
+    elif "result" not in facts:
+        facts |= _scores(model.to(device), run.task, device)
     save_model(run.out, stored_for(run.task, model, config.model))
     parameters = sum(p.numel() for p in model.parameters())
     says = f"{config.model.kind}, {parameters:,} parameters"

@@ -31,12 +31,15 @@ def example_signals(
     the vocabulary or has no example.
     """
     rng = torch.Generator().manual_seed(seed)
+    order = torch.rand(batch, 16, generator=torch.Generator().manual_seed(seed)).argsort(1)
     made = {
         "student_logits": torch.randn(batch, CLASSES, generator=rng, dtype=torch.float32) * 2,
         "teacher_logits": torch.randn(batch, CLASSES, generator=rng, dtype=torch.float32) * 2,
         "student_feature": torch.randn(batch, FEATURES, generator=rng, dtype=torch.float32),
         "teacher_feature": torch.randn(batch, FEATURES, generator=rng, dtype=torch.float32),
         "labels": torch.randint(CLASSES, (batch,), generator=rng),
+        "visible": order[:, :4],
+        "hidden": order[:, 4:],
         "ids": torch.arange(batch),
         "progress": torch.tensor(0.5),
         "student_embedding": torch.randn(batch, FEATURES, generator=rng, dtype=torch.float32),
@@ -45,6 +48,7 @@ def example_signals(
         "student_second_feature": torch.randn(batch, FEATURES, generator=rng, dtype=torch.float32),
         "epoch": torch.tensor(3),
         "epochs": torch.tensor(10),
+        "image": torch.randn(batch, 1, 8, 8, generator=rng, dtype=torch.float32),
     }
     for name, shape in shapes.items():
         made[name] = torch.randn(batch, *shape, generator=rng, dtype=torch.float32)

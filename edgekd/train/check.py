@@ -11,14 +11,15 @@ from edgekd.core.config import Config
 from edgekd.core.errors import EdgekdError, Problem, nearest
 from edgekd.core.kinds import augment, measure
 from edgekd.core.protocols import Preview, Task
-from edgekd.core.refs import Ref, UseModel, UseObjective, UseTransform
+from edgekd.core.refs import Ref, UseAugment, UseModel, UseObjective, UseTransform
 from edgekd.core.registry import Plugin
-from edgekd.core.signals import EVIDENCE, PROGRESS, SECOND_FEATURE, TAPPED
+from edgekd.core.signals import EVIDENCE, PROGRESS, SECOND_FEATURE, TAPPED, VISIBLE
 from edgekd.measures.contract import gate_names
 from edgekd.ops.blocks import blocks_of
 from edgekd.train.evaluate import compares
 from edgekd.train.frozen import freeze
 from edgekd.train.optim import Train
+from edgekd.train.pretraining import pretrains
 
 MOST_MODULES = 20_000
 """Ten times as many as the deepest networks in use have."""
@@ -89,6 +90,21 @@ def check_recomputing(train: Train, use: UseModel | None, task: Task) -> Iterato
     if use is not None and not any(True for _ in blocks_of(outline(use, task))):
         message = f"{use.kind} is a plain sequence of layers, without blocks to compute again."
         yield Problem(path, message, "Leave it out, or group layers in an nn.Sequential.")
+
+
+def hides(use: UseAugment) -> bool:
+    """Tell whether an augmentation hides patches: `@augment(..., supplies=("visible", ...))`."""
+    return VISIBLE in use.plugin.traits.get("supplies", ())
+
+
+def check_compiled(uses: Sequence[UseObjective], train: Train) -> Iterator[Problem]:
+    """Yield what a compiled network cannot do: be looked into, or be shown parts of an example."""
+    if train.compile and any(use.tap for use in uses):
+        message = "a compiled student gives no tapped features."
+        yield Problem("train.compile", message, "Leave it out, or the terms with a tap.")
+    elif train.compile and any(hides(use) for use in train.augment):
+        message = "a compiled student is always shown the whole picture."
+        yield Problem("train.compile", message, "Leave it out, or the augmentation that hides.")
 
 
 def check_paths(
@@ -180,13 +196,13 @@ def columns_of(task: Task) -> set[str]:
     return {*getattr(task, "columns", ("labels", "ids"))}
 
 
-def check_learnable(task: Task, path: str) -> Iterator[Problem]:
+def check_learnable(task: Task, path: str, uses: Sequence[UseObjective]) -> Iterator[Problem]:
     """Yield that nothing tells a good epoch from a bad one: the task compares, and scores nothing.
 
-    So it is where no example has a label.
+    So it is where no example has a label; a pre-training asks for none and has its own loss.
     """
     first = task.quality[0]
-    if compares(measure.get(first)):
+    if compares(measure.get(first)) and not pretrains(uses):
         yield Problem(
             path,
             f"nothing can be trained here: the examples have no labels, and {first}, which this "
@@ -217,18 +233,21 @@ def check_terms(
     task: Task,
     student: UseModel | None,
     teachers: Mapping[str, UseModel | None],
+    augments: Sequence[UseAugment] = (),
     path: str = "objective",
 ) -> Iterator[Problem]:
     """Yield every signal that nothing supplies and every tap that matches no module.
 
-    A model is None where its definition is not known yet.
+    A model is None where its definition is not known yet. An augmentation may say what it adds to
+    a batch: `@augment(..., supplies=("visible",))`.
     """
     if not uses:
         yield Problem(path, "no objective is given.", "Add one, such as cross_entropy.")
     outputs = [port.name for port in task.signature().outputs]
     who = ("student", "teacher") if teachers else ("student",)
     supplied = {f"{one}_{name}" for one in who for name in outputs} | columns_of(task)
-    supplied.add(PROGRESS)
+    supplied |= {PROGRESS, *(port.name for port in task.signature().inputs)}
+    supplied |= {name for use in augments for name in use.plugin.traits.get("supplies", ())}
     for index, use in enumerate(uses):
         here = f"{path}[{index}]"
         if use.teacher is not None and use.teacher not in teachers:
@@ -292,6 +311,8 @@ def _makes_second(plugin: Plugin, options: Config) -> bool:
 def _remedy(need: str, models: Mapping[str, UseModel | None], supplied: set[str]) -> str:
     if need.startswith("teacher_") and "teacher" not in models:
         return "Add teacher: $<the stage that makes it>."
+    if able := [p.name for p in augment if need in p.traits.get("supplies", ())]:
+        return f"Add it to train.augment: {', '.join(able)}."
     return f"This task and its models supply {', '.join(sorted(supplied))}."
 
 

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import torch
@@ -60,6 +60,13 @@ class Clock:
             now = self._now()
             self._parts[part] = self._parts.get(part, 0.0) + now - self._last
             self._last = now
+
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        """Forget what is marked meanwhile: it is no part of a step."""
+        parts = dict(self._parts)
+        yield
+        self._parts = parts
 
     def facts(self) -> Mapping[str, object]:
         """Return examples per second, the share of each part, the first step and the peak."""

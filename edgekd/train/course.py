@@ -14,6 +14,7 @@ from edgekd.core.seeds import sub_seed
 from edgekd.parallel.group import group
 from edgekd.train.chance import chance_of, no_chance_drawn, seed_process
 from edgekd.train.gradual import Gradual
+from edgekd.train.guard import LOSS
 from edgekd.train.held_out import HeldOut, set_aside
 from edgekd.train.labelled import Pool, known_labels, without_others
 from edgekd.train.learners import learners_of, made_augments
@@ -22,6 +23,7 @@ from edgekd.train.memory import is_memory
 from edgekd.train.optim import Train, make_optimizer, make_schedule
 from edgekd.train.packing import pack, unpack
 from edgekd.train.peer import Peer
+from edgekd.train.pretraining import pretrains
 from edgekd.train.pruning import Pruning
 from edgekd.train.remembering import Remembers, restore, state_of
 from edgekd.train.teaching import Teaching
@@ -68,6 +70,16 @@ class Lesson:
     def examples(self) -> int:
         """The number of training examples in one pass: those that are not held out."""
         return self.run.task.size("train") - self.held_out
+
+    @property
+    def pretrains(self) -> bool:
+        """Whether what the student answers is not taught here, and so not scored."""
+        return pretrains(self.terms.uses)
+
+    @property
+    def monitor(self) -> str:
+        """What epochs are compared by, on the validation split."""
+        return LOSS if self.pretrains else self.run.task.quality[0]
 
     @property
     def steps_per_epoch(self) -> int:
@@ -267,8 +279,11 @@ class Course:
             sums[name] = sums.get(name, 0) + exact * share
             squares[name] = squares.get(name, 0) + exact * exact * share
 
-    def end_epoch(self, monitor: str, score: float) -> None:
-        """Write the epoch into the history and turn to the next; keep the weights if best."""
+    def end_epoch(self, found: float) -> None:
+        """Write the epoch into the history and turn to the next; keep the weights if best.
+
+        `found` is what epochs are compared by: a score, or of a pre-training a loss.
+        """
         now = self.standing
         means = {name: value.item() / now.taken for name, value in now.sums.items()}
         means |= {name: (total / times).item() for name, (total, times) in now.noted.items()}
@@ -282,7 +297,8 @@ class Course:
         entry |= {"selected": now.chosen} if now.chosen else {}
         spreads = {name: self._spread(name) for name in means if name in now.squares}
         terms = {"terms": means, "spreads": spreads}
-        now.epochs.append(entry | terms | {"validation": {monitor: score}})
+        now.epochs.append(entry | terms | {"validation": {self.lesson.monitor: found}})
+        score = -found if self.lesson.pretrains else found
         whole = self.pruning is None or self.pruning.over
         if whole and (score > now.best_score or not now.best_epoch):
             now.best_score, now.best_epoch = score, now.epoch

@@ -25,9 +25,10 @@ from edgekd.train.checkpoint import read_state, write_state
 from edgekd.train.course import Lesson
 from edgekd.train.frozen import at_rest
 from edgekd.train.keeping import class_names
+from edgekd.train.masked import seeing
 from edgekd.train.taps import tapped
 from edgekd.train.terms import asked, student_taps
-from edgekd.train.views import channels_last
+from edgekd.train.views import channels_last, view_of
 
 FITTED = "fitted"
 """How the names of files begin that hold what terms found."""
@@ -47,7 +48,10 @@ def prepare_terms(lesson: Lesson) -> None:
     if wanting:
         with no_chance_drawn(device), at_rest(lesson.learners), torch.no_grad():
             batch = next(lesson.run.task.batches("train", FEW, device=device))
-            signals = _signals_of(lesson, channels_last(batch))
+            uses = lesson.options.augment
+            augments = [use.build() for use in uses if use.plugin.traits.get("supplies")]
+            view = view_of(batch, augments, lesson.views.seed, 0)
+            signals = _signals_of(lesson, channels_last(view))
             for use, name in zip(lesson.terms.uses, lesson.terms.names, strict=True):
                 if name in wanting:
                     torch.manual_seed(sub_seed(lesson.run.seed, "objective", name))
@@ -90,7 +94,8 @@ def _fit(lesson: Lesson) -> None:
 def _signals_of(lesson: Lesson, batch: Batch) -> tuple[Batch, Signals, Mapping[str, Any]]:
     """Return the signals of a batch, the student's features, and what each teacher says."""
     signature = lesson.run.task.signature()
-    with tapped(lesson.student, student_taps(lesson.terms.uses)) as features:
+    taps = student_taps(lesson.terms.uses)
+    with seeing(lesson.student, batch), tapped(lesson.student, taps) as features:
         own = call_by_name(lesson.student, signature, batch)
     features |= {f"{SECOND}{path}": value for path, value in features.items()}
     said = {name: teacher(batch, 0) for name, teacher in lesson.teachers.items()}

@@ -20,6 +20,7 @@ from edgekd.train.chance import no_chance_drawn
 from edgekd.train.clock import Clock
 from edgekd.train.course import Course, Lesson
 from edgekd.train.labelled import Known, without_others
+from edgekd.train.masked import seeing
 from edgekd.train.peer import Peer
 from edgekd.train.precision import TRIED, Precision, decide
 from edgekd.train.taps import tapped
@@ -52,7 +53,11 @@ class Forward:
         self.clock.mark("teacher")
         signature = self.lesson.run.task.signature()
         taps = student_taps(self.terms.uses)
-        with tapped(self.module, taps) as features, self.precision.autocast(device):
+        with (
+            seeing(self.module, batch),
+            tapped(self.module, taps) as features,
+            self.precision.autocast(device),
+        ):
             own = call_by_name(self.student, signature, batch)
         self.clock.mark("student")
         batch = without_others(batch, self.known)
@@ -72,7 +77,11 @@ class Forward:
             return {}
         signature = self.lesson.run.task.signature()
         second = batch | {port.name: batch[f"{SECOND}{port.name}"] for port in signature.inputs}
-        with tapped(self.module, taps) as features, self.precision.autocast(device):
+        with (
+            seeing(self.module, batch),
+            tapped(self.module, taps) as features,
+            self.precision.autocast(device),
+        ):
             call_by_name(self.student, signature, second)
         self.clock.mark("student")
         return {f"{SECOND}{path}": value.float() for path, value in features.items()}

@@ -20,6 +20,7 @@ from edgekd.core.seeds import sub_seed
 from edgekd.parallel.group import group
 from edgekd.train.needs import count
 from edgekd.train.optim import Train
+from edgekd.train.pretraining import pretrains
 from edgekd.train.samples import marked
 
 UNKNOWN = -1
@@ -126,8 +127,10 @@ def check_labelled(uses: Sequence[UseObjective], train: Train, task: Task) -> It
     if train.labelled is None:
         return
     path, there = "train.labelled", count(task, "train")
-    if "labels" not in getattr(task, "columns", ("labels",)):
-        yield Problem(path, "this task's examples have no labels.", "Leave it out.")
+    lacks = "labels" not in getattr(task, "columns", ("labels",))
+    if lacks or pretrains(uses):
+        message = "this task's examples have no labels." if lacks else "no term here asks for one."
+        yield Problem(path, message, "Leave it out.")
     elif isinstance(train.labelled, int) and there and train.labelled > there:
         message = f"{train.labelled} labels are asked for; there are {there} examples."
         yield Problem(path, message, "Ask for fewer, or leave it out to use all.")

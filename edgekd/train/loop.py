@@ -29,6 +29,7 @@ from edgekd.train.pruning import Pruning
 from edgekd.train.recompute import recomputing
 from edgekd.train.selecting import choose
 from edgekd.train.studying import study
+from edgekd.train.validation_loss import validation_loss
 from edgekd.train.views import channels_last, view_of
 
 HISTORY = "history.json"
@@ -47,6 +48,11 @@ class Trained:
     """What was pruned meanwhile, and is still to be cut out."""
     selected: Sequence[Tensor]
     """Which examples each epoch used, as `marks.packed` has it; none where all were."""
+
+    def pretraining(self) -> dict[str, Any]:
+        """Return the facts of a model whose answers were not taught."""
+        best = self.history["epochs"][self.history["best_epoch"] - 1]["validation"][LOSS]
+        return {"result": f"loss {best:.4g} on validation, not scored", "validation_loss": best}
 
 
 def train(lesson: Lesson) -> Trained:
@@ -72,7 +78,7 @@ def write_history(folder: Path, history: dict[str, Any]) -> None:
 
 
 def _train(lesson: Lesson) -> Trained:
-    run, student, monitor = lesson.run, lesson.student, lesson.run.task.quality[0]
+    run, student = lesson.run, lesson.student
     for module in lesson.learners:
         module.to(run.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     prepare_terms(lesson)
@@ -99,14 +105,19 @@ def _train(lesson: Lesson) -> Trained:
             _keep(course, checkpoints, watch)
         watch.look_at_all()
         with no_chance_drawn(course.device):
-            score = evaluate(course.judged, run.task, "validation", course.device).value
-        course.end_epoch(monitor, score)
+            found = (
+                validation_loss(course, forward)
+                if lesson.pretrains
+                else evaluate(course.judged, run.task, "validation", course.device).value
+            )
+        course.end_epoch(found)
         run.epoch(course.standing.epochs[-1])
-        run.progress(course.step, lesson.steps, "training", score=score)
+        word = "validation_loss" if lesson.pretrains else "score"
+        run.progress(course.step, lesson.steps, "training", **{word: found})
         _keep(course, checkpoints, watch)
     done = course.standing
     student.load_state_dict(done.best_state)
-    history = {"monitor": monitor, "best_epoch": done.best_epoch, "epochs": done.epochs}
+    history = {"monitor": lesson.monitor, "best_epoch": done.best_epoch, "epochs": done.epochs}
     if lesson.peers:
         history |= {"teachers": {name: _score(course, p) for name, p in lesson.peers.items()}}
     facts = {"precision": forward.precision.why, **clock.facts()}

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from edgekd.core.protocols import Batch
 from edgekd.core.signature import Signature
 from edgekd.ops.named import call_by_name
+from edgekd.train.masked import seeing
 from edgekd.train.taps import tapped
 from edgekd.train.teaching import Said, in_float32
 
@@ -24,7 +25,7 @@ class Peer(nn.Module):
 
     def forward(self, batch: Batch, view: int) -> Said:  # noqa: ARG002
         """Return what it says of a batch now, in float32."""
-        with tapped(self.network, self.taps) as features:
+        with seeing(self.network, batch), tapped(self.network, self.taps) as features:
             outputs = call_by_name(self.network, self.signature, batch)
         return Said(in_float32(outputs), in_float32(features))
 

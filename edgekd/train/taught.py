@@ -9,6 +9,7 @@ from edgekd.core.errors import Problem, StageError
 from edgekd.core.protocols import Preview, Run
 from edgekd.core.refs import Ref, Teachers, UseObjective, as_written
 from edgekd.core.seeds import sub_seed
+from edgekd.core.signals import TAPPED
 from edgekd.core.signals import TEACHER as WORD
 from edgekd.models.folder import load_model
 from edgekd.train.check import check_full_precision
@@ -50,7 +51,7 @@ def heard(config: Taught) -> Mapping[str, Ref]:
     """Return the teachers that a term listens to: nobody else is asked."""
     teachers = teachers_of(config)
     first = next(iter(teachers), "")
-    asking = [u for u in config.objective if any(n.startswith(WORD) for n in u.plugin.needs)]
+    asking = [use for use in config.objective if asks_teacher(use)]
     wanted = {u.teacher or first for u in asking}
     wanted |= {first} if asking_changes(config) or _chooses(config) else set()
     return {name: teachers[name] for name in teachers if name in wanted}
@@ -59,6 +60,16 @@ def heard(config: Taught) -> Mapping[str, Ref]:
 def asking_changes(config: Taught) -> list[str]:
     """Return the augmentations that ask the first teacher: `@augment(..., teacher=True)`."""
     return [use.kind for use in config.train.augment if use.plugin.traits.get("teacher")]
+
+
+def asks_teacher(use: UseObjective) -> bool:
+    """Tell whether a term asks for a signal of a teacher."""
+    return any(need.startswith(WORD) for need in use.plugin.needs)
+
+
+def place_of(config: Taught, name: str) -> str:
+    """Return where the options of a stage name a teacher."""
+    return TEACHER if isinstance(config.teacher, Ref) else f"{TEACHER}.{name}"
 
 
 def learning(config: Taught) -> set[str]:
@@ -78,7 +89,7 @@ def check_teachers(config: Taught, preview: Preview) -> Iterator[Problem]:
     yield from check_asked(config.train, config.teacher)
     keepings = keeping_of(config, preview)
     for name, ref in teachers_of(config).items():
-        path = TEACHER if isinstance(config.teacher, Ref) else f"{TEACHER}.{name}"
+        path = place_of(config, name)
         yield from check_full_precision(ref, preview, path)
         makes = preview.makes(ref)
         if name == next(iter(teachers_of(config))):
@@ -150,6 +161,15 @@ def taps_of(config: Taught, name: str) -> list[str]:
     return teacher_taps(config.objective, name, next(iter(teachers_of(config))))
 
 
+def answers_asked(config: Taught, name: str) -> bool:
+    """Tell whether a term or an augmentation asks for more of a teacher than what is tapped."""
+    first = next(iter(teachers_of(config)), "")
+    if name == first and (asking_changes(config) or _chooses(config)):
+        return True
+    asking = (use for use in config.objective if (use.teacher or first) == name)
+    return any(n.startswith(WORD) and n not in TAPPED for use in asking for n in use.plugin.needs)
+
+
 def fitted_to(config: Taught, name: str) -> list[str]:
     """Return the terms that see this teacher over all examples before training begins."""
     first = next(iter(teachers_of(config)), "")
@@ -206,8 +226,16 @@ def teaching_of(config: Taught, name: str, run: Run) -> Teaching:
     stored = load_model(folder)
     if name in learning(config):
         return Peer(stored.module, stored.signature, taps)
-    wanted, shard = config.train.precision, config.shard_teacher
-    return Online(stored.module, stored.signature, taps, run.task, device, wanted, shard=shard)
+    return Online(
+        stored.module,
+        stored.signature,
+        taps,
+        run.task,
+        device,
+        config.train.precision,
+        shard=config.shard_teacher,
+        answers=answers_asked(config, name),
+    )
 
 
 def views_of(config: Taught, teachers: Mapping[str, Teaching], run: Run) -> Views:

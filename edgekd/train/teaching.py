@@ -20,6 +20,7 @@ from edgekd.ops.top_k import TopK, expand, top_k
 from edgekd.parallel.sharding import sharded
 from edgekd.train.chance import no_chance_drawn
 from edgekd.train.folding import folded
+from edgekd.train.masked import seeing
 from edgekd.train.precision import TRIED, Precision, Wanted, decide_for_teacher
 from edgekd.train.row_layout import Columns
 from edgekd.train.shards import Shards
@@ -58,6 +59,7 @@ class Online:
     """A teacher that looks at every batch itself, in eval mode.
 
     With `shard` each of several processes holds a part of it: all must ask it equally often.
+    Without `answers` only what is tapped is asked of it, and it stops where it has said that.
     """
 
     def __init__(
@@ -70,13 +72,16 @@ class Online:
         wanted: Wanted = "float32",
         *,
         shard: bool = False,
+        answers: bool = True,
     ):
         module.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
         self.module, self.signature, self.taps, self.device = module, signature, taps, device
         with no_chance_drawn(device):
             rng = torch.Generator().manual_seed(sub_seed(0, "precision"))
             batches = islice(task.batches("train", TRIAL_BATCH, device=device, rng=rng), TRIED)
-            self._fold(next(batches))
+            first = next(batches)
+            self._fold(first)
+            self.stops = not (answers or shard) and self._has_said_all(first)
             self.precision = decide_for_teacher(
                 wanted, lambda batch, how: self._say(batch, how).outputs, batches, device
             )
@@ -85,7 +90,16 @@ class Online:
 
     def __call__(self, batch: Batch, view: int) -> Said:  # noqa: ARG002
         """Return what the teacher says of a batch now."""
-        return self._say(batch, self.precision)
+        return self._say(batch, self.precision, stop=self.stops)
+
+    def _has_said_all(self, batch: Batch) -> bool:
+        """Tell whether nothing that is tapped says something else later in the same pass.
+
+        So it does where a network uses a module twice.
+        """
+        full = Precision(False, "")
+        whole, stopped = (self._say(batch, full, stop=stop).features for stop in (False, True))
+        return all(torch.equal(stopped[path], value) for path, value in whole.items())
 
     def answers(self, batch: Batch) -> dict[str, Tensor]:
         """Return its outputs in float32, through which gradients go to the inputs."""
@@ -103,11 +117,13 @@ class Online:
         if not all(after[n].allclose(v, rtol=1e-3, atol=1e-3) for n, v in before.items()):
             self.module = plain
 
-    def _say(self, batch: Batch, precision: Precision) -> Said:
+    def _say(self, batch: Batch, precision: Precision, *, stop: bool = False) -> Said:
+        outputs: dict[str, Tensor] = {}
         with (
             torch.inference_mode(),
             precision.autocast(self.device),
-            tapped(self.module, self.taps) as features,
+            seeing(self.module, batch),
+            tapped(self.module, self.taps, stop=stop) as features,
         ):
             outputs = call_by_name(self.module, self.signature, channels_last(batch))
         # what inference mode gave may not be part of a gradient's graph; a copy may

@@ -117,9 +117,11 @@ def _costs(arms: Sequence[Arm], made: RunResult) -> dict[str, dict[str, float]]:
 
 
 def _what(name: str, made: RunResult) -> str:
-    picked = _selection(name, made)
-    said = loss_of(_options(name, made))
-    return f"{said}, labels by {_strategy(picked, made)}" if picked else said
+    picked, options = _selection(name, made), _options(name, made)
+    said = loss_of(options)
+    said = f"{said}, labels by {_strategy(picked, made)}" if picked else said
+    before = options["model"]  # what it goes on from, where that was trained, comes first
+    return f"{_what(before[1:], made)}; then {said}" if isinstance(before, str) else said
 
 
 def _folders(arm: Arm, made: RunResult) -> Iterator[Path]:

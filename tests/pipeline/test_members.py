@@ -53,6 +53,23 @@ def test_what_rests_on_a_stage_with_seeds_rests_on_the_first(stages):
     assert stages(SEEDS)["smaller"].inputs == ("student",)
 
 
+def test_a_stage_with_seeds_rests_on_those_of_its_own_where_there_are_such(stages):
+    more = """
+  tuned: {kind: distill, seeds: 4, model: $student, objective: [cross_entropy]}
+  later: {kind: distill, seeds: 2, seed: 9, model: $student, objective: [cross_entropy]}
+"""
+    found = stages(f"{SEEDS.rstrip()}{more}")
+    rests = {name: found[name].inputs for name in found if name.startswith(("tuned", "later"))}
+    assert rests == {
+        "tuned": ("student",),
+        "tuned.seed-1": ("student.seed-1",),
+        "tuned.seed-2": ("student.seed-2",),
+        "tuned.seed-3": ("student",),
+        "later": ("student",),
+        "later.seed-10": ("student",),
+    }
+
+
 def test_another_stage_may_rest_on_one_seed_or_control_by_name(stages):
     text = SEEDS.replace("model: $student", "model: $student.seed-2")
     assert stages(text)["smaller"].inputs == ("student.seed-2",)

@@ -71,3 +71,16 @@ def test_a_module_that_gives_no_tensor_is_refused_with_what_is_inside_it():
     with pytest.raises(StageError, match=says), tapped(model, ["0"]):
         model(torch.randn(4, 3))
     assert not any(module._forward_hooks for module in model.modules())
+
+
+def test_a_model_that_is_to_stop_computes_nothing_behind_its_last_tap():
+    model, x, calls = network(), torch.randn(4, 3), []
+    model[2].register_forward_hook(lambda *_: calls.append(2))
+    out = None
+    with tapped(model, ["1", "0"], stop=True) as seen:
+        out = model(x)
+    assert out is None
+    assert torch.equal(seen["1"], model[1](model[0](x)))
+    assert calls == []
+    model(x)
+    assert calls == [2], "nothing stays behind"

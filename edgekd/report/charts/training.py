@@ -10,6 +10,8 @@ from edgekd.report.charts.canvas import COLOURS, INK, MUTED, NARROW, drawing, pr
 from edgekd.report.schema import Training
 
 _TALL = 230
+LOSS = "loss"
+"""What a pre-training is monitored by; scores are shares."""
 Curve = tuple[str, list[tuple[int, float]], str]
 """Name, points, colour."""
 
@@ -73,8 +75,9 @@ def _terms(axes: Axes, stage: Training, title: str) -> None:
 
 
 def _score(axes: Axes, stage: Training, title: str) -> None:
+    share = stage.monitor != LOSS
     points = [
-        (e.epoch, 100 * e.validation[stage.monitor])
+        (e.epoch, (100 if share else 1) * e.validation[stage.monitor])
         for e in stage.epochs
         if stage.monitor in e.validation
     ]
@@ -86,11 +89,11 @@ def _score(axes: Axes, stage: Training, title: str) -> None:
         axes.plot([stage.best_epoch], [kept], "o", color=COLOURS["step-5"], markersize=7)
         side = "right" if stage.best_epoch > 0.8 * stage.epochs[-1].epoch else "left"
         axes.annotate(
-            f"kept: {kept:.1f}", (stage.best_epoch, kept), xytext=(4, 8),
-            textcoords="offset points", ha=side, color=INK,
+            f"kept: {kept:{'.1f' if share else '.3g'}}", (stage.best_epoch, kept),
+            xytext=(4, 8), textcoords="offset points", ha=side, color=INK,
         )  # fmt: skip
         axes.margins(y=0.2)  # the best is where the curve is highest: room for its words above
-    axes.set_title(f"{title}: validation {stage.monitor}, %")
+    axes.set_title(f"{title}: validation {stage.monitor}{', %' if share else ''}")
 
 
 def _lines(axes: Axes, curves: Sequence[Curve]) -> None:

@@ -7,8 +7,8 @@ from typing import Any
 
 from edgekd.ops.paired import Paired, holm, paired_t
 
-PLAIN, NONE = "plain_kd", "no_kd"
-BASES = (NONE, PLAIN)
+PLAIN, NONE, ALONE = "plain_kd", "no_kd", "plain_mae"
+BASES = (NONE, PLAIN, ALONE)
 """Controls by the end of their names: those that `controls: true` makes, or stages of the file."""
 
 

@@ -56,7 +56,7 @@ def recommend_and_write(asked: Asked, store: Path, runs: Path, jobs: int, *, as_
         document = _document(asked, subject, tried, budget, trial, verdict)
         typer.echo(json.dumps(document, indent=1, ensure_ascii=False))
     else:
-        for line in _lines(tried, trial, verdict):
+        for line in (*_lines(tried, trial, verdict), *_short(trial, subject)):
             console.print(line)
         console.print(f"\nWrote {asked.out}. Next: edgekd plan {asked.out}")
     return 0
@@ -77,6 +77,14 @@ def _lines(tried: Tried, trial: Trial, verdict: Verdict) -> Iterator[str]:
     yield ""
     yield f"Recommended: {_named(verdict.taken)}. Why: {verdict.why}."
     yield "The scores are of the validation split; the test split is left for the report."
+
+
+def _short(trial: Trial, subject: Subject) -> Iterator[str]:
+    """Yield that students learned for less long than they will, which may change the order."""
+    last, _ = trial.rounds[-1]
+    if last.epochs < subject.epochs:
+        learned = f"The last round learned for {last.epochs} of the file's"
+        yield f"{learned} {plural(subject.epochs, 'epoch')}: a larger --budget tells more."
 
 
 def _failed(trial: Trial) -> list[Learned]:

@@ -4,11 +4,12 @@ import json
 from contextlib import redirect_stdout
 from dataclasses import replace
 from io import StringIO
+from types import SimpleNamespace
 
 import pytest
 
 from edgekd.cli import recommend as command
-from edgekd.cli.recommend import _lines, recommend_and_write
+from edgekd.cli.recommend import _lines, _short, recommend_and_write
 from edgekd.core.errors import RequestError, RunInterruptedError
 from edgekd.pipeline.resolve import resolve
 from edgekd.pipeline.resolved import Request
@@ -110,6 +111,14 @@ def test_people_see_a_table_the_reason_and_what_was_left_out():
     assert "  pld failed: diverged." in rest
     assert "  not tried: dho: its student is another" in rest
     assert "Recommended: kd. Why: it is 40 points higher (p = " in rest
+
+
+@pytest.mark.parametrize(("epochs", "told"), [(2, ["2 of the file's 4 epochs"]), (4, [])])
+def test_a_last_round_that_is_shorter_than_the_file_is_told(epochs, told):
+    held = Trial("share", "accuracy", [(Round(2, epochs, 5), [])])
+    lines = [*_short(held, SimpleNamespace(epochs=4))]
+    assert len(lines) == len(told)
+    assert all(words in line for words, line in zip(told, lines, strict=True))
 
 
 def loss(method, kind, *, control=False):

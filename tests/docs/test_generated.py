@@ -6,13 +6,15 @@ from pathlib import Path
 
 import pytest
 
+from ..benchmarks.record_objectives import HERE
+from ..benchmarks.record_objectives import RESULTS as OBJECTIVES
 from ..benchmarks.record_papers import PIPELINES, RESULTS
 from ..benchmarks.recording.made import digest
 
 DOCS = Path(__file__).parents[2] / "docs"
 
 
-@pytest.mark.parametrize("page", ["methods", "papers"])
+@pytest.mark.parametrize("page", ["methods", "objectives", "papers"])
 def test_a_page_is_what_its_command_writes(page):
     """Where this fails: `python docs/PAGE.py`."""
     written = runpy.run_path(str(DOCS / f"{page}.py"))["text"]()
@@ -34,6 +36,12 @@ def test_a_difference_is_bold_where_it_is_shown_and_says_where_nothing_was_teste
 def test_a_record_is_of_its_pipeline_as_it_stands(file):
     """Where this fails: `python -m tests.benchmarks.record_papers ID`."""
     assert json.loads(file.read_text("utf-8"))["digest"] == digest(PIPELINES / f"{file.stem}.yaml")
+
+
+@pytest.mark.parametrize("file", sorted(OBJECTIVES.glob("*.json")), ids=lambda f: f.stem)
+def test_a_record_of_objectives_is_of_its_pipeline_as_it_stands(file):
+    """Where this fails: `python -m tests.benchmarks.record_objectives`, or with --pays."""
+    assert json.loads(file.read_text("utf-8"))["digest"] == digest(HERE / f"{file.stem}.yaml")
 
 
 def test_a_pipeline_that_names_no_paper_is_refused(tmp_path):

@@ -18,7 +18,7 @@ from edgekd.pipeline.run import Settings, run_pipeline
 from .runs import SMALL, artifacts, run, stages, start, write
 
 TRAINING = SMALL.partition("  smaller:")[0]
-LONG = TRAINING.replace("epochs: 8", "epochs: 40")
+LONG = TRAINING.replace("epochs: 8", "epochs: 24")
 KEPT = TRAINING.replace(", augment: [{kind: crop, padding: 1}]", "")
 KEPT = KEPT.replace("train_examples: 256", "train_examples: 1024").replace("epochs: 8", "epochs: 3")
 """What the teacher says is kept: four files of 256 examples."""

@@ -137,7 +137,11 @@ GATES = 'gates: {agreement: ">= 0.5", size_ratio: ">= 0.1"}'
     ("old", "new", "told"),
     [
         (GATES, 'gates: {accuracy_drop: "<= 0.1"}', "'accuracy_drop' asks for labels, which this"),
-        (GATES, 'gates: {ece: "<= 0.1"}', "Of this task can be measured: agreement, cka, first_ms,"),
+        (
+            GATES,
+            'gates: {ece: "<= 0.1"}',
+            "Of this task can be measured: agreement, cka, first_ms,",
+        ),
         (
             "weights: weights.safetensors",
             "train: {epochs: 1}",

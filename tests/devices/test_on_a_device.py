@@ -60,7 +60,7 @@ def describe(folder: Path, device: Device) -> None:
 
 def taken(folder: Path) -> dict[str, bytes]:
     """Return what is written down of measurements on the board."""
-    files = folder.glob("store/**/measured/board/*.json")
+    files = folder.glob("store/unfinished/*/measured/board/*.json")
     return {file.name: file.read_bytes() for file in files}
 
 

@@ -1,5 +1,6 @@
 """What a worker process is told when it is started."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,9 @@ from edgekd.pipeline.workshop import Workshop
 def _environment(log: Path) -> dict[str, str]:
     with Workshop(log) as workshop:
         process = workshop.start()
-        told = Path(f"/proc/{process.pid}/environ").read_bytes()  # type: ignore[attr-defined]
+        place = Path(f"/proc/{process.pid}/environ")  # type: ignore[attr-defined]
+        while not (told := place.read_bytes()):  # empty until the new program has been loaded
+            time.sleep(0.01)
         workshop.kill()
     return dict(line.split("=", 1) for line in told.decode().split("\0") if line)
 

@@ -249,8 +249,11 @@ def test_how_pictures_are_read_is_not_what_a_result_rests_on(data, option, value
     assert option in use.plugin.traits["judges"]
 
 
+@pytest.fixture
 def children():
-    return psutil.Process().children(recursive=True)
+    """Return a function that returns the processes that a test has started."""
+    others = set(psutil.Process().children(recursive=True))
+    return lambda: [p for p in psutil.Process().children(recursive=True) if p not in others]
 
 
 def ended(processes, within=15.0):
@@ -263,7 +266,7 @@ def decoding(tmp_path):
     return build(write_folder(tmp_path), memory="stream", readers=2)
 
 
-def test_readers_end_with_their_pass(decoding):
+def test_readers_end_with_their_pass(decoding, children):
     decoding.facts()
     assert not children()
     batches = decoding.batches("train", 3, device=CPU)
@@ -274,7 +277,7 @@ def test_readers_end_with_their_pass(decoding):
     assert ended(readers)
 
 
-def test_readers_end_with_a_pass_that_is_given_up(decoding):
+def test_readers_end_with_a_pass_that_is_given_up(decoding, children):
     decoding.facts()
 
     def fails():
@@ -290,7 +293,7 @@ def test_readers_end_with_a_pass_that_is_given_up(decoding):
     assert ended(told)
 
 
-def test_readers_leave_the_wish_to_end_to_their_parent(decoding):
+def test_readers_leave_the_wish_to_end_to_their_parent(decoding, children):
     whole = passed(decoding, size=3)
     found = []
     for batch in decoding.batches("train", 3, device=CPU):

@@ -23,10 +23,11 @@ from edgekd.core.kinds import augment
 from edgekd.core.protocols import Batch, Setting, Task
 from edgekd.core.registry import Paper
 from edgekd.core.study import Study
+from edgekd.ops.divergence import divergence
 from edgekd.ops.draws import Draws
 from edgekd.ops.mixing import lowest, ring
 from edgekd.ops.picture_changes import Pictures, masked, recoloured, warped
-from edgekd.ops.shapes import Logits, PerExample
+from edgekd.ops.shapes import Logits
 
 PAPER = Paper("HARD: Hard Augmentations for Robust Distillation", "2305.14890", "its idea")
 SIDE, HIDDEN = 4, 32
@@ -150,7 +151,8 @@ class Hard(nn.Module):
         `teacher` x, `told` x', `student` x, `own` x'.
         """
         sought = told if self.config.mode == "disagree" else student
-        kept, apart = _divergence(teacher, told), _divergence(sought, own)
+        kept = divergence(teacher.log_softmax(-1), told.log_softmax(-1))
+        apart = divergence(sought.log_softmax(-1), own.log_softmax(-1))
         apart = apart.clamp(max=self.config.cap)
         found = self.config.teacher_weight * kept - self.config.student_weight * apart
         return found.mean()
@@ -188,12 +190,6 @@ def _network(inside: int, outside: int) -> nn.Sequential:
         last.weight.mul_(QUIET)
         last.bias.mul_(QUIET)
     return nn.Sequential(nn.Linear(inside, HIDDEN), nn.ReLU(), last)
-
-
-def _divergence(of: Logits, to: Logits) -> PerExample:
-    """Return KL(of || to) of the classes that scores stand for."""
-    first, second = of.log_softmax(-1), to.log_softmax(-1)
-    return F.kl_div(second, first, reduction="none", log_target=True).sum(-1)
 
 
 def _agreement(one: Logits, other: Logits) -> Tensor:

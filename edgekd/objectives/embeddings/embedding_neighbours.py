@@ -8,11 +8,11 @@ train together, or a batch is learned from in parts, the neighbours are those of
 
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn import functional as F  # noqa: N812
 
 from edgekd.core.config import Config, Positive
 from edgekd.core.kinds import objective
 from edgekd.core.registry import Paper
+from edgekd.ops.divergence import divergence
 from edgekd.ops.neighbours import cosines
 from edgekd.ops.shapes import Embedding, OtherEmbedding, PerExample
 
@@ -43,7 +43,7 @@ def embedding_neighbours(
         _apart(cosines(embedding, embedding) / config.temperature).log_softmax(-1)
         for embedding in (student_embedding, teacher_embedding)
     )
-    return F.kl_div(student, teacher, reduction="none", log_target=True).sum(-1)
+    return divergence(teacher, student)
 
 
 def _apart(square: Float[Tensor, "n n"]) -> Float[Tensor, "n others"]:

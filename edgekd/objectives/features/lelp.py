@@ -23,6 +23,7 @@ from edgekd.core.kinds import objective
 from edgekd.core.protocols import Setting, Signals
 from edgekd.core.registry import Paper
 from edgekd.ops.classes import check_seen
+from edgekd.ops.divergence import divergence
 from edgekd.ops.features import pooled
 from edgekd.ops.projectors import width_of
 from edgekd.ops.shapes import Embedding, Features, Labels, Logits, OtherFeatures, PerExample
@@ -119,8 +120,8 @@ class Projections(nn.Module):
         targets = self.targets(pooled(teacher_feature.float()), teacher_logits.float())
         scores = student_feature.float()
         told = F.log_softmax(scores / self.config.temperature, dim=-1)
-        divergence = F.kl_div(told, targets, reduction="none", log_target=True).sum(-1)
-        loss = (1 - self.config.alpha) * self.config.temperature**2 * divergence
+        taught = divergence(targets, told)
+        loss = (1 - self.config.alpha) * self.config.temperature**2 * taught
         if self.config.alpha:
             classes = self._by_class(scores).logsumexp(-1)
             own = F.cross_entropy(classes, labels, reduction="none")

@@ -22,6 +22,7 @@ from edgekd.core.errors import StageError
 from edgekd.core.kinds import objective
 from edgekd.core.protocols import Setting, Signals
 from edgekd.core.registry import Paper
+from edgekd.ops.divergence import divergence
 from edgekd.ops.features import apart, as_tokens, at_same_places
 from edgekd.ops.projectors import linear, width_of
 from edgekd.ops.prototypes import Prototypes, Recall, log_shares
@@ -108,7 +109,7 @@ class PrototypeGuidance(nn.Module):
         student, teacher = at_same_places(student_feature.float(), teacher_feature.float())
         own, told = as_tokens(self.query(student)), as_tokens(teacher) - self.middle
         assigned, wanted = self.assignment(own), self.assignment(told)
-        guided = F.kl_div(assigned, wanted, reduction="none", log_target=True).sum(-1).mean(1)
+        guided = divergence(wanted, assigned).mean(1)
         return guided + self.config.hint * apart(own, told) if self.config.hint else guided
 
     def assignment(self, tokens: Float[Tensor, "*many width"]) -> Float[Tensor, "*many prototypes"]:

@@ -16,6 +16,7 @@ from torch.nn import functional as F  # noqa: N812
 from edgekd.core.config import Config, NonNegative, Positive
 from edgekd.core.kinds import objective
 from edgekd.core.registry import Paper
+from edgekd.ops.divergence import divergence
 from edgekd.ops.shapes import Labels, Logits, PerExample
 
 PAPER = Paper("BD-KD: Balancing the Divergences for Online Knowledge Distillation", "2212.12965")
@@ -64,12 +65,12 @@ def bdkd(
     teacher = F.log_softmax(teacher_logits.float() / config.temperature, dim=-1)
     fixed_student, fixed_teacher = student.detach(), teacher.detach()
     forward, reverse = _weights(config, _entropy(fixed_teacher) - _entropy(fixed_student))
-    loss = forward * _divergence(fixed_teacher, student)
-    loss = (loss + reverse * _divergence(student, fixed_teacher)) / (1 + config.delta)
+    loss = forward * divergence(fixed_teacher, student)
+    loss = (loss + reverse * divergence(student, fixed_teacher)) / (1 + config.delta)
     if not config.online:
         return config.temperature**2 * loss
     own = F.cross_entropy(teacher_logits.float().movedim(-1, 1), labels, reduction="none")
-    mutual = _divergence(fixed_student, teacher)
+    mutual = divergence(fixed_student, teacher)
     return config.temperature**2 * (loss + mutual) + config.teacher_labels * own
 
 
@@ -83,8 +84,3 @@ def _weights(config: BDKD, gap: PerExample) -> tuple[Tensor, Tensor]:
 
 def _entropy(log_probs: Logits) -> PerExample:
     return -(log_probs.exp() * log_probs).sum(-1)
-
-
-def _divergence(of: Logits, to: Logits) -> PerExample:
-    """Return KL(of || to) from log-probabilities."""
-    return F.kl_div(to, of, reduction="none", log_target=True).sum(-1)

@@ -14,6 +14,7 @@ from edgekd.core.config import Config, NonNegative, Positive
 from edgekd.core.errors import StageError
 from edgekd.core.kinds import objective
 from edgekd.core.registry import Paper
+from edgekd.ops.divergence import divergence
 from edgekd.ops.shapes import Features, Labels, Logits, PerExample
 
 PAPER = Paper(
@@ -65,7 +66,7 @@ def dho(
     hard = F.cross_entropy(first, labels.clamp(min=0), reduction="none")
     student = F.log_softmax(second / config.temperature, dim=-1)
     teacher = F.log_softmax(teacher_logits.detach().float() / config.temperature, dim=-1)
-    soft = F.kl_div(student, teacher, reduction="none", log_target=True).sum(-1)
+    soft = divergence(teacher, student)
     taught = config.temperature**2 * (_mean(soft, known) + _mean(soft, ~known))
     return config.label_weight * _mean(hard, known) + config.teacher_weight * taught
 

@@ -12,6 +12,7 @@ from torch.nn import functional as F  # noqa: N812
 from edgekd.core.config import Config, Positive
 from edgekd.core.kinds import objective
 from edgekd.core.registry import Paper
+from edgekd.ops.divergence import divergence
 from edgekd.ops.shapes import Logits, PerExample
 
 PAPER = Paper("Distilling the Knowledge in a Neural Network", "1503.02531", "section 2")
@@ -46,8 +47,7 @@ def kd(config: KD, *, student_logits: Logits, teacher_logits: Logits) -> PerExam
         student_logits, teacher_logits = _standard(student_logits), _standard(teacher_logits)
     student = F.log_softmax(student_logits / config.temperature, dim=-1)
     teacher = F.log_softmax(teacher_logits / config.temperature, dim=-1)
-    divergence = F.kl_div(student, teacher, reduction="none", log_target=True).sum(-1)
-    return divergence * config.temperature**2
+    return divergence(teacher, student) * config.temperature**2
 
 
 def _standard(logits: Logits) -> Logits:

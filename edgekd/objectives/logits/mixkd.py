@@ -14,6 +14,7 @@ from edgekd.core.config import Config, NonNegative
 from edgekd.core.errors import StageError
 from edgekd.core.kinds import objective
 from edgekd.core.registry import Paper
+from edgekd.ops.divergence import divergence
 from edgekd.ops.shapes import ClassShares, Labels, Logits, PerExample
 
 PAPER = Paper(
@@ -54,7 +55,7 @@ def mixkd(
     teacher = F.log_softmax(_by_spread(teacher_logits.detach()), dim=-1)
     target = labels if labels.is_floating_point() else F.one_hot(labels.long(), classes)
     hard = -(target * student).sum(-1)
-    soft = F.kl_div(student, teacher, reduction="none", log_target=True).sum(-1)
+    soft = divergence(teacher, student)
     return config.label_weight * hard + config.teacher_weight * soft
 
 

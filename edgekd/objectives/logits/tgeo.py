@@ -24,6 +24,7 @@ from edgekd.core.kinds import objective
 from edgekd.core.protocols import Setting, Signals
 from edgekd.core.registry import Paper
 from edgekd.core.study import Study
+from edgekd.ops.divergence import divergence
 from edgekd.ops.shapes import Labels, Logits, PerExample
 
 PAPER = Paper(
@@ -156,12 +157,7 @@ class TrilateralFusion(nn.Module):
         heat = self.config.temperature
         wide = torch.promote_types(student.dtype, torch.float32)
         own, told = student.to(wide), teacher.detach().to(wide)
-        soft = F.kl_div(
-            (own / heat).log_softmax(-1),
-            (told / heat).log_softmax(-1),
-            reduction="none",
-            log_target=True,
-        ).sum(-1)
+        soft = divergence((told / heat).log_softmax(-1), (own / heat).log_softmax(-1))
         hard = F.cross_entropy(own.movedim(-1, 1), labels.long(), reduction="none")
         return alpha * heat**2 * soft + (1 - alpha) * hard
 

@@ -186,7 +186,7 @@ def controls(config: Distill) -> Mapping[str, Distill]:
         return {"no_kd": untaught} if own else {}
     found: dict[str, Distill] = {}
     changes = tuple(use for use in config.train.augment if not use.plugin.learns)
-    learned = changes != config.train.augment
+    more = changes != config.train.augment or config.train.select is not None
     train = config.train.model_copy(update={"augment": changes, "held_out": None, "select": None})
     plainest: tuple[str, ...] = ("cross_entropy", "kd")
     if any(EMBEDDING in term.plugin.needs for term in config.objective):
@@ -197,7 +197,7 @@ def controls(config: Distill) -> Mapping[str, Distill]:
         alone = {"teacher": None, "objective": _plain("cross_entropy"), "train": train}
         found["no_kd"] = config.model_copy(update=alone)
     first = next(iter(teachers_of(config).values()), None)
-    if first and (learned or {term.kind for term in config.objective} != {*plainest}):
+    if first and (more or {term.kind for term in config.objective} != {*plainest}):
         plain = {"teacher": first, "objective": _plain(*plainest), "train": train}
         found["plain_kd"] = config.model_copy(update=plain)
     return found

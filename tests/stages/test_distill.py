@@ -141,6 +141,17 @@ def test_what_must_be_beaten_from_a_pool_is_kd_of_all_of_it():
     assert control.train.select is None
 
 
+def test_a_choice_of_examples_must_beat_plain_distillation_from_all_of_them():
+    plugin = kinds.stage.get("distill")
+    plain = {"teacher": "$t", "model": FROM_A_POOL["model"], "objective": ("cross_entropy", "kd")}
+    chosen = plain | {"train": {"select": "blended_confidence"}}
+    controls = plugin.traits["controls"]
+    assert [*controls(plugin.config.model_validate(plain))] == ["no_kd"]
+    found = controls(plugin.config.model_validate(chosen))
+    assert [*found] == ["no_kd", "plain_kd"]
+    assert found["plain_kd"].train.select is None
+
+
 @pytest.mark.parametrize("how", [{"labelled": 40}, {"augment": ({"kind": "mixup"},)}])
 def test_few_labels_and_mixed_examples_are_the_same_after_an_interruption(bench, how):
     resumed(bench, STAGES["distill"] | {"train": TRAIN | how}, 12, 11)

@@ -14,7 +14,6 @@ FINALISTS = 3
 FINAL_SEEDS = 5
 """With fewer, a paired test can hardly show a difference."""
 SHARE_THAT_STAYS = 3
-FINAL_SHARE = 0.5
 
 
 @dataclass(frozen=True)
@@ -38,19 +37,20 @@ def schedule(methods: int, controls: int, budget: int, full: int) -> list[Round]
     """
     sizes = [*_sizes(methods)]
     least = [Round(n, 1, FINAL_SEEDS if n == sizes[-1] else 1) for n in sizes]
-    spare = budget - sum(one.cost(controls) for one in least)
-    if spare < 0:
-        message = (
-            f"{methods} losses to try beside {controls} controls take {budget - spare} epochs."
-        )
-        step = f"Give at least --budget {budget - spare}epochs, or try fewer with --only."
+    left = budget - sum(one.cost(controls) for one in least)
+    if left < 0:
+        message = f"{methods} losses to try beside {controls} controls take {budget - left} epochs."
+        step = f"Give at least --budget {budget - left}epochs, or try fewer with --only."
         raise RequestError(Problem("", message, step, "--budget"))
-    shares = [(1 - FINAL_SHARE) / max(1, len(least) - 1)] * (len(least) - 1)
-    shares += [FINAL_SHARE if shares else 1.0]
-    return [
-        Round(one.methods, min(full, 1 + int(spare * share / one.cost(controls))), one.seeds)
-        for one, share in zip(least, shares, strict=True)
-    ]
+    rounds: list[Round] = []
+    early = len(least) - 1
+    for n, one in enumerate(least):
+        # The last round has as much as all others together, and what whole epochs leave of theirs.
+        share = left // (2 * early - n) if n < early else left
+        more = min(full - 1, share // one.cost(controls))
+        rounds.append(Round(one.methods, 1 + more, one.seeds))
+        left -= more * one.cost(controls)
+    return rounds
 
 
 def _sizes(methods: int) -> Iterator[int]:

@@ -35,6 +35,12 @@ def test_half_of_it_is_for_the_last_round():
     assert all(100 < one.cost(2) <= 175 for one in before)
 
 
+def test_what_whole_epochs_leave_is_for_the_last_round():
+    rounds = schedule(26, 2, 160, 8)  # 64 for an epoch each: 24 and 24 of the other 96 are for two
+    assert [one.epochs for one in rounds] == [1, 3, 3]
+    assert [one.cost(2) for one in rounds] == [28, 33, 75]
+
+
 def test_too_small_a_budget_says_how_large_it_must_be():
     with pytest.raises(RequestError) as error:
         schedule(4, 2, 10, 5)

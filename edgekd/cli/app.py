@@ -206,7 +206,7 @@ def recommend(
         typer.Option(
             "--budget",
             metavar="TIME|EPOCHS",
-            help="What the trials may take: 30m, 2h or 40epochs; else ten times the file's epochs.",
+            help="What the trials may take: 30m, 2h or 40epochs; else 20 times the file's epochs.",
         ),
     ] = None,
     only: Annotated[

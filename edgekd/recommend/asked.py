@@ -31,7 +31,7 @@ class Asked:
     stage: str | None
     """Whose objective; None where the file has one distillation alone."""
     budget: Budget | None
-    """None for ten times the epochs of the file."""
+    """None for twenty times the epochs of the file."""
     only: tuple[str, ...]
     """Objectives to try; all where it is empty."""
     out: Path

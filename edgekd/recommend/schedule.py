@@ -35,9 +35,8 @@ def schedule(methods: int, controls: int, budget: int, full: int) -> list[Round]
 
     No training is longer than `full` epochs. RequestError where even one epoch each is too much.
     """
-    sizes = [*_sizes(methods)]
-    least = [Round(n, 1, FINAL_SEEDS if n == sizes[-1] else 1) for n in sizes]
-    left = budget - sum(one.cost(controls) for one in least)
+    least = _least(methods)
+    left = budget - least_budget(methods, controls)
     if left < 0:
         message = f"{methods} losses to try beside {controls} controls take {budget - left} epochs."
         step = f"Give at least --budget {budget - left}epochs, or try fewer with --only."
@@ -51,6 +50,16 @@ def schedule(methods: int, controls: int, budget: int, full: int) -> list[Round]
         rounds.append(Round(one.methods, 1 + more, one.seeds))
         left -= more * one.cost(controls)
     return rounds
+
+
+def least_budget(methods: int, controls: int) -> int:
+    """Return the epochs of a trial in which every training has one."""
+    return sum(one.cost(controls) for one in _least(methods))
+
+
+def _least(methods: int) -> list[Round]:
+    sizes = [*_sizes(methods)]
+    return [Round(n, 1, FINAL_SEEDS if n == sizes[-1] else 1) for n in sizes]
 
 
 def _sizes(methods: int) -> Iterator[int]:

@@ -15,11 +15,11 @@ from edgekd.pipeline.resolved import Request
 from edgekd.pipeline.run import Settings, run_pipeline
 from edgekd.recommend.asked import Budget
 from edgekd.recommend.candidates import Candidate
-from edgekd.recommend.schedule import Round, schedule
+from edgekd.recommend.schedule import Round, least_budget, schedule
 from edgekd.recommend.subject import Subject
 from edgekd.recommend.verdict import Learned
 
-TIMES_OF_THE_FILE = 10
+TIMES_OF_THE_FILE = 20
 """Without a budget, how many trainings as long as the file's all of it may take."""
 ROOM = "recommend"
 """Of the store: what an epoch takes here, so that a trial that goes on has the same rounds."""
@@ -48,10 +48,13 @@ def epochs_of(
 ) -> int:
     """Return a budget in epochs of the student; of time, what an epoch of plain KD takes here.
 
-    That is timed once, by rehearsing it, and kept in the store.
+    That is timed once, by rehearsing it, and kept in the store. Without a budget it is twenty times
+    the file's epochs, and at least one for each training.
     """
     if budget is None:
-        return TIMES_OF_THE_FILE * subject.epochs
+        controls = sum(one.control for one in tried)
+        least = least_budget(len(tried) - controls, controls)
+        return max(TIMES_OF_THE_FILE * subject.epochs, least)
     if budget.unit == "epochs":
         return int(budget.amount)
     sets = subject.sets([one for one in tried if one.control], 1, subject.seed, 1)

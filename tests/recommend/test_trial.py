@@ -10,6 +10,7 @@ from edgekd.pipeline.run import Settings
 from edgekd.recommend import trial
 from edgekd.recommend.asked import Budget
 from edgekd.recommend.candidates import Candidate
+from edgekd.recommend.schedule import schedule
 from edgekd.recommend.trial import epochs_of, hold
 
 CONTROLS = [Candidate("labels alone", {"objective": ["cross_entropy"]}, control=True)]
@@ -89,8 +90,17 @@ def test_where_all_fail_the_failure_is_told(subject):
         hold(subject, alone, 60, subject.settings, quiet, quiet)
 
 
-def test_without_a_budget_it_takes_ten_trainings(subject):
-    assert epochs_of(None, subject, CONTROLS, subject.settings, quiet) == 40
+def test_without_a_budget_it_takes_twenty_trainings_and_an_epoch_for_each_at_least(subject):
+    assert epochs_of(None, subject, CONTROLS, subject.settings, quiet) == 80
+    many = [*CONTROLS, *LOSSES * 10]
+    least = epochs_of(None, subject, many, subject.settings, quiet)
+    assert least > 80
+    controls = sum(one.control for one in many)
+    rounds = schedule(len(many) - controls, controls, least, subject.epochs)
+    assert {one.epochs for one in rounds} == {1}
+
+
+def test_a_budget_of_epochs_is_taken_as_it_is(subject):
     assert epochs_of(Budget(12, "epochs"), subject, CONTROLS, subject.settings, quiet) == 12
 
 

@@ -12,7 +12,7 @@ from edgekd.bench.asked import Asked
 from edgekd.bench.command import command
 from edgekd.bench.measured import Prepared, measure, prepare
 from edgekd.core.artifact import Manifest, digest_file, digest_json
-from edgekd.core.protocols import Ancestor, Origin
+from edgekd.core.protocols.stage import Ancestor, Origin
 from edgekd.core.results import Measurements
 from edgekd.pipeline.machine import this_machine
 from edgekd.pipeline.records import Record, RunFolders

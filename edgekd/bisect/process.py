@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from edgekd.bisect.find import Wanted
 from edgekd.core.apart import confine, serve
 from edgekd.core.errors import EdgekdError, Problem, RequestError, StageError
-from edgekd.core.protocols import Arrays
+from edgekd.core.protocols.values import Arrays
 from edgekd.core.refs import UseRuntime, UseTask, as_read
 from edgekd.core.registry import load_user_module
 

@@ -18,7 +18,7 @@ from edgekd.convert.graph import opset_of, own_names, sort_nodes
 from edgekd.convert.layers import Layer, left, quantized
 from edgekd.convert.surveying import ObjectionError, patterns_of, surveyed, transform_of
 from edgekd.core.errors import StageError
-from edgekd.core.protocols import Arrays, Batch
+from edgekd.core.protocols.values import Arrays, Batch
 from edgekd.core.refs import UseTransform
 from edgekd.core.signature import Port, Signature
 from edgekd.runtimes import onnx_graph, onnx_quantize, ort_format

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from edgekd.core.errors import StageError
-from edgekd.core.protocols import Batch
+from edgekd.core.protocols.values import Batch
 from edgekd.core.signature import Signature
 from edgekd.ops.named import at_rest
 

@@ -1,6 +1,6 @@
 """The registries: every kind of thing that can be named in a pipeline file.
 
-What each kind must do is in `protocols.py`.
+What each kind must do is in `protocols/`.
 """
 
 from edgekd.core.registry import Registry

@@ -1,4 +1,4 @@
-"""What a part that learns by something else than the loss is shown: see `core.protocols.Learns`."""
+"""What a part that learns by something else than the loss (`Learns`) is shown."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from edgekd.core.protocols import Batch
+    from edgekd.core.protocols.values import Batch
 
 
 @runtime_checkable

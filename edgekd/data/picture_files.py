@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from edgekd.core.errors import UnreadableError
-from edgekd.core.protocols import Arrays
+from edgekd.core.protocols.values import Arrays
 from edgekd.data.decode import decode, decoded
 from edgekd.data.names import Names
 

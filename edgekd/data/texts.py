@@ -10,7 +10,7 @@ from pydantic import model_validator
 
 from edgekd.core.config import Config, Count, Share
 from edgekd.core.errors import Problem, RequestError
-from edgekd.core.protocols import Arrays, Split
+from edgekd.core.protocols.values import Arrays, Split
 from edgekd.data.splits import stratified_parts
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from edgekd.core.protocols import Transport
+from edgekd.core.protocols.transport import Transport
 from edgekd.core.results import Profile, Sustained
 from edgekd.devices.answers import Failure, Scores, Streamed, Timing, failure, timing, unlike
 from edgekd.devices.job import Job

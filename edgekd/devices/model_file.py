@@ -7,7 +7,7 @@ from typing import Any
 
 from edgekd.core import kinds
 from edgekd.core.errors import StageError
-from edgekd.core.protocols import Transport
+from edgekd.core.protocols.transport import Transport
 from edgekd.core.shipped import shipped
 
 ONNX = ".onnx"

@@ -9,7 +9,7 @@ from typing import Any
 
 from edgekd.core import kinds
 from edgekd.core.errors import Problem, UnreachableError
-from edgekd.core.protocols import Transport
+from edgekd.core.protocols.transport import Transport
 from edgekd.devices.link.bare import conduct
 from edgekd.devices.native.runners import copy_runners, runner, script
 from edgekd.devices.target import Target

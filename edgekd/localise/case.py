@@ -10,7 +10,7 @@ import numpy as np
 from safetensors.numpy import load_file, save_file
 
 from edgekd.core.errors import StageError
-from edgekd.core.protocols import Arrays, Batch
+from edgekd.core.protocols.values import Arrays, Batch
 from edgekd.core.refs import UseRuntime, as_written
 from edgekd.localise.locate import Located, locate
 from edgekd.models.folder import StoredModel

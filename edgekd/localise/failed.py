@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from edgekd.core.errors import StageError
-from edgekd.core.protocols import Arrays
+from edgekd.core.protocols.values import Arrays
 from edgekd.core.refs import UseRuntime, as_read
 from edgekd.core.signature import Signature
 from edgekd.localise.case import TABLE, Case, inspect

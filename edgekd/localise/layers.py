@@ -17,7 +17,7 @@ from torch import Tensor, fx
 from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind
 
-from edgekd.core.protocols import Arrays
+from edgekd.core.protocols.values import Arrays
 from edgekd.core.signature import Signature
 from edgekd.localise.forced import compute, module_of
 from edgekd.runtimes.insides import Insides

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from edgekd.core.protocols import Arrays
+from edgekd.core.protocols.values import Arrays
 from edgekd.core.signature import Signature
 from edgekd.localise.layers import Layer, common_nodes, compare_layers, first_departing, parts
 from edgekd.runtimes.insides import Insides

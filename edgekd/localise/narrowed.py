@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from edgekd.core.errors import StageError
-from edgekd.core.protocols import Batch
+from edgekd.core.protocols.values import Batch
 from edgekd.core.refs import UseRuntime
 from edgekd.localise.advice import advice, in_short
 from edgekd.localise.failing import Failing, smallest_failing

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from edgekd.core.config import Positive, Share
 from edgekd.core.kinds import model
-from edgekd.core.protocols import Batch
+from edgekd.core.protocols.values import Batch
 from edgekd.core.refs import UseModel
 from edgekd.core.registry import Paper
 from edgekd.core.signature import Signature

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from edgekd.core.config import Config, LocalPath, Share
 from edgekd.core.errors import Problem, StageError
 from edgekd.core.kinds import model
-from edgekd.core.protocols import Task
+from edgekd.core.protocols.task import Task
 from edgekd.core.registry import Paper
 from edgekd.core.signature import Signature
 from edgekd.models.weights import first_misfit, shapes_of

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from edgekd.core.artifact import MANIFEST, digest_file
 from edgekd.core.errors import StageError
-from edgekd.core.protocols import Batch, Task
+from edgekd.core.protocols.task import Task
+from edgekd.core.protocols.values import Batch
 from edgekd.core.refs import UseModel, UseTransform, as_read, as_written
 from edgekd.core.signature import Signature
 from edgekd.models.weights import load_resized

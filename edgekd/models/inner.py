@@ -8,7 +8,7 @@ from torch import nn
 
 from edgekd.core.config import Config
 from edgekd.core.errors import Problem
-from edgekd.core.protocols import Task
+from edgekd.core.protocols.task import Task
 from edgekd.core.refs import UseModel
 
 

@@ -16,7 +16,7 @@ from torch import nn
 from edgekd.core.config import Config, LocalPath
 from edgekd.core.errors import Problem, StageError
 from edgekd.core.kinds import model
-from edgekd.core.protocols import Task
+from edgekd.core.protocols.task import Task
 from edgekd.core.signature import Signature
 from edgekd.models.cut_encoder import cut_of, from_configuration
 from edgekd.models.pretrained_folder import check_folder, check_weights, configuration

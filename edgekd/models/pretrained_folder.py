@@ -10,7 +10,7 @@ from typing import Any
 from safetensors import SafetensorError
 
 from edgekd.core.errors import Problem
-from edgekd.core.protocols import Task
+from edgekd.core.protocols.task import Task
 from edgekd.models.weights import shapes_in
 
 PREPROCESSING = "preprocessor_config.json"

@@ -18,7 +18,7 @@ from torch.nn import functional as F  # noqa: N812
 from edgekd.core.config import Config, Count, LocalPath, Share
 from edgekd.core.errors import Problem
 from edgekd.core.kinds import model
-from edgekd.core.protocols import Task
+from edgekd.core.protocols.task import Task
 from edgekd.core.signature import Signature
 from edgekd.models.cut_encoder import from_configuration
 from edgekd.models.pretrained_folder import (

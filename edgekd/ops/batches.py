@@ -24,8 +24,8 @@ def batch_ids(
     """Yield the ids of each batch of one pass over `count` examples, shuffled where `rng` is given.
 
     Of each batch only the `part` (which, of how many), and no batch before number `start`: see
-    `core.protocols.Task.batches`. With `among` a pass is as long as ever, of those ids alone, all
-    of them before any comes again. A shuffled pass holds 4 bytes an example, another nothing.
+    `core.protocols.task.Task.batches`. With `among` a pass is as long as ever, of those ids alone,
+    all of them before any comes again. A shuffled pass holds 4 bytes an example, another nothing.
     """
     order = None if rng is None or among is not None else _shuffled(count, rng)
     if among is not None:

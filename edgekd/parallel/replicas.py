@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager, nullcontext
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from edgekd.core.protocols import Batch
+from edgekd.core.protocols.values import Batch
 from edgekd.parallel.group import group
 
 Pass = Callable[[Batch, int], tuple[Tensor, dict[str, Tensor]]]

@@ -10,7 +10,7 @@ from typing import Any
 
 from edgekd.core.artifact import Manifest
 from edgekd.core.errors import EdgekdError, RunInterruptedError, StageError
-from edgekd.core.protocols import Origin
+from edgekd.core.protocols.stage import Origin
 from edgekd.core.trouble import named_trouble
 from edgekd.pipeline.events import (
     Event,

@@ -6,7 +6,7 @@ from graphlib import CycleError, TopologicalSorter
 
 from edgekd.core.errors import Problem, nearest
 from edgekd.core.member import Member
-from edgekd.core.protocols import Preview
+from edgekd.core.protocols.stage import Preview
 from edgekd.core.refs import Implied, Ref, UseRuntime, UseStage, as_written, refs_of
 from edgekd.pipeline.document import Document, Steps
 

@@ -7,7 +7,7 @@ from typing import Any
 from edgekd.core.config import Config
 from edgekd.core.errors import EdgekdError, Problem
 from edgekd.core.needs import ALONE, Hands, Needs
-from edgekd.core.protocols import Task
+from edgekd.core.protocols.task import Task
 from edgekd.core.refs import (
     Ref,
     UseAugment,
@@ -24,7 +24,7 @@ from edgekd.pipeline.keeping import JUDGE
 
 @dataclass(frozen=True)
 class StagePreview:
-    """What a stage's check may look at: see `core.protocols.Preview`.
+    """What a stage's check may look at: see `core.protocols.stage.Preview`.
 
     A stage that could not be read itself is None to the others: its own problems are reported.
     """

@@ -18,7 +18,7 @@ from edgekd.core.config import Config
 from edgekd.core.errors import Problem, RequestError
 from edgekd.core.limits import allowed_processors
 from edgekd.core.needs import Hands
-from edgekd.core.protocols import Task
+from edgekd.core.protocols.task import Task
 from edgekd.core.refs import (
     UseStage,
     UseTask,

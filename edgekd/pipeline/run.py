@@ -10,7 +10,7 @@ from pathlib import Path
 
 from edgekd.core.errors import Problem, RequestError
 from edgekd.core.launcher import launched, processes, rank
-from edgekd.core.protocols import Origin
+from edgekd.core.protocols.stage import Origin
 from edgekd.core.trouble import named_trouble
 from edgekd.pipeline.cluster import check_address
 from edgekd.pipeline.events import Listener, RunDone, RunStarted, RunStopping

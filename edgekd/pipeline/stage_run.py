@@ -12,7 +12,9 @@ from edgekd.core import kinds
 from edgekd.core.artifact import Manifest
 from edgekd.core.checkpoint import Checkpoint
 from edgekd.core.member import Member
-from edgekd.core.protocols import Ancestor, Facts, Origin, Run, Task
+from edgekd.core.protocols.stage import Ancestor, Origin, Run
+from edgekd.core.protocols.task import Task
+from edgekd.core.protocols.values import Facts
 from edgekd.core.refs import Ref, UseTask, as_read
 from edgekd.core.registry import load_user_module
 from edgekd.pipeline.graph import read_instead
@@ -50,7 +52,7 @@ class Workroom:
 
 @dataclass
 class StageRun:
-    """What a stage may use: see `core.protocols.Run`."""
+    """What a stage may use: see `core.protocols.stage.Run`."""
 
     name: str
     out: Path

@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from edgekd.core.errors import EdgekdError, RunInterruptedError
-from edgekd.core.protocols import Origin
+from edgekd.core.protocols.stage import Origin
 from edgekd.core.version import VERSION
 from edgekd.pipeline.events import (
     Event,

@@ -22,7 +22,7 @@ from typing import IO, TYPE_CHECKING, Any
 from edgekd.core.errors import EdgekdError, RequestError, RunInterruptedError, StageError
 from edgekd.core.launcher import PEER
 from edgekd.core.lifetime import cpu_seconds, end_with_parent
-from edgekd.core.protocols import Facts
+from edgekd.core.protocols.values import Facts
 from edgekd.core.quantity import Quantity
 from edgekd.core.trouble import named_trouble
 from edgekd.pipeline.machine import this_machine

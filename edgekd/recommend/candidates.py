@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from edgekd.core import kinds
-from edgekd.core.protocols import Task
+from edgekd.core.protocols.task import Task
 from edgekd.core.refs import UseModel, UseObjective, as_written
 from edgekd.core.registry import Plugin
 from edgekd.core.signals import TAPPED, TEACHER

@@ -9,7 +9,7 @@ from typing import Any, cast
 from edgekd.core import kinds
 from edgekd.core.config import Config
 from edgekd.core.errors import Problem, RequestError, nearest
-from edgekd.core.protocols import Task
+from edgekd.core.protocols.task import Task
 from edgekd.core.refs import Ref, UseModel, UseTask, as_read, as_written
 from edgekd.pipeline.document import Document, read_document
 from edgekd.pipeline.resolve import resolve

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from edgekd.core.protocols import Task
+from edgekd.core.protocols.task import Task
 from edgekd.core.refs import UseModel
 from edgekd.ops.named import call_by_name
 from edgekd.train.check import outline

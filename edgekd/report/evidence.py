@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from edgekd.core.artifact import Manifest
 from edgekd.core.errors import Problem, RequestError
-from edgekd.core.protocols import Ancestor, Origin
+from edgekd.core.protocols.stage import Ancestor, Origin
 from edgekd.core.results import Measurements
 
 MEASUREMENTS, HISTORY = "measurements.json", "history.json"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
-from edgekd.core.protocols import Arrays
+from edgekd.core.protocols.values import Arrays
 
 Ask = Callable[[Arrays, Collection[str]], tuple[Arrays, Arrays]]
 """Takes inputs by name and the PyTorch nodes that are asked for; returns the program's outputs by

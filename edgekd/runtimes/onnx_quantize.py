@@ -6,7 +6,7 @@ from typing import Any, Literal
 from torch import nn
 
 from edgekd.core.errors import Problem, StageError
-from edgekd.core.protocols import Batch
+from edgekd.core.protocols.values import Batch
 from edgekd.core.quantization import Int4Weights, Int8Dynamic, Int8Static, Quantization
 from edgekd.core.refs import UseTransform
 from edgekd.core.signature import Signature

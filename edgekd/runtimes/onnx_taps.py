@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from edgekd.core.errors import StageError
-from edgekd.core.protocols import Arrays
+from edgekd.core.protocols.values import Arrays
 from edgekd.runtimes.onnx_graph import LARGEST_FILE
 
 DEQUANTIZED = "_DequantizeLinear_Output"

@@ -11,7 +11,7 @@ from torch import nn
 from edgekd.core.config import Config, PositiveCount
 from edgekd.core.errors import StageError
 from edgekd.core.kinds import runtime
-from edgekd.core.protocols import Arrays, Batch, Facts
+from edgekd.core.protocols.values import Arrays, Batch, Facts
 from edgekd.core.quantization import precision_of
 from edgekd.core.quiet import quiet
 from edgekd.core.refs import UseTransform

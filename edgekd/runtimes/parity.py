@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from edgekd.core.config import Config, NonNegative, PositiveCount, Share
 from edgekd.core.errors import StageError
-from edgekd.core.protocols import Arrays
+from edgekd.core.protocols.values import Arrays
 
 
 class DepartsError(StageError):

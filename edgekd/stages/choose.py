@@ -17,7 +17,8 @@ from edgekd.core.config import Config, NonNegative
 from edgekd.core.errors import Problem
 from edgekd.core.kinds import stage
 from edgekd.core.needs import Needs
-from edgekd.core.protocols import Facts, Preview, Run
+from edgekd.core.protocols.stage import Preview, Run
+from edgekd.core.protocols.values import Facts
 from edgekd.core.refs import ModelRef, UseRuntime, UseTransform
 from edgekd.core.rehearsal import Rehearsal
 from edgekd.devices.kept import Journal

@@ -10,7 +10,8 @@ from edgekd.core.config import Config
 from edgekd.core.errors import Problem
 from edgekd.core.kinds import stage
 from edgekd.core.needs import Needs
-from edgekd.core.protocols import Arrays, Batch, Facts, Preview, Run
+from edgekd.core.protocols.stage import Preview, Run
+from edgekd.core.protocols.values import Arrays, Batch, Facts
 from edgekd.core.quantity import Quantity
 from edgekd.core.quantization import Int8Static, activation_type, precision_of
 from edgekd.core.refs import ModelRef, UseRuntime

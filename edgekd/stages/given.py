@@ -8,7 +8,8 @@ from edgekd.core.artifact import MANIFEST, digest_file
 from edgekd.core.config import Config, LocalPath
 from edgekd.core.errors import Problem, StageError
 from edgekd.core.kinds import stage
-from edgekd.core.protocols import Facts, Preview, Run
+from edgekd.core.protocols.stage import Preview, Run
+from edgekd.core.protocols.values import Facts
 from edgekd.core.quantity import Quantity
 from edgekd.core.refs import UseRuntime
 from edgekd.core.signature import Signature

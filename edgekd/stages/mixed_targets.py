@@ -16,7 +16,8 @@ from edgekd.core.config import Config
 from edgekd.core.errors import Problem, StageError
 from edgekd.core.kinds import stage
 from edgekd.core.needs import Needs
-from edgekd.core.protocols import Batch, Facts, Preview, Run
+from edgekd.core.protocols.stage import Preview, Run
+from edgekd.core.protocols.values import Batch, Facts
 from edgekd.core.quantity import Quantity
 from edgekd.core.refs import ModelRef, Ref
 from edgekd.core.rehearsal import Rehearsal

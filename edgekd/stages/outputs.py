@@ -11,7 +11,8 @@ from edgekd.core.config import Config, PositiveCount
 from edgekd.core.errors import Problem
 from edgekd.core.kinds import stage
 from edgekd.core.needs import Needs
-from edgekd.core.protocols import Facts, Preview, Run
+from edgekd.core.protocols.stage import Preview, Run
+from edgekd.core.protocols.values import Facts
 from edgekd.core.quantity import Quantity
 from edgekd.core.refs import ModelOrProgramRef, UseAugment, as_written
 from edgekd.core.rehearsal import Rehearsal

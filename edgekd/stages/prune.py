@@ -11,7 +11,8 @@ from edgekd.core.config import Config, PositiveCount
 from edgekd.core.errors import Problem
 from edgekd.core.kinds import stage
 from edgekd.core.needs import Needs
-from edgekd.core.protocols import Batch, Facts, Preview, Run
+from edgekd.core.protocols.stage import Preview, Run
+from edgekd.core.protocols.values import Batch, Facts
 from edgekd.core.refs import ModelRef, UseTransform
 from edgekd.core.seeds import sub_seed
 from edgekd.models.folder import StoredModel, load_model, save_model

@@ -11,7 +11,8 @@ from edgekd.core.config import Config, PositiveCount, Share
 from edgekd.core.errors import Problem
 from edgekd.core.kinds import measure, stage
 from edgekd.core.needs import Needs
-from edgekd.core.protocols import Batch, Facts, Preview, Run
+from edgekd.core.protocols.stage import Preview, Run
+from edgekd.core.protocols.values import Batch, Facts
 from edgekd.core.quantity import Quantity
 from edgekd.core.refs import ModelRef, UseTransform
 from edgekd.core.rehearsal import Rehearsal

@@ -5,7 +5,8 @@ from pydantic import Field
 from edgekd.core.config import Config
 from edgekd.core.kinds import stage
 from edgekd.core.needs import LIBRARIES_BYTES, Needs
-from edgekd.core.protocols import Facts, Preview, Run
+from edgekd.core.protocols.stage import Preview, Run
+from edgekd.core.protocols.values import Facts
 from edgekd.core.refs import MeasurementsRef
 from edgekd.report.build import build_report
 from edgekd.report.evidence import read_evidence

@@ -26,7 +26,8 @@ from edgekd.core.config import Config, PositiveCount
 from edgekd.core.errors import Problem, StageError
 from edgekd.core.kinds import stage
 from edgekd.core.needs import Needs
-from edgekd.core.protocols import Facts, Preview, Run
+from edgekd.core.protocols.stage import Preview, Run
+from edgekd.core.protocols.values import Facts
 from edgekd.core.quantity import Quantity
 from edgekd.core.refs import ModelRef, Ref, SelectionRef
 from edgekd.core.registry import Paper

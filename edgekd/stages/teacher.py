@@ -15,7 +15,9 @@ from edgekd.core.config import Config, LocalPath
 from edgekd.core.errors import Problem, StageError
 from edgekd.core.kinds import stage
 from edgekd.core.needs import Needs
-from edgekd.core.protocols import Facts, Preview, Run, Split, Task
+from edgekd.core.protocols.stage import Preview, Run
+from edgekd.core.protocols.task import Task
+from edgekd.core.protocols.values import Facts, Split
 from edgekd.core.refs import UseModel, UseObjective
 from edgekd.core.rehearsal import Rehearsal
 from edgekd.core.seeds import sub_seed

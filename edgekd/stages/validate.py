@@ -14,7 +14,8 @@ from edgekd.core.config import Config
 from edgekd.core.errors import EdgekdError, Problem
 from edgekd.core.kinds import stage
 from edgekd.core.needs import Needs
-from edgekd.core.protocols import Facts, Preview, Run
+from edgekd.core.protocols.stage import Preview, Run
+from edgekd.core.protocols.values import Facts
 from edgekd.core.refs import ProgramRef
 from edgekd.core.rehearsal import Rehearsal
 from edgekd.core.results import Measurements, Role

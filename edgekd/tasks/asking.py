@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 
 from edgekd.core.errors import Problem, RequestError
-from edgekd.core.protocols import Split
+from edgekd.core.protocols.values import Split
 
 SPLITS: Sequence[Split] = ("train", "validation", "test")
 

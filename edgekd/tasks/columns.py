@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from edgekd.core.errors import Problem, RequestError
-from edgekd.core.protocols import Arrays, Split
+from edgekd.core.protocols.values import Arrays, Split
 
 SHOWN = 5
 """Examples that a message names."""

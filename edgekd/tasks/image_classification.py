@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from edgekd.core.config import Config, Count, Number, Positive, PositiveCount
 from edgekd.core.errors import Problem, RequestError
 from edgekd.core.kinds import task
-from edgekd.core.protocols import Batch, Facts, Source, Split
+from edgekd.core.protocols.source import Source
+from edgekd.core.protocols.values import Batch, Facts, Split
 from edgekd.core.refs import UseSource
 from edgekd.core.signature import Port, Signature
 from edgekd.tasks.asking import SPLITS, check_few, examine_all

@@ -8,7 +8,8 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from edgekd.core.errors import RequestError
-from edgekd.core.protocols import Source, Split
+from edgekd.core.protocols.source import Source
+from edgekd.core.protocols.values import Split
 from edgekd.tasks.columns import problem, some
 from edgekd.tasks.few import drawn
 from edgekd.tasks.sentence_embedding import ANSWERS

@@ -9,7 +9,8 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from edgekd.core.errors import RequestError
-from edgekd.core.protocols import Batch, Rows, Source, Split
+from edgekd.core.protocols.source import Rows, Source
+from edgekd.core.protocols.values import Batch, Split
 from edgekd.ops.batches import batch_ids
 from edgekd.tasks.columns import check_columns, problem, seen
 from edgekd.tasks.few import drawn

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from edgekd.core.protocols import Facts
+from edgekd.core.protocols.values import Facts
 
 
 def facts_of_pictures(

@@ -20,7 +20,8 @@ from torch.utils.data import DataLoader
 from edgekd.core.errors import Problem, RequestError, UnreadableError
 from edgekd.core.lifetime import end_with_parent
 from edgekd.core.limits import allowed_processors
-from edgekd.core.protocols import Rows, Split
+from edgekd.core.protocols.source import Rows
+from edgekd.core.protocols.values import Split
 from edgekd.tasks.columns import Column, Seen, check_columns, problem, seen, together
 
 Ids = Int64[Tensor, " n"]

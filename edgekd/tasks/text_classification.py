@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from edgekd.core.errors import Problem, RequestError
 from edgekd.core.kinds import task
-from edgekd.core.protocols import Facts, Split
+from edgekd.core.protocols.values import Facts, Split
 from edgekd.core.refs import UseSource
 from edgekd.core.signature import Port, Signature
 from edgekd.tasks.text_task import TextOptions, TextTask

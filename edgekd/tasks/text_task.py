@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, runtime_check
 
 from edgekd.core.config import Config, Count, PositiveCount
 from edgekd.core.errors import Problem
-from edgekd.core.protocols import Batch, Source, Split
+from edgekd.core.protocols.source import Source
+from edgekd.core.protocols.values import Batch, Split
 from edgekd.core.refs import UseSource
 from edgekd.core.signature import Port, Signature
 from edgekd.tasks.asking import SPLITS, check_few, examine_all
@@ -121,7 +122,7 @@ class TextTask(ABC, Generic[T]):
     ) -> Iterator[Batch]:
         """Yield `input_ids`, `attention_mask`, `ids` and the split's own columns, as `labels`.
 
-        See `core.protocols.Task`.
+        See `core.protocols.task.Task`.
         """
         if split not in self._rows:
             self._rows[split] = self._texts(split).rows(self._tokenizer)

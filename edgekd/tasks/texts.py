@@ -7,7 +7,8 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
-from edgekd.core.protocols import Source, Split
+from edgekd.core.protocols.source import Source
+from edgekd.core.protocols.values import Split
 from edgekd.tasks.few import drawn
 from edgekd.tasks.token_rows import TokenRows, check_texts, digests_of
 from edgekd.tasks.tokenizer import Tokenizer

@@ -10,7 +10,7 @@ from jaxtyping import Int32
 from torch import Tensor
 
 from edgekd.core.errors import Problem, RequestError
-from edgekd.core.protocols import Arrays, Batch, Split
+from edgekd.core.protocols.values import Arrays, Batch, Split
 from edgekd.core.signature import Port
 from edgekd.ops.batches import batch_ids
 from edgekd.tasks.columns import faults_of_labels, problem, some

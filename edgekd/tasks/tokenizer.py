@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 
 from edgekd.core.config import Config, LocalPath, PositiveCount
 from edgekd.core.errors import Problem, RequestError
-from edgekd.core.protocols import Facts
+from edgekd.core.protocols.values import Facts
 
 if TYPE_CHECKING:
     import numpy as np

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from edgekd.core.protocols import Split
+from edgekd.core.protocols.values import Split
 from edgekd.tasks.columns import SHOWN
 from edgekd.tasks.survey import Classes, Digests
 

@@ -16,7 +16,8 @@ from pydantic import Field
 from edgekd.core.config import Config, Number, Positive
 from edgekd.core.errors import Problem, RequestError
 from edgekd.core.kinds import task
-from edgekd.core.protocols import Batch, Facts, Source, Split
+from edgekd.core.protocols.source import Source
+from edgekd.core.protocols.values import Batch, Facts, Split
 from edgekd.core.refs import UseSource
 from edgekd.core.signature import Port, Signature
 from edgekd.tasks.asking import examine_all
@@ -104,7 +105,7 @@ class UnlabelledImages:
         start: int = 0,
         among: Tensor | None = None,
     ) -> Iterator[Batch]:
-        """Yield `image` and `ids`, shuffled where `rng` is given; see `core.protocols.Task`."""
+        """Yield `image` and `ids`, shuffled where `rng` is given: see `protocols.task.Task`."""
         for batch in self._pictures(split).batches(
             batch_size,
             normalisation=self._normalisation,

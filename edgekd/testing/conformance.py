@@ -6,7 +6,9 @@ import torch
 from pydantic import ValidationError
 from torch import nn
 
-from edgekd.core.protocols import Batch, Fits, Task
+from edgekd.core.protocols.task import Task
+from edgekd.core.protocols.training import Fits
+from edgekd.core.protocols.values import Batch
 from edgekd.core.refs import UseObjective, as_read, as_written
 from edgekd.core.registry import Plugin
 from edgekd.testing.signals import fitting_signals, ready, signals_for

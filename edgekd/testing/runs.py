@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from edgekd.core.checkpoint import Checkpoint
-from edgekd.core.protocols import Ancestor, Origin, Task
+from edgekd.core.protocols.stage import Ancestor, Origin
+from edgekd.core.protocols.task import Task
 from edgekd.core.refs import Ref
 
 
 @dataclass
 class ExampleRun:
-    """A `core.protocols.Run` in a folder of its own; what it is told is kept in lists."""
+    """A `core.protocols.stage.Run` in a folder of its own; what it is told is kept in lists."""
 
     folder: Path
     task: Task

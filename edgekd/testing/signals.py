@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from edgekd.core.config import Config
-from edgekd.core.protocols import Fits, Prepares, Setting, Signals
+from edgekd.core.protocols.training import Fits, Prepares, Setting
+from edgekd.core.protocols.values import Signals
 from edgekd.core.registry import Plugin
 from edgekd.core.signals import PROGRESS
 

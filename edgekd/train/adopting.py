@@ -7,7 +7,7 @@ from pathlib import Path
 from torch import nn
 
 from edgekd.core.errors import Problem, StageError
-from edgekd.core.protocols import Preview, Run
+from edgekd.core.protocols.stage import Preview, Run
 from edgekd.core.refs import Ref, UseModel
 from edgekd.models.folder import DESCRIPTION, load_model
 from edgekd.train.check import outline

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from edgekd.core.protocols import Task
+from edgekd.core.protocols.task import Task
 from edgekd.core.refs import UseModel
 from edgekd.train.evaluate import BATCH
 

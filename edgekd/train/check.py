@@ -10,7 +10,8 @@ from torch.nn.modules.module import register_module_module_registration_hook
 from edgekd.core.config import Config
 from edgekd.core.errors import EdgekdError, Problem, nearest
 from edgekd.core.kinds import augment, measure
-from edgekd.core.protocols import Preview, Task
+from edgekd.core.protocols.stage import Preview
+from edgekd.core.protocols.task import Task
 from edgekd.core.refs import Ref, UseAugment, UseModel, UseObjective, UseTransform
 from edgekd.core.registry import Plugin
 from edgekd.core.signals import EVIDENCE, PROGRESS, SECOND_FEATURE, TAPPED, VISIBLE

@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from edgekd.core.artifact import digest_file, sync
 from edgekd.core.errors import StageError
-from edgekd.core.protocols import Run
+from edgekd.core.protocols.stage import Run
 from edgekd.train.memory import is_memory
 from edgekd.train.packing import pack, unpack
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from edgekd.core.protocols import Batch
+from edgekd.core.protocols.values import Batch
 
 STEPS_BETWEEN = 50
 """On a GPU, where a look at the clock waits until all work before it is done."""

@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from edgekd.core.protocols import Batch, Run
+from edgekd.core.protocols.stage import Run
+from edgekd.core.protocols.values import Batch
 from edgekd.core.seeds import sub_seed
 from edgekd.parallel.group import group
 from edgekd.train.chance import chance_of, no_chance_drawn, seed_process

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from edgekd.core.kinds import measure
-from edgekd.core.protocols import Batch, Split, Task
+from edgekd.core.protocols.task import Task
+from edgekd.core.protocols.values import Batch, Split
 from edgekd.core.quantity import Quantity
 from edgekd.core.registry import Plugin
 from edgekd.core.signals import TEACHER

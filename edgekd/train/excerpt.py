@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from edgekd.core.protocols import Batch, Split, Task
+from edgekd.core.protocols.task import Task
+from edgekd.core.protocols.values import Batch, Split
 
 WARM_UP = 4
 """Steps of a pass that do not count where there are twice as many."""

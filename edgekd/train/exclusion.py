@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import fx
 
-from edgekd.core.protocols import Task
+from edgekd.core.protocols.task import Task
 from edgekd.core.quantity import Quantity
 from edgekd.ops.rounding import with_rounding
 from edgekd.runtimes.onnx_graph import is_inside

@@ -7,7 +7,9 @@ import torch
 from torch import Tensor
 
 from edgekd.core.errors import RunInterruptedError
-from edgekd.core.protocols import Batch, Run, Task
+from edgekd.core.protocols.stage import Run
+from edgekd.core.protocols.task import Task
+from edgekd.core.protocols.values import Batch
 from edgekd.parallel.group import group
 from edgekd.train.learners import made_augments
 from edgekd.train.shards import ShardWriter

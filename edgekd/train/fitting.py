@@ -13,7 +13,8 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from edgekd.core.errors import RunInterruptedError
-from edgekd.core.protocols import Batch, Fits, HandsOn, Prepares, Setting, Signals
+from edgekd.core.protocols.training import Fits, HandsOn, Prepares, Setting
+from edgekd.core.protocols.values import Batch, Signals
 from edgekd.core.refs import UseObjective
 from edgekd.core.seeds import sub_seed
 from edgekd.core.signals import PROGRESS, TEACHER

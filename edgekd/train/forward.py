@@ -10,7 +10,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from edgekd.core.protocols import Batch
+from edgekd.core.protocols.values import Batch
 from edgekd.core.seeds import sub_seed
 from edgekd.core.signals import PROGRESS, SECOND_FEATURE
 from edgekd.ops.mixing import SECOND, labels_of

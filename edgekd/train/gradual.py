@@ -7,7 +7,7 @@ from pydantic import Field
 
 from edgekd.core.config import Config, PositiveCount, Share
 from edgekd.core.errors import Problem
-from edgekd.core.protocols import Task
+from edgekd.core.protocols.task import Task
 from edgekd.core.refs import UseModel, UseTransform
 from edgekd.train.check import check_paths, check_transform
 from edgekd.train.optim import Train

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from edgekd.core.errors import StageError
-from edgekd.core.protocols import Batch, Run
+from edgekd.core.protocols.stage import Run
+from edgekd.core.protocols.values import Batch
 from edgekd.parallel.group import group
 from edgekd.train.optim import Train
 

@@ -10,7 +10,9 @@ from itertools import islice
 import torch
 
 from edgekd.core.errors import Problem
-from edgekd.core.protocols import Batch, Run, Task
+from edgekd.core.protocols.stage import Run
+from edgekd.core.protocols.task import Task
+from edgekd.core.protocols.values import Batch
 from edgekd.core.refs import Use, UseObjective
 from edgekd.core.seeds import sub_seed
 from edgekd.ops.batches import part_of

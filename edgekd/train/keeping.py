@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 from edgekd.core.config import Config, Positive, PositiveCount
-from edgekd.core.protocols import Preview, Task
+from edgekd.core.protocols.stage import Preview
+from edgekd.core.protocols.task import Task
 from edgekd.core.refs import Ref, UseObjective, as_written
 from edgekd.ops.named import call_by_name
 from edgekd.ops.top_k import bytes_per_row

@@ -14,7 +14,9 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from edgekd.core.errors import Problem
-from edgekd.core.protocols import Batch, Run, Signals, Task
+from edgekd.core.protocols.stage import Run
+from edgekd.core.protocols.task import Task
+from edgekd.core.protocols.values import Batch, Signals
 from edgekd.core.refs import Ref, UseObjective
 from edgekd.core.seeds import sub_seed
 from edgekd.parallel.group import group

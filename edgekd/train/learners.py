@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn, optim
 
-from edgekd.core.protocols import Batch, Learns, Prepares, Run, Setting
+from edgekd.core.protocols.stage import Run
+from edgekd.core.protocols.training import Learns, Prepares, Setting
+from edgekd.core.protocols.values import Batch
 from edgekd.core.refs import UseAugment
 from edgekd.core.seeds import sub_seed
 from edgekd.train.chance import no_chance_drawn

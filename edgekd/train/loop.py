@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from edgekd.core.errors import RunInterruptedError, StageError
-from edgekd.core.protocols import Batch
+from edgekd.core.protocols.values import Batch
 from edgekd.parallel.norms import norms_of_all
 from edgekd.parallel.replicas import Replica
 from edgekd.train.chance import no_chance_drawn, restore_chance

@@ -7,7 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from edgekd.core.errors import Problem, StageError
-from edgekd.core.protocols import Batch, Preview, Task
+from edgekd.core.protocols.stage import Preview
+from edgekd.core.protocols.task import Task
+from edgekd.core.protocols.values import Batch
 from edgekd.core.refs import Ref, UseAugment, UseModel
 from edgekd.core.signals import HIDDEN, VISIBLE
 from edgekd.ops.draws import Draws

@@ -13,7 +13,9 @@ from typing import Literal
 from torch import nn
 
 from edgekd.core.needs import ALONE, EXPORTERS_BYTES, LIBRARIES_BYTES, Hands, Needs
-from edgekd.core.protocols import Preview, Split, Task
+from edgekd.core.protocols.stage import Preview
+from edgekd.core.protocols.task import Task
+from edgekd.core.protocols.values import Split
 from edgekd.core.refs import Ref, UseModel
 from edgekd.core.signature import Signature
 from edgekd.train.check import outline

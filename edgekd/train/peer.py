@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from edgekd.core.protocols import Batch
+from edgekd.core.protocols.values import Batch
 from edgekd.core.signature import Signature
 from edgekd.ops.named import call_by_name
 from edgekd.train.masked import seeing

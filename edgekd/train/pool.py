@@ -7,7 +7,10 @@ from pathlib import Path
 from typing import Any, cast
 
 from edgekd.core.errors import Problem, RequestError
-from edgekd.core.protocols import Batch, Preview, Run, Source, Split, Task
+from edgekd.core.protocols.source import Source
+from edgekd.core.protocols.stage import Preview, Run
+from edgekd.core.protocols.task import Task
+from edgekd.core.protocols.values import Batch, Split
 from edgekd.core.refs import UseSource, UseTask
 from edgekd.train.excerpt import Excerpt
 from edgekd.train.optim import Train
@@ -56,7 +59,7 @@ class Pooled:
         return None if own is None or size is None else own + 2 * size * each
 
     def batches(self, split: Split, batch_size: int, **given: Any) -> Iterator[Batch]:
-        """Yield a split; see `core.protocols.Task`."""
+        """Yield a split; see `core.protocols.task.Task`."""
         return self._of(split).batches(split, batch_size, **given)
 
     @cached_property

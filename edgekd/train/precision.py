@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from edgekd.core.protocols import Batch
+from edgekd.core.protocols.values import Batch
 
 TRIED = 4
 """Batches of a trial."""

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from edgekd.core.errors import StageError
-from edgekd.core.protocols import Run
+from edgekd.core.protocols.stage import Run
 from edgekd.core.seeds import sub_seed
 from edgekd.ops.named import call_by_name
 from edgekd.parallel.group import group

@@ -5,7 +5,9 @@ from collections.abc import Mapping, Sequence
 from typing import cast
 
 from edgekd.core.config import Config
-from edgekd.core.protocols import Facts, Run, Split, Task
+from edgekd.core.protocols.stage import Run
+from edgekd.core.protocols.task import Task
+from edgekd.core.protocols.values import Facts, Split
 from edgekd.core.registry import Plugin
 from edgekd.core.rehearsal import Rehearsal
 from edgekd.train.excerpt import Excerpt, Pass, epoch_of, hidden_seconds

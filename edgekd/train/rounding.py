@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from edgekd.core.errors import Problem, StageError
-from edgekd.core.protocols import Task
+from edgekd.core.protocols.task import Task
 from edgekd.core.refs import UseModel, UseObjective, UseTransform
 from edgekd.models.folder import StoredModel, stored_for
 from edgekd.parallel.group import group

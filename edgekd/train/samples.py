@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor
 
-from edgekd.core.protocols import Batch, Split, Task
+from edgekd.core.protocols.task import Task
+from edgekd.core.protocols.values import Batch, Split
 from edgekd.core.quantization import Int8Static
 from edgekd.core.refs import UseTransform
 from edgekd.core.seeds import sub_seed

@@ -12,7 +12,9 @@ import torch
 from torch import Tensor
 
 from edgekd.core.errors import Problem, StageError
-from edgekd.core.protocols import Batch, Chosen, Signals, Task
+from edgekd.core.protocols.task import Task
+from edgekd.core.protocols.training import Chosen
+from edgekd.core.protocols.values import Batch, Signals
 from edgekd.core.refs import UseObjective
 from edgekd.core.seeds import sub_seed
 from edgekd.core.signals import EPOCH, EPOCHS, PROGRESS, TEACHER

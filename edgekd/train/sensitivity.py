@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, fx, nn
 
 from edgekd.core.kinds import measure
-from edgekd.core.protocols import Batch, Task
+from edgekd.core.protocols.task import Task
+from edgekd.core.protocols.values import Batch
 from edgekd.core.quantity import Quantity
 from edgekd.core.registry import Plugin
 from edgekd.core.signature import Signature

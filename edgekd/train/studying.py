@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from edgekd.core.errors import StageError
-from edgekd.core.protocols import Batch
+from edgekd.core.protocols.values import Batch
 from edgekd.core.seeds import sub_seed
 from edgekd.core.signature import Signature
 from edgekd.ops.draws import Draws

@@ -6,7 +6,7 @@ import torch
 
 from edgekd.core.config import Config
 from edgekd.core.errors import Problem, StageError
-from edgekd.core.protocols import Preview, Run
+from edgekd.core.protocols.stage import Preview, Run
 from edgekd.core.refs import Ref, Teachers, UseObjective, as_written
 from edgekd.core.seeds import sub_seed
 from edgekd.core.signals import TAPPED

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from edgekd.core.errors import StageError
-from edgekd.core.protocols import Batch, Task
+from edgekd.core.protocols.task import Task
+from edgekd.core.protocols.values import Batch
 from edgekd.core.refs import UseAugment, as_read, as_written
 from edgekd.core.seeds import sub_seed
 from edgekd.core.signature import Signature

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from edgekd.core.errors import StageError
-from edgekd.core.protocols import Signals
+from edgekd.core.protocols.values import Signals
 from edgekd.core.refs import UseObjective
 from edgekd.core.signals import PROGRESS, SECOND_FEATURE, TAPPED, TEACHER
 from edgekd.ops.mixing import SECOND

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
-from edgekd.core.protocols import Batch
+from edgekd.core.protocols.values import Batch
 from edgekd.ops.draws import Draws
 
 

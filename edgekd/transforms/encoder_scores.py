@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from edgekd.core.errors import StageError
-from edgekd.core.protocols import Batch
+from edgekd.core.protocols.values import Batch
 from edgekd.core.signature import Signature
 from edgekd.ops.named import call_by_name
 from edgekd.transforms.blocks import Block

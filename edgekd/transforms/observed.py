@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from edgekd.core.errors import StageError
-from edgekd.core.protocols import Batch
+from edgekd.core.protocols.values import Batch
 from edgekd.core.quantization import Int8Static
 from edgekd.core.signature import Signature
 from edgekd.ops.ranges import Histogram, Levels, least_squares_range

@@ -4,7 +4,7 @@ from typing import Any
 
 from torch import nn
 
-from edgekd.core.protocols import Batch
+from edgekd.core.protocols.values import Batch
 from edgekd.core.signature import Signature
 from edgekd.ops.cost import cost
 from edgekd.transforms.budget import MIB

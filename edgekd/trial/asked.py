@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from edgekd.core.errors import StageError
-from edgekd.core.protocols import Batch
+from edgekd.core.protocols.values import Batch
 from edgekd.core.signature import Signature
 from edgekd.devices.answers import Failure
 from edgekd.devices.bench import Session

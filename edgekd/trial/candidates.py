@@ -6,7 +6,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from edgekd.core.errors import EdgekdError
-from edgekd.core.protocols import Facts, Run
+from edgekd.core.protocols.stage import Run
+from edgekd.core.protocols.values import Facts
 from edgekd.core.refs import Ref, UseRuntime
 from edgekd.runtimes.folder import load_program
 from edgekd.runtimes.parity import Parity

@@ -9,7 +9,8 @@ from typing import Any, cast
 
 from edgekd.core import kinds
 from edgekd.core.artifact import digest_json
-from edgekd.core.protocols import Facts, Run
+from edgekd.core.protocols.stage import Run
+from edgekd.core.protocols.values import Facts
 from edgekd.core.refs import Ref, as_written
 
 FACTS = "facts.json"

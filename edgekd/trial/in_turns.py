@@ -15,7 +15,8 @@ import numpy as np
 from torch import nn
 
 from edgekd.core.errors import StageError
-from edgekd.core.protocols import Batch, Runtime
+from edgekd.core.protocols.runtime import Runtime
+from edgekd.core.protocols.values import Batch
 from edgekd.core.quantity import Quantity
 from edgekd.core.signature import Signature
 from edgekd.devices.answers import Failure, Timing

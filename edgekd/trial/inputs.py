@@ -12,7 +12,8 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
-from edgekd.core.protocols import Split, Task
+from edgekd.core.protocols.task import Task
+from edgekd.core.protocols.values import Split
 from edgekd.core.results import Prepared
 from edgekd.core.signals import SIGNALS
 from edgekd.core.signature import Signature

@@ -6,7 +6,8 @@ from typing import Any
 
 import torch
 
-from edgekd.core.protocols import Batch, Facts, Run
+from edgekd.core.protocols.stage import Run
+from edgekd.core.protocols.values import Batch, Facts
 from edgekd.core.signature import Signature
 from edgekd.devices.settings import settle
 from edgekd.devices.target import Bench, Target

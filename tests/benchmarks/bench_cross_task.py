@@ -18,7 +18,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from edgekd.core.protocols import Batch, Task
+from edgekd.core.protocols.task import Task
+from edgekd.core.protocols.values import Batch
 from edgekd.core.refs import UseModel, UseObjective, UseTask
 from edgekd.ops.features import as_tokens, at_same_places
 from edgekd.testing.runs import ExampleRun

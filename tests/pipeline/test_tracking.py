@@ -9,7 +9,7 @@ import pytest
 
 import edgekd
 from edgekd.core.errors import RunInterruptedError, StageError
-from edgekd.core.protocols import Origin
+from edgekd.core.protocols.stage import Origin
 from edgekd.pipeline import tracking
 from edgekd.pipeline.events import (
     RunDone,

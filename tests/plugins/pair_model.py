@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from edgekd.core.config import Config, Count, PositiveCount
 from edgekd.core.kinds import model, task
-from edgekd.core.protocols import Batch, Facts, Split
+from edgekd.core.protocols.values import Batch, Facts, Split
 from edgekd.core.seeds import sub_seed
 from edgekd.core.signature import Port, Signature
 from edgekd.ops.batches import batch_ids

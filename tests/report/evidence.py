@@ -6,7 +6,7 @@ import random
 from pathlib import Path
 
 from edgekd.core.artifact import Manifest
-from edgekd.core.protocols import Ancestor, Origin
+from edgekd.core.protocols.stage import Ancestor, Origin
 from edgekd.core.quantity import Quantity
 from edgekd.core.results import (
     Gate,

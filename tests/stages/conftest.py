@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from edgekd.core.checkpoint import Checkpoint
-from edgekd.core.protocols import Origin
+from edgekd.core.protocols.stage import Origin
 from edgekd.core.refs import UseModel, UseTask
 from edgekd.models.folder import StoredModel, save_model
 

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from edgekd.core.checkpoint import Checkpoint
 from edgekd.core.errors import StageError, UnreachableError
 from edgekd.core.needs import ALONE, Hands
-from edgekd.core.protocols import Task
+from edgekd.core.protocols.task import Task
 from edgekd.core.refs import Ref, UseTask
 from edgekd.core.results import Measurements
 from edgekd.core.signature import Port, Signature

@@ -1,4 +1,4 @@
-from edgekd.core.protocols import Run
+from edgekd.core.protocols.stage import Run
 from edgekd.core.refs import Ref, UseTask
 from edgekd.testing.runs import ExampleRun
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from edgekd.core.artifact import Manifest
-from edgekd.core.protocols import Ancestor
+from edgekd.core.protocols.stage import Ancestor
 from edgekd.core.refs import Ref, UseModel, UseStage, UseTask
 from edgekd.models.folder import save_model, stored_for
 from edgekd.pipeline.preview import StagePreview

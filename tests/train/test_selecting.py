@@ -9,7 +9,7 @@ from torch import nn
 
 from edgekd.core.errors import RunInterruptedError, StageError
 from edgekd.core.kinds import objective, select
-from edgekd.core.protocols import Chosen
+from edgekd.core.protocols.training import Chosen
 from edgekd.core.refs import UseObjective, UseTask
 from edgekd.testing.runs import ExampleRun
 from edgekd.train import selecting

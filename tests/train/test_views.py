@@ -3,7 +3,7 @@
 import torch
 
 from edgekd.core import kinds
-from edgekd.core.protocols import Prepares, Setting
+from edgekd.core.protocols.training import Prepares, Setting
 from edgekd.core.refs import UseAugment
 from edgekd.train.views import Views, channels_last, view_of
 

@@ -10,7 +10,8 @@ from torch.nn import functional
 from edgekd.core.config import Config, PositiveCount
 from edgekd.core.errors import Problem, StageError
 from edgekd.core.kinds import augment
-from edgekd.core.protocols import Batch, Task
+from edgekd.core.protocols.task import Task
+from edgekd.core.protocols.values import Batch
 from edgekd.ops.draws import Draws
 
 MODES = {"edge": "replicate", "reflect": "reflect", "zero": "constant"}

@@ -4,7 +4,7 @@ import torch
 
 from edgekd.core.config import Config, Share
 from edgekd.core.kinds import augment
-from edgekd.core.protocols import Batch
+from edgekd.core.protocols.values import Batch
 from edgekd.ops.draws import Draws
 
 

@@ -20,7 +20,9 @@ from torch.nn import functional as F  # noqa: N812
 from edgekd.core.config import Config, NonNegative, Positive, PositiveCount, Share
 from edgekd.core.errors import Problem
 from edgekd.core.kinds import augment
-from edgekd.core.protocols import Batch, Setting, Task
+from edgekd.core.protocols.task import Task
+from edgekd.core.protocols.training import Setting
+from edgekd.core.protocols.values import Batch
 from edgekd.core.registry import Paper
 from edgekd.core.study import Study
 from edgekd.ops.divergence import divergence

@@ -13,7 +13,9 @@ import torch
 from edgekd.core.config import Config, Count, Share
 from edgekd.core.errors import Problem
 from edgekd.core.kinds import augment
-from edgekd.core.protocols import Batch, Setting, Task
+from edgekd.core.protocols.task import Task
+from edgekd.core.protocols.training import Setting
+from edgekd.core.protocols.values import Batch
 from edgekd.ops.draws import Draws
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from edgekd.core.config import Config, Positive
 from edgekd.core.kinds import augment
-from edgekd.core.protocols import Batch
+from edgekd.core.protocols.values import Batch
 from edgekd.core.registry import Paper
 from edgekd.ops.draws import Draws
 from edgekd.ops.mixing import SECOND, Partners, ring

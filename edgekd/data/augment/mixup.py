@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from edgekd.core.config import Config, Positive, Share
 from edgekd.core.errors import Problem
 from edgekd.core.kinds import augment
-from edgekd.core.protocols import Batch, Task
+from edgekd.core.protocols.task import Task
+from edgekd.core.protocols.values import Batch
 from edgekd.core.registry import Paper
 from edgekd.ops.draws import Draws
 from edgekd.ops.mixing import OTHER_LABELS, OWN_SHARE, blend, lowest, ring

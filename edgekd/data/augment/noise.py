@@ -6,7 +6,7 @@ import torch
 
 from edgekd.core.config import Config, Positive
 from edgekd.core.kinds import augment
-from edgekd.core.protocols import Batch
+from edgekd.core.protocols.values import Batch
 from edgekd.ops.draws import Draws
 
 LEAST = 2.0**-25

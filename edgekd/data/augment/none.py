@@ -2,7 +2,7 @@
 
 from edgekd.core.config import Config
 from edgekd.core.kinds import augment
-from edgekd.core.protocols import Batch
+from edgekd.core.protocols.values import Batch
 from edgekd.ops.draws import Draws
 
 

@@ -14,7 +14,8 @@ from pydantic import Field
 from edgekd.core.config import Config, PositiveCount
 from edgekd.core.errors import Problem
 from edgekd.core.kinds import augment
-from edgekd.core.protocols import Batch, Task
+from edgekd.core.protocols.task import Task
+from edgekd.core.protocols.values import Batch
 from edgekd.core.registry import Paper
 from edgekd.core.signals import HIDDEN, VISIBLE
 from edgekd.ops.draws import Draws

@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 
 from edgekd.core.config import Config, Share
 from edgekd.core.kinds import select
-from edgekd.core.protocols import Chosen
+from edgekd.core.protocols.training import Chosen
 from edgekd.core.registry import Paper
 from edgekd.ops.draws import Draws
 from edgekd.ops.shapes import Logits

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from edgekd.core.config import Config, LocalPath
 from edgekd.core.errors import Problem, RequestError
 from edgekd.core.kinds import source
-from edgekd.core.protocols import Arrays, Split
+from edgekd.core.protocols.values import Arrays, Split
 
 if TYPE_CHECKING:
     import numpy as np

@@ -13,7 +13,7 @@ from pydantic import field_validator, model_validator
 from edgekd.core.config import Config, Count, Share
 from edgekd.core.errors import Problem, RequestError
 from edgekd.core.kinds import source
-from edgekd.core.protocols import Arrays, Split
+from edgekd.core.protocols.values import Arrays, Split
 from edgekd.data.splits import stratified_parts
 
 if TYPE_CHECKING:

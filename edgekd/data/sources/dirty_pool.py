@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from edgekd.core.config import Config, Count, NonNegative, Share
 from edgekd.core.kinds import source
-from edgekd.core.protocols import Arrays, Source, Split
+from edgekd.core.protocols.source import Source
+from edgekd.core.protocols.values import Arrays, Split
 from edgekd.core.refs import UseSource
 from edgekd.core.seeds import sub_seed
 

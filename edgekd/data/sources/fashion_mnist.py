@@ -15,7 +15,7 @@ from pydantic import StringConstraints
 from edgekd.core.config import Config, Count, LocalPath, Positive, PositiveCount
 from edgekd.core.errors import Problem, RequestError
 from edgekd.core.kinds import source
-from edgekd.core.protocols import Arrays, Split
+from edgekd.core.protocols.values import Arrays, Split
 from edgekd.data.fetch import fetch
 from edgekd.data.splits import stratified_parts
 

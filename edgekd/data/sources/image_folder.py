@@ -14,7 +14,7 @@ from pydantic import Field
 from edgekd.core.config import Config, Count, LocalPath, PositiveCount, Share
 from edgekd.core.errors import Problem, RequestError, UnreadableError
 from edgekd.core.kinds import source
-from edgekd.core.protocols import Arrays, Split
+from edgekd.core.protocols.values import Arrays, Split
 from edgekd.data.decode import beginnings
 from edgekd.data.names import Names
 from edgekd.data.picture_files import PictureFiles

@@ -14,7 +14,7 @@ from pathlib import Path
 from edgekd.core.config import LocalPath, PositiveCount
 from edgekd.core.errors import RequestError
 from edgekd.core.kinds import source
-from edgekd.core.protocols import Arrays, Split
+from edgekd.core.protocols.values import Arrays, Split
 from edgekd.data.packages import package_file, package_problem, read_packages
 from edgekd.data.texts import Division, Texts, divide
 

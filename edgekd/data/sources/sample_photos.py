@@ -19,7 +19,7 @@ from pydantic import Field
 from edgekd.core.config import Config, Count, PositiveCount
 from edgekd.core.errors import Problem, RequestError
 from edgekd.core.kinds import source
-from edgekd.core.protocols import Arrays, Split
+from edgekd.core.protocols.values import Arrays, Split
 
 if TYPE_CHECKING:
     import numpy as np

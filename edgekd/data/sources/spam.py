@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from edgekd.core.config import LocalPath
 from edgekd.core.errors import Problem, RequestError
 from edgekd.core.kinds import source
-from edgekd.core.protocols import Arrays, Split
+from edgekd.core.protocols.values import Arrays, Split
 from edgekd.data.mail import readable
 from edgekd.data.texts import SHAPES, Division, Texts, divide
 

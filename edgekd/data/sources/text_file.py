@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 from edgekd.core.config import Config, Count, LocalPath
 from edgekd.core.errors import Problem, RequestError
 from edgekd.core.kinds import source
-from edgekd.core.protocols import Arrays, Split
+from edgekd.core.protocols.values import Arrays, Split
 from edgekd.data.tables import check_table, read_table
 from edgekd.data.texts import SHAPES, Texts, divide, listed
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from edgekd.core.errors import UnreachableError
-from edgekd.core.protocols import Transport
+from edgekd.core.protocols.transport import Transport
 from edgekd.devices.link.attended import AttendedDevice
 from edgekd.devices.link.bare_link import BareLink, Started
 from edgekd.devices.link.facts import told

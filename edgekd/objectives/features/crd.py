@@ -19,7 +19,8 @@ from torch.nn import functional as F  # noqa: N812
 from edgekd.core.config import Config, Positive, PositiveCount, Share
 from edgekd.core.errors import StageError
 from edgekd.core.kinds import objective
-from edgekd.core.protocols import Setting, Signals
+from edgekd.core.protocols.training import Setting
+from edgekd.core.protocols.values import Signals
 from edgekd.core.registry import Paper
 from edgekd.ops.contrast import ByClass, noise_contrastive, remembered
 from edgekd.ops.draws import Draws

@@ -15,7 +15,7 @@ from torch.nn import functional as F  # noqa: N812
 from edgekd.core.config import Config
 from edgekd.core.errors import StageError
 from edgekd.core.kinds import objective
-from edgekd.core.protocols import Setting
+from edgekd.core.protocols.training import Setting
 from edgekd.core.registry import Paper
 from edgekd.ops.features import as_tokens, at_same_places
 from edgekd.ops.projectors import width_of

@@ -11,7 +11,7 @@ from torch import nn
 from edgekd.core.config import Config
 from edgekd.core.errors import StageError
 from edgekd.core.kinds import objective
-from edgekd.core.protocols import Setting
+from edgekd.core.protocols.training import Setting
 from edgekd.core.registry import Paper
 from edgekd.ops import projectors
 from edgekd.ops.features import apart, at_same_places

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from edgekd.core.config import Config, Positive, PositiveCount
 from edgekd.core.errors import StageError
 from edgekd.core.kinds import objective
-from edgekd.core.protocols import Setting
+from edgekd.core.protocols.training import Setting
 from edgekd.core.registry import Paper
 from edgekd.ops.shapes import Features, PerExample
 from edgekd.ops.transformer import Block, chosen, linear, patches_of, places_of, token

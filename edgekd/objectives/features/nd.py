@@ -18,7 +18,8 @@ from torch.nn import functional as F  # noqa: N812
 from edgekd.core.config import Config, Share
 from edgekd.core.errors import StageError
 from edgekd.core.kinds import objective
-from edgekd.core.protocols import Setting, Signals
+from edgekd.core.protocols.training import Setting
+from edgekd.core.protocols.values import Signals
 from edgekd.core.registry import Paper
 from edgekd.ops.classes import check_seen
 from edgekd.ops.features import pooled

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from edgekd.core.config import Count, PositiveCount
 from edgekd.core.errors import StageError
 from edgekd.core.kinds import objective
-from edgekd.core.protocols import Setting
+from edgekd.core.protocols.training import Setting
 from edgekd.core.registry import Paper
 from edgekd.ops.features import MAP, TOKENS, pooled
 from edgekd.ops.shapes import ClassShares, Features, Labels, Logits, PerExample

@@ -15,7 +15,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from edgekd.core.config import Config, Positive
 from edgekd.core.kinds import objective
-from edgekd.core.protocols import Setting
+from edgekd.core.protocols.training import Setting
 from edgekd.core.registry import Paper
 from edgekd.ops.features import MAP, at_same_places
 from edgekd.ops.projectors import layers, width_of

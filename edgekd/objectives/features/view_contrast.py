@@ -12,7 +12,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from edgekd.core.config import Config, Positive, PositiveCount
 from edgekd.core.kinds import objective
-from edgekd.core.protocols import Setting
+from edgekd.core.protocols.training import Setting
 from edgekd.core.registry import Paper
 from edgekd.ops.contrast import nt_xent
 from edgekd.ops.features import pooled

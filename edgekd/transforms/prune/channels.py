@@ -17,7 +17,7 @@ from torch import nn
 from edgekd.core.config import PositiveCount, Share
 from edgekd.core.errors import Problem, RequestError, StageError
 from edgekd.core.kinds import transform
-from edgekd.core.protocols import Batch
+from edgekd.core.protocols.values import Batch
 from edgekd.core.quiet import quiet
 from edgekd.core.registry import Paper
 from edgekd.core.signature import Signature

@@ -15,7 +15,7 @@ from torch import nn
 
 from edgekd.core.config import PositiveCount, Share
 from edgekd.core.kinds import transform
-from edgekd.core.protocols import Batch
+from edgekd.core.protocols.values import Batch
 from edgekd.core.registry import Paper
 from edgekd.core.signature import Signature
 from edgekd.transforms.blocks import Block, blocks_of, keep_layers, narrow, take_heads

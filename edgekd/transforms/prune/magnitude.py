@@ -13,7 +13,7 @@ from torch import nn
 
 from edgekd.core.config import Config, Share
 from edgekd.core.kinds import transform
-from edgekd.core.protocols import Batch
+from edgekd.core.protocols.values import Batch
 from edgekd.core.registry import Paper
 from edgekd.core.signature import Signature
 from edgekd.transforms.in_steps import Masks

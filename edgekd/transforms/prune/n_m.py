@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from edgekd.core.config import Config, PositiveCount
 from edgekd.core.errors import StageError
 from edgekd.core.kinds import transform
-from edgekd.core.protocols import Batch
+from edgekd.core.protocols.values import Batch
 from edgekd.core.registry import Paper
 from edgekd.core.signature import Signature
 from edgekd.transforms.in_steps import Masks

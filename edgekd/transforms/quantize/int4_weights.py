@@ -13,7 +13,7 @@ from torch import nn
 
 from edgekd.core.errors import Problem
 from edgekd.core.kinds import transform
-from edgekd.core.protocols import Batch
+from edgekd.core.protocols.values import Batch
 from edgekd.core.quantization import Int4Weights
 from edgekd.core.quiet import quiet
 from edgekd.core.signature import Signature

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from edgekd.core.errors import Problem
 from edgekd.core.kinds import transform
-from edgekd.core.protocols import Batch
+from edgekd.core.protocols.values import Batch
 from edgekd.core.quantization import Int8Dynamic
 from edgekd.core.quiet import quiet
 from edgekd.core.signature import Signature

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from edgekd.core.kinds import transform
-from edgekd.core.protocols import Batch
+from edgekd.core.protocols.values import Batch
 from edgekd.core.quantization import Int8Static
 from edgekd.core.quiet import quiet
 from edgekd.core.signature import Signature

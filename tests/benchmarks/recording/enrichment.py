@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from edgekd.core.protocols import Source
+from edgekd.core.protocols.source import Source
 from edgekd.train.marks import SELECTED, read_selected
 
 

@@ -13,7 +13,8 @@ import torch
 from torch import nn
 
 from edgekd.core.kinds import measure
-from edgekd.core.protocols import Batch, Task
+from edgekd.core.protocols.task import Task
+from edgekd.core.protocols.values import Batch
 from edgekd.core.refs import Use, UseObjective, UseSelect, UseSource, UseTask, as_read
 from edgekd.core.registry import Plugin
 from edgekd.models.folder import load_model

@@ -19,7 +19,7 @@ import torch
 from edgekd.core import kinds
 from edgekd.core.checkpoint import Checkpoint
 from edgekd.core.errors import RunInterruptedError
-from edgekd.core.protocols import Task
+from edgekd.core.protocols.task import Task
 from edgekd.core.refs import Ref, UseTask, as_read
 from edgekd.pipeline.graph import read_instead
 from edgekd.pipeline.outcome import RunResult

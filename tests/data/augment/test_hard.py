@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from torch import nn
 from torch.testing import assert_close
 
-from edgekd.core.protocols import Setting
+from edgekd.core.protocols.training import Setting
 from edgekd.core.refs import UseAugment, UseObjective, UseTask
 from edgekd.data.augment.hard import Hard, HardOptions, check
 from edgekd.ops.draws import Draws

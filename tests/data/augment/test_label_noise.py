@@ -5,7 +5,7 @@ import copy
 import pytest
 import torch
 
-from edgekd.core.protocols import Setting
+from edgekd.core.protocols.training import Setting
 from edgekd.core.refs import UseTask
 from edgekd.data.augment.label_noise import LabelNoise, LabelNoiseOptions, check
 from edgekd.ops.draws import Draws

@@ -8,7 +8,7 @@ from torch.nn import functional as F  # noqa: N812
 from torch.testing import assert_close
 
 from edgekd.core.errors import StageError
-from edgekd.core.protocols import Setting
+from edgekd.core.protocols.training import Setting
 from edgekd.objectives.features.crd import CRD, Contrast
 
 EXAMPLES, CLASSES = 12, 3

@@ -6,7 +6,7 @@ from torch import nn
 from torch.testing import assert_close
 
 from edgekd.core.errors import StageError
-from edgekd.core.protocols import Setting
+from edgekd.core.protocols.training import Setting
 from edgekd.objectives.features.dmae import DMAE, Alignment
 
 

@@ -5,7 +5,7 @@ import torch
 from torch.testing import assert_close
 
 from edgekd.core.errors import StageError
-from edgekd.core.protocols import Setting
+from edgekd.core.protocols.training import Setting
 from edgekd.objectives.features.hint import Hint, HintLoss
 
 SHAPES = [((3, 8, 8), (5, 4, 4)), ((3, 2, 2), (5, 4, 4)), ((6, 3), (6, 5)), ((3,), (5,))]

@@ -6,7 +6,7 @@ from pydantic import ValidationError
 from torch.testing import assert_close
 
 from edgekd.core.errors import StageError
-from edgekd.core.protocols import Setting
+from edgekd.core.protocols.training import Setting
 from edgekd.objectives.features.masked_reconstruction import MaskedReconstruction, Reconstruction
 
 SMALL = {"width": 8, "depth": 1, "heads": 2}

@@ -14,7 +14,7 @@ from torch.testing import assert_close
 
 from edgekd.core.errors import StageError
 from edgekd.core.kinds import objective
-from edgekd.core.protocols import Setting
+from edgekd.core.protocols.training import Setting
 from edgekd.core.refs import UseObjective, UseTask
 from edgekd.objectives.features.nd import ND, NormAndDirection
 from edgekd.testing.runs import ExampleRun

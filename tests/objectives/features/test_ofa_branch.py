@@ -5,7 +5,7 @@ import torch
 from torch.testing import assert_close
 
 from edgekd.core.errors import StageError
-from edgekd.core.protocols import Setting
+from edgekd.core.protocols.training import Setting
 from edgekd.core.refs import UseObjective, UseTask
 from edgekd.objectives.features.ofa_branch import OFABranch, OFABranchLoss
 from edgekd.ops.targets import EnhancedTarget, enhanced, weighted_cross_entropy

@@ -11,7 +11,7 @@ from torch.nn import functional as F  # noqa: N812
 from torch.testing import assert_close
 
 from edgekd.core.errors import StageError
-from edgekd.core.protocols import Setting
+from edgekd.core.protocols.training import Setting
 from edgekd.core.refs import UseObjective, UseTask
 from edgekd.objectives.features.prock import ProCK, PrototypeGuidance, drawn, k_means, moved
 from edgekd.testing.runs import ExampleRun

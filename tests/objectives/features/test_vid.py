@@ -7,7 +7,7 @@ import torch
 from torch.testing import assert_close
 
 from edgekd.core.errors import StageError
-from edgekd.core.protocols import Setting
+from edgekd.core.protocols.training import Setting
 from edgekd.objectives.features.vid import VID, VariationalInformation
 
 SHAPES = [((3, 8, 8), (5, 4, 4)), ((6, 3), (6, 5)), ((3,), (5,))]

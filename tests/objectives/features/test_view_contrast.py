@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from edgekd.core.kinds import objective
-from edgekd.core.protocols import Setting
+from edgekd.core.protocols.training import Setting
 from edgekd.objectives.features.view_contrast import Contrast, ViewContrast
 from edgekd.testing.signals import ready, signals_for
 

@@ -10,7 +10,7 @@ from torch.nn import functional as F  # noqa: N812
 from torch.testing import assert_close
 
 from edgekd.core.errors import StageError
-from edgekd.core.protocols import Setting
+from edgekd.core.protocols.training import Setting
 from edgekd.objectives.logits.kd import KD, kd
 from edgekd.objectives.logits.tgeo import TGeo, TrilateralFusion
 from edgekd.testing.signals import example_signals

@@ -7,7 +7,7 @@ import torch
 from torch.testing import assert_close
 
 from edgekd.core.errors import StageError
-from edgekd.core.protocols import Setting
+from edgekd.core.protocols.training import Setting
 from edgekd.objectives.relations.token_graph import (
     TokenGraph,
     TokenGraphLoss,

@@ -36,11 +36,11 @@ from edgekd.train.check import (
     check_terms,
     quantization_of,
 )
-from edgekd.train.course import Lesson
 from edgekd.train.evaluate import evaluate
 from edgekd.train.gradual import Gradual, check_gradual
 from edgekd.train.held_out import check_held_out
 from edgekd.train.labelled import check_labelled
+from edgekd.train.lesson import Lesson
 from edgekd.train.loop import train, write_history
 from edgekd.train.marks import write_selected
 from edgekd.train.masked import check_masked

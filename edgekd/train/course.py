@@ -1,7 +1,7 @@
-"""A lesson, and its course: everything that a training's next step depends on."""
+"""The course of a lesson: everything that a training's next step depends on."""
 
 import copy
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
@@ -9,88 +9,22 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from edgekd.core.protocols.stage import Run
 from edgekd.core.protocols.values import Batch
 from edgekd.core.seeds import sub_seed
 from edgekd.parallel.group import group
 from edgekd.train.chance import chance_of, no_chance_drawn, seed_process
-from edgekd.train.gradual import Gradual
-from edgekd.train.guard import LOSS
-from edgekd.train.held_out import HeldOut, set_aside
+from edgekd.train.held_out import HeldOut
 from edgekd.train.labelled import Pool, known_labels, without_others
 from edgekd.train.learners import learners_of, made_augments
+from edgekd.train.lesson import Lesson
 from edgekd.train.marks import marked
 from edgekd.train.memory import is_memory
-from edgekd.train.optim import Train, make_optimizer, make_schedule
+from edgekd.train.optim import make_optimizer, make_schedule
 from edgekd.train.packing import pack, unpack
-from edgekd.train.peer import Peer
-from edgekd.train.pretraining import pretrains
 from edgekd.train.pruning import Pruning
 from edgekd.train.remembering import Remembers, restore, state_of
-from edgekd.train.teaching import Teaching
-from edgekd.train.terms import Terms
-from edgekd.train.views import Views
 
 FORMAT = 3
-
-
-@dataclass(frozen=True)
-class Lesson:
-    """Who learns what, from what, and how."""
-
-    run: Run
-    student: nn.Module
-    teachers: Mapping[str, Teaching]
-    """Who teaches, by the names that the terms ask for; nobody where labels alone do."""
-    terms: Terms
-    options: Train
-    views: Views
-    """How the examples are changed before anybody looks at them."""
-    sparse: Sequence[str] = ()
-    """Parameters of the student whose zeros stay zeros."""
-    prune: Gradual | None = None
-    """What of the student goes meanwhile."""
-
-    @property
-    def peers(self) -> Mapping[str, Peer]:
-        """The teachers that learn, too."""
-        return {name: peer for name, peer in self.teachers.items() if isinstance(peer, Peer)}
-
-    @property
-    def learners(self) -> Collection[nn.Module]:
-        """All networks that learn: the student first."""
-        return [self.student, *self.peers.values()]
-
-    @property
-    def held_out(self) -> int:
-        """The number of training examples that are set aside."""
-        uses = (*self.terms.uses, *self.options.augment)
-        return set_aside(uses, self.options, self.run.task.size("train"))
-
-    @property
-    def examples(self) -> int:
-        """The number of training examples in one pass: those that are not held out."""
-        return self.run.task.size("train") - self.held_out
-
-    @property
-    def pretrains(self) -> bool:
-        """Whether what the student answers is not taught here, and so not scored."""
-        return pretrains(self.terms.uses)
-
-    @property
-    def monitor(self) -> str:
-        """What epochs are compared by, on the validation split."""
-        return LOSS if self.pretrains else self.run.task.quality[0]
-
-    @property
-    def steps_per_epoch(self) -> int:
-        """The number of batches in one pass."""
-        return -(-self.examples // self.options.batch_size)
-
-    @property
-    def steps(self) -> int:
-        """The number of batches in all passes."""
-        return self.options.epochs * self.steps_per_epoch
 
 
 @dataclass

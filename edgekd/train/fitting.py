@@ -23,9 +23,9 @@ from edgekd.ops.named import call_by_name
 from edgekd.parallel.group import group
 from edgekd.train.chance import no_chance_drawn
 from edgekd.train.checkpoint import read_state, write_state
-from edgekd.train.course import Lesson
 from edgekd.train.frozen import at_rest
 from edgekd.train.keeping import class_names
+from edgekd.train.lesson import Lesson
 from edgekd.train.masked import seeing
 from edgekd.train.taps import tapped
 from edgekd.train.terms import asked, student_taps

@@ -18,8 +18,9 @@ from edgekd.ops.named import call_by_name
 from edgekd.parallel.group import group
 from edgekd.train.chance import no_chance_drawn
 from edgekd.train.clock import Clock
-from edgekd.train.course import Course, Lesson
+from edgekd.train.course import Course
 from edgekd.train.labelled import Known, without_others
+from edgekd.train.lesson import Lesson
 from edgekd.train.masked import seeing
 from edgekd.train.peer import Peer
 from edgekd.train.precision import TRIED, Precision, decide

@@ -1,10 +1,7 @@
 """Parts of a training that learn by something else than its loss, each with its optimizer."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import nn, optim
@@ -16,10 +13,8 @@ from edgekd.core.refs import UseAugment
 from edgekd.core.seeds import sub_seed
 from edgekd.train.chance import no_chance_drawn
 from edgekd.train.keeping import class_names
+from edgekd.train.lesson import Lesson
 from edgekd.train.teaching import Teaching
-
-if TYPE_CHECKING:
-    from edgekd.train.course import Lesson
 
 
 @dataclass(frozen=True)

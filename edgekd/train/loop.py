@@ -17,12 +17,13 @@ from edgekd.parallel.replicas import Replica
 from edgekd.train.chance import no_chance_drawn, restore_chance
 from edgekd.train.checkpoint import Checkpoints, packed
 from edgekd.train.clock import Clock
-from edgekd.train.course import Course, Lesson
+from edgekd.train.course import Course
 from edgekd.train.evaluate import evaluate
 from edgekd.train.fitting import fit_terms, prepare_terms
 from edgekd.train.forward import make_forward
 from edgekd.train.frozen import freeze, set_to_learn
 from edgekd.train.guard import LOSS, Watch, note
+from edgekd.train.lesson import Lesson
 from edgekd.train.memory import enough_memory
 from edgekd.train.peer import Peer
 from edgekd.train.pruning import Pruning

@@ -23,8 +23,8 @@ from edgekd.core.protocols.values import Batch
 from edgekd.core.refs import UseModel, UseObjective, UseTask
 from edgekd.ops.features import as_tokens, at_same_places
 from edgekd.testing.runs import ExampleRun
-from edgekd.train.course import Lesson
 from edgekd.train.evaluate import evaluate
+from edgekd.train.lesson import Lesson
 from edgekd.train.loop import train
 from edgekd.train.optim import Train
 from edgekd.train.taps import tapped

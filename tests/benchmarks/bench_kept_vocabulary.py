@@ -27,7 +27,7 @@ from edgekd.core.refs import UseObjective
 from edgekd.core.signature import Port, Signature
 from edgekd.ops.batches import batch_ids
 from edgekd.testing.runs import ExampleRun
-from edgekd.train.course import Lesson
+from edgekd.train.lesson import Lesson
 from edgekd.train.loop import train
 from edgekd.train.optim import Train
 from edgekd.train.shards import Shards, ShardWriter

@@ -19,7 +19,7 @@ from edgekd.core.errors import RunInterruptedError
 from edgekd.core.kinds import augment, objective
 from edgekd.core.refs import UseObjective, UseTask
 from edgekd.testing.runs import ExampleRun
-from edgekd.train.course import Lesson
+from edgekd.train.lesson import Lesson
 from edgekd.train.loop import train, write_history
 from edgekd.train.optim import Train
 from edgekd.train.teaching import Online

@@ -15,7 +15,7 @@ from edgekd.core.registry import Plugin
 from edgekd.models.folder import load_model, save_model, stored_for
 from edgekd.testing.runs import ExampleRun
 from edgekd.testing.tiny import PICTURES
-from edgekd.train.course import Lesson
+from edgekd.train.lesson import Lesson
 from edgekd.train.loop import train
 from edgekd.train.optim import Train
 from edgekd.train.teaching import Said

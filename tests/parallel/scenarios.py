@@ -22,8 +22,8 @@ from edgekd.parallel.group import group
 from edgekd.parallel.norms import norms_of_all
 from edgekd.testing.runs import ExampleRun
 from edgekd.train import evaluate as scoring
-from edgekd.train.course import Lesson
 from edgekd.train.gradual import Gradual
+from edgekd.train.lesson import Lesson
 from edgekd.train.loop import train
 from edgekd.train.optim import Train
 from edgekd.train.peer import Peer

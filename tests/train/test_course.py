@@ -14,7 +14,8 @@ from edgekd.core.errors import RunInterruptedError, StageError
 from edgekd.core.kinds import augment, measure, objective
 from edgekd.core.refs import UseObjective, UseTask
 from edgekd.testing.runs import ExampleRun
-from edgekd.train.course import Course, Lesson
+from edgekd.train.course import Course
+from edgekd.train.lesson import Lesson
 from edgekd.train.loop import train, write_history
 from edgekd.train.optim import Train
 from edgekd.train.terms import Terms

@@ -10,8 +10,8 @@ from edgekd.core.errors import RunInterruptedError
 from edgekd.core.kinds import objective
 from edgekd.core.refs import UseObjective, UseTask
 from edgekd.testing.runs import ExampleRun
-from edgekd.train.course import Lesson
 from edgekd.train.fitting import fit_terms, prepare_terms
+from edgekd.train.lesson import Lesson
 from edgekd.train.loop import train
 from edgekd.train.optim import Train
 from edgekd.train.peer import Peer

@@ -6,7 +6,7 @@ from torch.testing import assert_close
 from edgekd.core.kinds import objective
 from edgekd.core.refs import UseObjective, UseTask
 from edgekd.testing.runs import ExampleRun
-from edgekd.train.course import Lesson
+from edgekd.train.lesson import Lesson
 from edgekd.train.loop import train
 from edgekd.train.optim import Train
 from edgekd.train.teaching import Said

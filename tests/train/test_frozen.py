@@ -7,7 +7,7 @@ from torch import nn
 from edgekd.core.refs import UseModel, UseObjective, UseTask
 from edgekd.testing.runs import ExampleRun
 from edgekd.train.check import check_frozen
-from edgekd.train.course import Lesson
+from edgekd.train.lesson import Lesson
 from edgekd.train.loop import train
 from edgekd.train.optim import Train
 from edgekd.train.terms import Terms

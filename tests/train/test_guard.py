@@ -11,8 +11,8 @@ from edgekd.core.errors import StageError
 from edgekd.core.kinds import augment, objective
 from edgekd.core.refs import UseObjective, UseTask
 from edgekd.testing.runs import ExampleRun
-from edgekd.train.course import Lesson
 from edgekd.train.guard import Watch, note
+from edgekd.train.lesson import Lesson
 from edgekd.train.loop import train
 from edgekd.train.optim import Train
 from edgekd.train.terms import Terms

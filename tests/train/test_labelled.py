@@ -10,7 +10,6 @@ from edgekd.objectives.logits.cross_entropy import CrossEntropy, cross_entropy
 from edgekd.objectives.logits.kd import KD, kd
 from edgekd.testing.runs import ExampleRun
 from edgekd.testing.signals import example_signals
-from edgekd.train.course import Lesson
 from edgekd.train.labelled import (
     Pool,
     check_labelled,
@@ -19,6 +18,7 @@ from edgekd.train.labelled import (
     rows_for,
     without_others,
 )
+from edgekd.train.lesson import Lesson
 from edgekd.train.loop import train
 from edgekd.train.optim import Train
 from edgekd.train.teaching import Said

@@ -15,8 +15,9 @@ from edgekd.parallel.group import Group
 from edgekd.testing.runs import ExampleRun
 from edgekd.train import course as courses
 from edgekd.train.clock import Clock
-from edgekd.train.course import Course, Lesson
+from edgekd.train.course import Course
 from edgekd.train.forward import Forward
+from edgekd.train.lesson import Lesson
 from edgekd.train.loop import train
 from edgekd.train.optim import Train
 from edgekd.train.precision import Precision

@@ -9,8 +9,8 @@ from torch import nn
 from edgekd.core.errors import StageError
 from edgekd.core.refs import UseObjective, UseTask
 from edgekd.testing.runs import ExampleRun
-from edgekd.train.course import Lesson
 from edgekd.train.evaluate import evaluate
+from edgekd.train.lesson import Lesson
 from edgekd.train.loop import train
 from edgekd.train.memory import enough_memory
 from edgekd.train.optim import Train

@@ -8,8 +8,9 @@ from edgekd.core.errors import RunInterruptedError
 from edgekd.core.refs import UseObjective, UseTask
 from edgekd.testing.runs import ExampleRun
 from edgekd.train.clock import Clock
-from edgekd.train.course import Course, Lesson
+from edgekd.train.course import Course
 from edgekd.train.forward import make_forward
+from edgekd.train.lesson import Lesson
 from edgekd.train.loop import train
 from edgekd.train.optim import Train
 from edgekd.train.peer import Peer

@@ -10,8 +10,9 @@ from edgekd.core.errors import RunInterruptedError, StageError
 from edgekd.core.refs import UseModel, UseObjective, UseTask
 from edgekd.testing.runs import ExampleRun
 from edgekd.testing.tiny import Depthwise, Plain, Residual
-from edgekd.train.course import Course, Lesson
+from edgekd.train.course import Course
 from edgekd.train.gradual import Gradual
+from edgekd.train.lesson import Lesson
 from edgekd.train.loop import train
 from edgekd.train.optim import Train
 from edgekd.train.pruning import Pruning

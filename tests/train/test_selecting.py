@@ -13,7 +13,8 @@ from edgekd.core.protocols.training import Chosen
 from edgekd.core.refs import UseObjective, UseTask
 from edgekd.testing.runs import ExampleRun
 from edgekd.train import selecting
-from edgekd.train.course import Course, Lesson
+from edgekd.train.course import Course
+from edgekd.train.lesson import Lesson
 from edgekd.train.loop import train
 from edgekd.train.marks import marked, packed, read_selected, write_selected
 from edgekd.train.optim import Train

@@ -13,7 +13,7 @@ from edgekd.core.checkpoint import Checkpoint
 from edgekd.core.errors import RunInterruptedError, StageError
 from edgekd.core.refs import UseObjective, UseTask
 from edgekd.testing.runs import ExampleRun
-from edgekd.train.course import Lesson
+from edgekd.train.lesson import Lesson
 from edgekd.train.loop import train
 from edgekd.train.optim import Train
 from edgekd.train.terms import Terms

@@ -12,11 +12,12 @@ from edgekd.core.errors import RunInterruptedError, StageError
 from edgekd.core.kinds import augment, objective
 from edgekd.core.refs import UseAugment, UseObjective, UseTask
 from edgekd.testing.runs import ExampleRun
-from edgekd.train.course import Course, Lesson
+from edgekd.train.course import Course
 from edgekd.train.fitting import prepare_terms
 from edgekd.train.gradual import Gradual
 from edgekd.train.held_out import MOST, HeldOut, check_held_out, set_aside
 from edgekd.train.labelled import UNKNOWN
+from edgekd.train.lesson import Lesson
 from edgekd.train.loop import train
 from edgekd.train.optim import Train
 from edgekd.train.peer import Peer

@@ -25,8 +25,9 @@ from edgekd.models.folder import StoredModel, save_model
 from edgekd.stages.outputs import BATCH
 from edgekd.testing.runs import ExampleRun
 from edgekd.train.clock import Clock
-from edgekd.train.course import Course, Lesson
+from edgekd.train.course import Course
 from edgekd.train.forward import make_forward
+from edgekd.train.lesson import Lesson
 from edgekd.train.loop import train
 from edgekd.train.optim import Train
 from edgekd.train.teaching import Kept, Online

@@ -14,7 +14,7 @@ from edgekd.core.refs import UseAugment, UseObjective, UseTask
 from edgekd.data.augment.hard import Hard, HardOptions, check
 from edgekd.ops.draws import Draws
 from edgekd.testing.runs import ExampleRun
-from edgekd.train.course import Lesson
+from edgekd.train.lesson import Lesson
 from edgekd.train.loop import train
 from edgekd.train.optim import Train
 from edgekd.train.teaching import Online

@@ -19,7 +19,7 @@ from edgekd.core.refs import UseObjective, UseTask
 from edgekd.objectives.features.nd import ND, NormAndDirection
 from edgekd.testing.runs import ExampleRun
 from edgekd.testing.signals import example_signals, fitting_signals, ready
-from edgekd.train.course import Lesson
+from edgekd.train.lesson import Lesson
 from edgekd.train.loop import train
 from edgekd.train.optim import Train
 from edgekd.train.teaching import Online

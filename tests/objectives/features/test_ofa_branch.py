@@ -11,7 +11,7 @@ from edgekd.objectives.features.ofa_branch import OFABranch, OFABranchLoss
 from edgekd.ops.targets import EnhancedTarget, enhanced, weighted_cross_entropy
 from edgekd.testing.runs import ExampleRun
 from edgekd.testing.signals import example_signals
-from edgekd.train.course import Lesson
+from edgekd.train.lesson import Lesson
 from edgekd.train.loop import train
 from edgekd.train.optim import Train
 from edgekd.train.teaching import Said

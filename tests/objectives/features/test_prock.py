@@ -15,7 +15,7 @@ from edgekd.core.protocols.training import Setting
 from edgekd.core.refs import UseObjective, UseTask
 from edgekd.objectives.features.prock import ProCK, PrototypeGuidance, drawn, k_means, moved
 from edgekd.testing.runs import ExampleRun
-from edgekd.train.course import Lesson
+from edgekd.train.lesson import Lesson
 from edgekd.train.loop import train
 from edgekd.train.optim import Train
 from edgekd.train.teaching import Online

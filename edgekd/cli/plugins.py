@@ -2,7 +2,8 @@
 
 import inspect
 import json
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, get_args, get_origin
 
 import typer
 from pydantic.fields import FieldInfo
@@ -12,6 +13,10 @@ from edgekd.core.kinds import KINDS
 from edgekd.core.refs import as_written
 from edgekd.core.registry import Plugin, Registry
 from edgekd.core.signals import SIGNALS, TAPPED
+
+PLACES = {"maps": "stages.1", "vectors": "pool"}
+"""Modules of resnet and of depthwise that give what objectives are tried on."""
+UNKNOWN = "..."
 
 
 def print_kinds(as_json: bool) -> None:
@@ -54,11 +59,16 @@ def print_plugin(kind: str, name: str) -> None:
     typer.echo("options:")
     for field, info in plugin.config.model_fields.items():
         default = "required" if info.is_required() else f"default {_default(info)}"
+        choices = " or ".join(_choices(info.annotation))
         text = (info.description or "").replace("\n", "\n      ")
-        typer.echo(f"  {field} ({default})\n      {text}")
+        typer.echo(f"  {field} ({choices and choices + '; '}{default})\n      {text}")
     if not plugin.config.model_fields:
         typer.echo("  none")
     typer.echo(f"\nexample:\n  {_example(plugin)}")
+    if any(need in TAPPED for need in plugin.needs):
+        place = _place(plugin)
+        here = "" if place == UNKNOWN else f"; {place} is one of resnet and of depthwise"
+        typer.echo(f"  a tap is a path that named_modules() gives{here}")
 
 
 def print_schema(document: str) -> None:
@@ -102,13 +112,28 @@ def _default(info: FieldInfo) -> str:
     return _shown(as_written(info.get_default(call_default_factory=True, validated_data={})))
 
 
+def _choices(annotation: Any) -> Sequence[str]:
+    """Return the words that an option may be, where it is one of some."""
+    if get_origin(annotation) is Literal:
+        return [_shown(value) for value in get_args(annotation)]
+    return [word for part in get_args(annotation) for word in _choices(part)]
+
+
+def _place(plugin: Plugin) -> str:
+    """Return a module that a term can tap, where it says what it is tried on."""
+    terms = [term for loss in plugin.traits.get("tries", ()) for term in loss]
+    taps = [t.get("tap") for t in terms if isinstance(t, Mapping) and t["kind"] == plugin.name]
+    return PLACES.get(next(iter(taps), ""), UNKNOWN)
+
+
 def _example(plugin: Plugin) -> str:
     options = {
-        name: "..." if info.is_required() else info.default
+        name: UNKNOWN if info.is_required() else info.default
         for name, info in plugin.config.model_fields.items()
         if info.is_required() or isinstance(info.default, int | float | str)
     }
     pairs = [f"{k}: {_shown(v)}" for k, v in ({"kind": plugin.name} | options).items()]
     if tapped := dict.fromkeys(TAPPED[need] for need in plugin.needs if need in TAPPED):
-        pairs.append("tap: {" + ", ".join(f"{model}: ..." for model in tapped) + "}")
+        taps = ", ".join(f"{model}: {_place(plugin)}" for model in tapped)
+        pairs.append(f"tap: {{{taps}}}")
     return f"{{{', '.join(pairs)}}}"

@@ -14,8 +14,10 @@ from ruamel.yaml import YAML
 from edgekd.cli.plugins import print_plugin, print_plugins
 from edgekd.core.config import Config
 from edgekd.core.kinds import objective
+from edgekd.core.refs import UseModel, UseObjective
 from edgekd.core.registry import Plugin
 from edgekd.core.shipped import shipped
+from edgekd.testing.tiny import PICTURES
 
 BAD = "name: bad\ntask: {kind: image_classification, data: digits}\nstages:\n  a: {kind: techer}\n"
 
@@ -71,6 +73,30 @@ def test_list_and_show_say_what_a_plugin_is(tmp_path):
     for word in ("2305.17007", "teacher_feature", "fitted: sees the teacher over all training"):
         assert word in fitted
     assert "{kind: kd, temperature: 4.0, standardise: false}" in shown
+    assert "tap: {student: pool, teacher: pool}}" in fitted
+    assert "pool is one of resnet and of depthwise" in fitted
+
+
+def test_what_an_option_may_be_is_shown(capsys):
+    print_plugin("objective", "bdkd")
+    assert "  gate (hard or soft or forward; default hard)\n" in capsys.readouterr().out
+    print_plugin("augment", "hard")
+    assert '  changes (affine or color or mix; default ["affine"])\n' in capsys.readouterr().out
+
+
+def test_every_example_of_an_objective_is_a_term_of_a_pipeline(capsys):
+    networks = [
+        UseModel.model_validate({"kind": kind}).build()(PICTURES)
+        for kind in ("resnet", "depthwise")
+    ]
+    for plugin in objective:
+        print_plugin("objective", plugin.name)
+        line = capsys.readouterr().out.partition("\nexample:\n  ")[2].splitlines()[0]
+        use = UseObjective.model_validate(YAML(typ="safe").load(line))
+        assert use.kind == plugin.name
+        for path in (use.tap.student, use.tap.teacher) if use.tap else ():
+            for network in networks:
+                assert path in (None, "...") or network.get_submodule(path)
 
 
 def test_a_list_names_papers_and_an_example_term_has_its_tap(capsys, monkeypatch):

@@ -83,6 +83,32 @@ def test_calibration_is_the_papers_sum_written_out(seed: int, num_bins: int) -> 
     assert found == pytest.approx(slow, abs=1e-5)
 
 
+def test_a_program_that_is_right_as_often_as_it_says_is_calibrated() -> None:
+    torch.manual_seed(0)
+    logits = torch.randn(20_000, 10) * 2
+    labels = torch.multinomial(logits.softmax(-1), 1)[:, 0]
+    assert calibration(Calibration(), student_logits=logits, labels=labels).mean() < 0.02
+    surer = calibration(Calibration(), student_logits=3 * logits, labels=labels)
+    assert surer.mean() > 0.2
+
+
+@given(SEEDS)
+def test_agreement_is_the_same_either_way_and_bounds_both_accuracies(seed: int) -> None:
+    student, teacher, labels = example(seed)
+    both = {"student_logits": student, "teacher_logits": teacher}
+    agreed = agreement(Agreement(), **both)
+    turned = agreement(Agreement(), student_logits=teacher, teacher_logits=student)
+    assert torch.equal(agreed, turned)
+    renamed = {name: logits[:, [2, 0, 3, 1]] for name, logits in both.items()}
+    assert torch.equal(agreement(Agreement(), **renamed), agreed)
+    own, reference = (
+        accuracy(Accuracy(), student_logits=logits, labels=labels).mean().item()
+        for logits in both.values()
+    )
+    share = agreed.mean().item()
+    assert own + reference - 1 - 1e-6 <= share <= 1 - abs(own - reference) + 1e-6
+
+
 def test_a_certain_and_right_program_is_calibrated() -> None:
     labels = torch.arange(4)
     logits = torch.eye(4) * 100

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from edgekd.core.config import Config, Positive
+from edgekd.core.errors import StageError
 from edgekd.core.kinds import objective
 from edgekd.core.registry import Paper
 from edgekd.ops.features import MAP, TOKENS, apart, at_same_places
@@ -47,8 +48,15 @@ def attention(
     The hat divides by the Euclidean norm over all places, the bar is the mean over them.
     StageError where there are no places in common.
     """
-    student, teacher = at_same_places(student_feature.float(), teacher_feature.float())
-    return apart(_looks(student, config.power), _looks(teacher, config.power))
+    both = at_same_places(student_feature.float(), teacher_feature.float())
+    student, teacher = (_looks(feature, config.power) for feature in both)
+    if student.shape != teacher.shape:
+        raise StageError(
+            f"vectors of {student.shape[1]} and {teacher.shape[1]} numbers have no places in "
+            "common: attention takes each number for a place.",
+            "Tap modules that both give maps, or vectors of one width.",
+        )
+    return apart(student, teacher)
 
 
 def _looks(feature: Features, power: float) -> Float[Tensor, "batch places"]:

@@ -6,6 +6,8 @@ Where the widths differ the student's feature goes through batch norm, dropout a
 which are dropped at the end; the pull on the norm is then on what they give and not on what the
 student's head reads. The authors raise the weight of the KD beside it over the first epochs (KD++):
 `{kind: kd, warmup: 0.083}` for their 20 of 240 of CIFAR-100, 0.05 for their 5 of 100 of ImageNet.
+Of mixed examples the mean of their classes, by their shares, stands for that of the class, as the
+authors have it for DeiT.
 """
 
 from collections.abc import Iterable
@@ -24,7 +26,14 @@ from edgekd.core.registry import Paper
 from edgekd.ops.classes import check_seen
 from edgekd.ops.features import pooled
 from edgekd.ops.projectors import normed, width_of
-from edgekd.ops.shapes import Embedding, Features, Labels, OtherFeatures, PerExample
+from edgekd.ops.shapes import (
+    ClassShares,
+    Embedding,
+    Features,
+    Labels,
+    OtherFeatures,
+    PerExample,
+)
 
 PAPER = Paper(
     "Improving Knowledge Distillation via Regularizing Feature Norm and Direction",
@@ -42,7 +51,10 @@ class ND(Config):
 
 
 @objective(
-    config=ND, paper=PAPER, tries=(["cross_entropy", "kd", {"kind": "nd", "tap": "vectors"}],)
+    config=ND,
+    paper=PAPER,
+    mixed_labels=True,
+    tries=(["cross_entropy", "kd", {"kind": "nd", "tap": "vectors"}],),
 )
 class NormAndDirection(nn.Module):
     """Remember the teacher's class means; reward student features along them."""
@@ -81,7 +93,11 @@ class NormAndDirection(nn.Module):
         self.means.copy_(sums / counts[:, None])
 
     def forward(
-        self, *, student_feature: Features, teacher_feature: OtherFeatures, labels: Labels
+        self,
+        *,
+        student_feature: Features,
+        teacher_feature: OtherFeatures,
+        labels: Labels | ClassShares,
     ) -> PerExample:
         r"""Return $1 - \langle f_s, e_y \rangle / \max(\|f_s\|, \|f_t\|)$, from 0 to 2.
 
@@ -89,7 +105,9 @@ class NormAndDirection(nn.Module):
         places, $f_s$ projected where there is a projector.
         """
         student: Embedding = self.projector(pooled(student_feature.float()))
-        towards = F.normalize(self.means[labels], dim=-1)
+        mixed = labels.is_floating_point()
+        means = labels.to(self.means) @ self.means if mixed else self.means[labels]
+        towards = F.normalize(means, dim=-1)
         own = student.norm(dim=-1)
         norm = torch.maximum(own, pooled(teacher_feature.float()).norm(dim=-1))
         return 1 - (student * towards).sum(-1) / norm.clamp(min=SHORTEST)

@@ -3,7 +3,8 @@
 Of an example of which the student is more certain than its teacher, the forward divergence counts
 more, which spreads; otherwise the reverse one, which sharpens. `online` lets the teacher learn
 from the labels and from the student meanwhile. How the entropies gate the two is not printed in
-what could be read of the paper: the gate and its constant are this project's reading of it.
+what could be read of the paper: the gate and its constant are this project's reading of it. With
+`gate: forward` it is what it must be compared with, deep mutual learning.
 """
 
 from typing import Literal
@@ -20,6 +21,7 @@ from edgekd.ops.divergence import divergence
 from edgekd.ops.shapes import Labels, Logits, PerExample
 
 PAPER = Paper("BD-KD: Balancing the Divergences for Online Knowledge Distillation", "2212.12965")
+MUTUAL = Paper("Deep Mutual Learning", "1706.00384", "equations 4 to 7")
 
 
 class BDKD(Config):
@@ -29,8 +31,9 @@ class BDKD(Config):
     """Softens both distributions."""
     delta: float = Field(default=2.0, ge=1, allow_inf_nan=False)
     """How many times the favoured divergence counts; 1 favours none."""
-    gate: Literal["hard", "soft"] = "hard"
-    """Whether the sign of the entropies' difference decides, or a sigmoid of it."""
+    gate: Literal["hard", "soft", "forward"] = "hard"
+    """Whether the sign of the entropies' difference decides, or a sigmoid of it, or nobody: the
+    forward divergence alone then counts, once."""
     steepness: Positive = 1.0
     """Of the soft gate, per nat."""
     online: bool = True
@@ -43,6 +46,7 @@ class BDKD(Config):
 @objective(
     config=BDKD,
     paper=PAPER,
+    also=(MUTUAL,),
     teacher_learns=lambda config: config.online,
     tries=(
         ["cross_entropy", {"kind": "bdkd", "online": False}],
@@ -57,7 +61,8 @@ def bdkd(
 ) -> PerExample:
     r"""Return $T^2 (a KL(q || p) + b KL(p || q)) / (1 + \delta)$ per example, softened by T.
 
-    p is the student's, q the teacher's; (a, b) is (delta, 1) where H(q) > H(p), else (1, delta).
+    p is the student's, q the teacher's; (a, b) is (delta, 1) where H(q) > H(p), else (1, delta), or
+    without a gate (1 + delta, 0).
     Where the teacher learns, its own $T^2 KL(p || q)$ and cross entropy are added. Neither part
     gives a gradient to the other network.
     """
@@ -76,6 +81,8 @@ def bdkd(
 
 def _weights(config: BDKD, gap: PerExample) -> tuple[Tensor, Tensor]:
     """Return what the forward and the reverse divergence count, each [*batch]."""
+    if config.gate == "forward":
+        return torch.full_like(gap, 1 + config.delta), torch.zeros_like(gap)
     soft = config.gate == "soft"
     share = torch.sigmoid(config.steepness * gap) if soft else (gap > 0).to(gap)
     more = config.delta - 1

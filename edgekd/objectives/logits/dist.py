@@ -8,6 +8,7 @@ spacing are asked for, and no values. Cross-entropy belongs beside it.
 from torch import Tensor
 
 from edgekd.core.config import Config, NonNegative, Positive
+from edgekd.core.errors import StageError
 from edgekd.core.kinds import objective
 from edgekd.core.registry import Paper
 from edgekd.ops.shapes import Logits, PerExample
@@ -38,7 +39,10 @@ def dist(config: DIST, *, student_logits: Logits, teacher_logits: Logits) -> Per
 
     $\rho$ is Pearson's correlation over the classes of an example, $\bar\rho$ the mean over the
     classes of that over the examples: the same for all, and of an example alone always 0.
+    StageError of a single class.
     """
+    if student_logits.shape[-1] < 2:
+        raise StageError("dist correlates over the classes; there is one class.", "Take kd.")
     student, teacher = (
         (logits.float() / config.temperature).softmax(-1)
         for logits in (student_logits, teacher_logits.detach())

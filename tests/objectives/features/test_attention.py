@@ -61,6 +61,13 @@ def test_maps_of_other_sizes_tokens_and_vectors_are_compared_place_by_place():
         at(tokens, as_map)
 
 
+@pytest.mark.parametrize("width", [6, 1])  # of 1 the other's would be stretched to, unasked
+def test_vectors_of_other_widths_are_refused(width):
+    with pytest.raises(StageError, match=f"vectors of {width} and 9 numbers") as caught:
+        at(drawn(2, width), drawn(2, 9))
+    assert "maps, or vectors of one width" in caught.value.next_step
+
+
 @pytest.mark.parametrize("power", [0.5, 2.0])
 def test_a_feature_of_zeros_has_a_gradient_that_is_finite(power):
     student = torch.zeros(2, 4, 3, 3, requires_grad=True)

@@ -15,8 +15,9 @@ from torch.testing import assert_close
 from edgekd.core.errors import StageError
 from edgekd.core.kinds import objective
 from edgekd.core.protocols.training import Setting
-from edgekd.core.refs import UseObjective, UseTask
+from edgekd.core.refs import UseAugment, UseObjective, UseTask
 from edgekd.objectives.features.nd import ND, NormAndDirection
+from edgekd.ops.mixing import class_shares
 from edgekd.testing.runs import ExampleRun
 from edgekd.testing.signals import example_signals, fitting_signals, ready
 from edgekd.train.lesson import Lesson
@@ -101,6 +102,22 @@ def test_nothing_is_left_along_the_mean_and_one_for_a_feature_of_zeros():
     assert zero.grad.isfinite().all()
 
 
+def test_of_mixed_examples_it_is_drawn_along_the_mean_of_both_classes():
+    term, found = fitted(), example_signals(NEEDS)
+    labels, share = found["labels"], torch.linspace(0, 1, 6)
+    mixed = found | {"labels": class_shares(labels, labels.roll(1), share, 7)}
+    slow = []
+    for n, own in enumerate(found["student_feature"].tolist()):
+        one, other = (term.means[of[n]].tolist() for of in (labels, labels.roll(1)))
+        part = share[n].item()
+        mean = [part * a + (1 - part) * b for a, b in zip(one, other, strict=True)]
+        along = sum(a * b for a, b in zip(own, mean, strict=True)) / hypot(*mean)
+        slow.append(1 - along / max(hypot(*own), hypot(*found["teacher_feature"][n].tolist())))
+    assert_close(term(**mixed), torch.tensor(slow), rtol=1e-4, atol=1e-5)
+    whole = found | {"labels": F.one_hot(labels, 7).float()}
+    assert_close(term(**whole), term(**found))
+
+
 def test_its_means_are_those_of_all_examples_of_a_class():
     term = fitted()
     batches = [*fitting_signals(PLUGIN)]
@@ -140,16 +157,17 @@ def mlp(hidden, width):
                          nn.ReLU(), nn.Linear(width, 10))  # fmt: skip
 
 
-def trained(folder, student, objectives, teachers):
+def trained(folder, student, objectives, teachers, weight=1.0, **options):
     tap = {"student": "4", "teacher": "4"}
-    uses = [{"kind": kind, "tap": tap} if kind == "nd" else {"kind": kind} for kind in objectives]
+    own = {"kind": "nd", "tap": tap, "weight": weight}
+    uses = [own if kind == "nd" else {"kind": kind} for kind in objectives]
     train(
         Lesson(
             ExampleRun(folder, TASK),
             student,
             teachers,
             Terms([UseObjective.model_validate(use) for use in uses]),
-            Train(epochs=25, batch_size=50, learning_rate=0.005),
+            Train(**{"epochs": 25, "batch_size": 50, "learning_rate": 0.005} | options),
             Views(0),
         )
     )
@@ -160,6 +178,26 @@ def inside(model, split):
     batch = next(TASK.batches(split, 300, device=torch.device("cpu")))
     with torch.no_grad():
         return model[:5](batch["image"]), batch["labels"]
+
+
+def test_with_no_weight_the_student_is_the_same_to_the_bit_and_mixed_examples_can_be_learned(
+    tmp_path,
+):
+    told = Online(mlp(8, 12), TASK.signature(), ("4",), TASK, torch.device("cpu"))
+    weights = {}
+    for name, terms, weight, augment in (
+        ("without", ("cross_entropy", "kd"), 0.0, ()),
+        ("nothing", ("cross_entropy", "kd", "nd"), 0.0, ()),
+        ("mixed", ("cross_entropy", "kd", "nd"), 1.0, (UseAugment.model_validate("mixup"),)),
+    ):
+        torch.manual_seed(1)
+        student = trained(
+            tmp_path / name, mlp(8, 6), terms, {"teacher": told}, weight, epochs=1, augment=augment
+        )
+        weights[name] = torch.cat([p.detach().flatten() for p in student.parameters()])
+    assert torch.equal(weights["without"], weights["nothing"])
+    assert weights["mixed"].isfinite().all()
+    assert not torch.equal(weights["mixed"], weights["without"])
 
 
 def test_unseen_features_lie_nearer_to_the_mean_of_their_class_and_are_longer(tmp_path):

@@ -29,7 +29,9 @@ def written_out(s, t, label, options):
     forward = sum(b * log(b / a) for a, b in zip(p, q, strict=True))
     reverse = sum(a * log(a / b) for a, b in zip(p, q, strict=True))
     gap = sum(a * log(a) for a in p) - sum(b * log(b) for b in q)
-    if options.gate == "hard":
+    if options.gate == "forward":
+        first, second = 1 + options.delta, 0
+    elif options.gate == "hard":
         first, second = (options.delta, 1) if gap > 0 else (1, options.delta)
     else:
         share = 1 / (1 + exp(-options.steepness * gap))
@@ -43,8 +45,9 @@ def written_out(s, t, label, options):
 
 @pytest.mark.parametrize(
     "options",
-    [BDKD(), OFFLINE, BDKD(gate="soft", steepness=3.0, delta=4.0), BDKD(teacher_labels=0.25)],
-)
+    [BDKD(), OFFLINE, BDKD(gate="soft", steepness=3.0, delta=4.0), BDKD(teacher_labels=0.25),
+     BDKD(gate="forward")],
+)  # fmt: skip
 def test_it_equals_the_sums_written_out(options):
     given = signals()
     slow = [
@@ -74,6 +77,40 @@ def test_both_divergences_have_the_gradients_of_their_formulas():
     assert_close(found["student_logits"].grad, wanted, rtol=1e-4, atol=1e-5)
 
 
+def test_what_a_soft_gate_counts_has_no_gradient():
+    found, options = signals(), BDKD(gate="soft", steepness=3.0, delta=4.0, online=False)
+    p, q = ((found[f"{who}_logits"] / 2).log_softmax(-1).detach() for who in ("student", "teacher"))
+    gap = (p.exp() * p).sum(-1, keepdim=True) - (q.exp() * q).sum(-1, keepdim=True)
+    more = 3 * torch.sigmoid(3 * gap)
+    reverse = (p.exp() * (p - q)).sum(-1, keepdim=True)
+    slopes = p.exp() - q.exp(), p.exp() * (p - q - reverse)
+    wanted = 4 / 2 * ((1 + more) * slopes[0] + (4 - more) * slopes[1]) / 5
+    bdkd(options, **found).sum().backward()
+    assert_close(found["student_logits"].grad, wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_without_a_gate_it_is_plain_distillation_and_the_teacher_learns_as_ever():
+    found = signals()
+    plain = kd(KD(temperature=2), **{name: found[name] for name in NEEDS[:2]})
+    for delta in (1.0, 6.0):
+        loss = bdkd(BDKD(gate="forward", delta=delta, online=False), **found)
+        assert_close(loss, plain, rtol=1e-4, atol=1e-5)
+    slopes = []
+    for gate in ("hard", "forward"):
+        found = signals()
+        bdkd(BDKD(gate=gate), **found).sum().backward()
+        slopes.append(found["teacher_logits"].grad)
+    assert_close(*slopes)
+
+
+def test_near_its_teacher_both_divergences_are_alike_and_no_favourite_counts():
+    found = signals()
+    noise = torch.randn(6, 7, generator=torch.Generator().manual_seed(1))
+    near = found | {"student_logits": found["teacher_logits"] + 0.05 * noise}
+    losses = [bdkd(BDKD(gate=gate, delta=8, online=False), **near) for gate in ("hard", "forward")]
+    assert_close(*losses, rtol=0.05, atol=0)
+
+
 @given(seed=st.integers(0, 2**16))
 def test_without_a_favourite_student_and_teacher_can_be_exchanged(seed):
     found, even = signals(seed), BDKD(delta=1, online=False)
@@ -81,6 +118,8 @@ def test_without_a_favourite_student_and_teacher_can_be_exchanged(seed):
         "student_logits": found["teacher_logits"], "teacher_logits": found["student_logits"]
     }  # fmt: skip
     assert_close(bdkd(even, **found), bdkd(even, **turned), rtol=1e-3, atol=1e-4)
+    soft = even.model_copy(update={"gate": "soft"})
+    assert_close(bdkd(soft, **found), bdkd(even, **found))
 
 
 def test_a_sharper_student_is_spread_and_a_duller_one_sharpened():

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
+from edgekd.core.errors import StageError
 from edgekd.objectives.logits.dist import DIST, dist
 from edgekd.testing.signals import example_signals
 
@@ -93,3 +94,9 @@ def test_every_token_of_a_text_has_a_loss():
     found = example_signals(NEEDS)
     texts = {name: value.unflatten(0, (2, 3)) for name, value in found.items()}
     assert_close(dist(DIST(), **texts).flatten(), dist(DIST(), **found))
+
+
+def test_a_single_class_is_refused():
+    one = torch.zeros(2, 1)
+    with pytest.raises(StageError, match="correlates over the classes; there is one"):
+        dist(DIST(), student_logits=one, teacher_logits=one)

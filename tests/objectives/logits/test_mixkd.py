@@ -117,6 +117,15 @@ def test_equal_scores_stay_finite_and_so_does_half_precision():
     assert_close(mixkd(HARD, **signals | {"student_logits": flat}), plain)
 
 
+def test_the_scores_as_they_are_choose_the_class_that_the_scaled_ones_choose():
+    scores = example_signals(NEEDS, batch=64)["student_logits"]
+    losses = [
+        mixkd(HARD, student_logits=scores, teacher_logits=scores, labels=torch.full((64,), label))
+        for label in range(7)
+    ]
+    assert torch.equal(torch.stack(losses, 1).argmin(1), scores.argmax(1))
+
+
 def test_a_single_class_is_refused():
     one = torch.zeros(2, 1)
     labels = torch.zeros(2, dtype=torch.int64)

@@ -100,6 +100,17 @@ def test_it_is_convex_in_the_students_scores(seed, share):
     assert (below <= above + 1e-4).all()
 
 
+def test_classes_that_the_teacher_believes_alike_are_ranked_as_they_stand():
+    found = signals()
+    even = found | {"teacher_logits": torch.zeros(6, 7)}
+    slow = []
+    for s, label in zip(found["student_logits"].tolist(), found["labels"].tolist(), strict=True):
+        rank = [label, *(c for c in range(7) if c != label)]
+        left = [log(sum(exp(s[c]) for c in rank[k:])) for k in range(7)]
+        slow.append(sum(rest - s[c] for rest, c in zip(left, rank, strict=True)) / 7)
+    assert_close(pld(PLD(), **even), torch.tensor(slow), rtol=1e-5, atol=1e-5)
+
+
 @given(seed=st.integers(0, 2**16))
 def test_other_names_for_the_classes_change_nothing(seed):
     found = signals(seed)

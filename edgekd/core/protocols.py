@@ -12,7 +12,8 @@ stage registers with what it `makes` and, where something can be told before it 
 `estimate(options, preview)` that returns what it `Needs`, `remarks(options, preview)` that yields
 what a plan shall say of it, and `implies(options, preview)` that yields stages to stand between it
 and one that it reads (`core.refs.Implied`). One that is worth comparing registers
-`controls(options)`: what it must beat, options by name. One that trains, or in which quality
+`controls(options)`: what it must beat, options by name; those of which `across(options, preview)`
+yields a problem are left out. One that trains, or in which quality
 decides, registers `rehearse(options, run)`: what it is asked of weights that are not trained
 (`core.rehearsal`). One that times programs registers `measures=True`, or a function of its options
 that tells: its result belongs to the machine. One with `shared=True` is called in every process of
@@ -50,10 +51,10 @@ its number of examples, `names(split)`, how people find each, and `open(split)`,
 `Rows`: with it examples can be read as they are asked for, where they do not fit in memory. Both
 ways must give the same examples under the same numbers. A task may have `check()`;
 `audit()`, which reads all splits, raises RequestError where they are no use and returns what is
-likely a mistake in them; `columns`, what its batches carry besides a model's inputs, by the names
-of signals (without it: `labels` and `ids`); `expected_size(split)` and `expected_bytes()`, None
-where not told; `companions()`, files that must travel with an artifact, as a tokenizer: their
-content by name.
+likely a mistake in them; `labels`, names of the classes, which are asked before an example is
+read; `columns`, what its batches carry besides a model's inputs, by the names of signals (without
+it: `labels` and `ids`); `expected_size(split)` and `expected_bytes()`, None where not told;
+`companions()`, files that must travel with an artifact, as a tokenizer: their content by name.
 """
 
 from __future__ import annotations
@@ -339,6 +340,9 @@ class Preview(Protocol):
     @property
     def task(self) -> Task:
         """The task, whose data may not have been read yet."""
+
+    def task_of(self, ref: Ref) -> Task:
+        """Return the task of the stage that a reference leads to, which may have one of its own."""
 
     @property
     def targets(self) -> Mapping[str, Mapping[str, Any]]:

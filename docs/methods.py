@@ -26,7 +26,8 @@ means of paired differences, as the same seed gives the same initial weights and
 with Student's 95 % interval and the two-sided p of the paired t-test, all p of a table corrected
 together (Holm). A difference counts as shown with p < 0.05; none shown is not none. The teacher has
 one seed, so its own luck is in every row. *Step*: CPU time of a training step, that of plain KD =
-1, both in turns in one process: median of nine rounds and their range. *Memory*: peak of the
+1, or of labels alone where no KD can be, both in turns in one process: median of nine rounds and
+their range. *Memory*: peak of the
 process that trained, libraries and data included, mean over seeds.
 """
 SHOWN = 0.05
@@ -53,7 +54,7 @@ def _section(name: str, record: Mapping[str, Any]) -> str:
         "",
         f"| arm | loss | {head} | n | {against} | step | memory, MiB |",
         "|---" * (6 + len(bases)) + "|",
-        *(_row(arm, unit, bases) for arm in arms),
+        *(_row(arm, unit, bases, _unit_of_steps(arms)) for arm in arms),
         "",
         *(_verdict(arms, base, words) for base, words in bases.items()),
         *_rounds(record.get("rounds", []), unit),
@@ -76,9 +77,9 @@ BASES = {
 
 
 def _bases(arms: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """Return the controls of a paper; the first two stand in every table."""
+    """Return the controls of a paper."""
     there = {arm["control"] for arm in arms}
-    return {n: words for n, words in BASES.items() if n != "plain_mae" or n in there}
+    return {name: words for name, words in BASES.items() if name in there}
 
 
 def _rounds(rows: Sequence[Mapping[str, Any]], unit: str) -> list[str]:
@@ -144,7 +145,8 @@ def _score(arm: Mapping[str, Any], factor: float) -> str:
     return f"{arm['mean'] * factor:.2f}{spread}"
 
 
-def _row(arm: Mapping[str, Any], unit: str, bases: Mapping[str, str]) -> str:
+def _row(arm: Mapping[str, Any], unit: str, bases: Mapping[str, str], one: str) -> str:
+    """Return an arm's line; a step of the control `one` is 1."""
     factor = 100 if unit == "share" else 1
     control = BASES.get(arm["control"])
     cells = [
@@ -153,7 +155,7 @@ def _row(arm: Mapping[str, Any], unit: str, bases: Mapping[str, str]) -> str:
         _score(arm, factor),
         str(arm["n"]),
         *(_difference(arm["against"].get(base), factor) for base in bases),
-        _step(arm),
+        _step(arm, one),
         f"{arm['peak_memory_mib']:.0f}",
     ]
     return f"| {' | '.join(cells)} |"
@@ -172,9 +174,17 @@ def _difference(found: Mapping[str, Any] | None, factor: float) -> str:
     return f"**{words}**" if found["p"] < SHOWN else words
 
 
-def _step(arm: Mapping[str, Any]) -> str:
+def _unit_of_steps(arms: Sequence[Mapping[str, Any]]) -> str:
+    """Return the control whose step is 1: plain KD, else labels alone; empty where none is."""
+    if not any(arm["step"] for arm in arms):
+        return ""
+    unmeasured = {arm["control"] for arm in arms if arm["step"] is None}
+    return "plain_kd" if "plain_kd" in unmeasured else "no_kd"
+
+
+def _step(arm: Mapping[str, Any], unit: str) -> str:
     if arm["step"] is None:
-        return "1" if arm["control"] == "plain_kd" else "-"
+        return "1" if unit and arm["control"] == unit else "-"
     return "{median:.2f} ({least:.2f} to {most:.2f})".format(**arm["step"])
 
 
@@ -206,7 +216,7 @@ def _programs(programs: Sequence[Mapping[str, Any]]) -> list[str]:
 MEASURES = {"calibration": "calibration error, % (lower is better)"}
 FIGURES = {
     "accuracy": ("accuracy, %", 100),
-    "agreement": ("agreement with the teacher, %", 100),
+    "agreement": ("agreement with the first of the table, %", 100),
     "ece": ("calibration error, %", 100),
     "size_mib": ("size, MiB", 1),
     "latency_p50_ms": ("p50, ms", 1),

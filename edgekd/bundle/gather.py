@@ -92,6 +92,8 @@ def path_options(resolved: Resolved) -> dict[str, str]:
         if not stage.implied_by:
             written = stage.member.group if stage.member else stage.name
             found |= _paths_in(stage.options, ("stages", written), {*stage.paths})
+            if stage.task:
+                found |= _paths_in(stage.task, ("stages", written, "task"), {*stage.paths})
     return found
 
 

@@ -212,6 +212,9 @@ class UseStage(Use):
     stage `keep`."""
     controls: bool = False
     """Whether it is made also as what it must be better than, at equal cost: see the stage."""
+    task: UseTask | None = None
+    """What it learns, and from which data, where that is another than the pipeline's: for a teacher
+    of other classes."""
 
 
 class UseAugment(Use):

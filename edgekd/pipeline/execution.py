@@ -219,7 +219,7 @@ class Execution:
             "device": pipeline.device,
             "threads": pipeline.threads,
             "processes": pipeline.request.processes if stage.shared else 1,
-            "task": pipeline.task,
+            "task": stage.task or pipeline.task,
             "plugins": pipeline.plugins,
             "beside": str(Path(pipeline.request.file).parent),
             "inputs": {name: folders[name] for name in stage.inputs},

@@ -3,12 +3,15 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from graphlib import CycleError, TopologicalSorter
+from typing import TYPE_CHECKING
 
 from edgekd.core.errors import Problem, nearest
 from edgekd.core.member import Member
-from edgekd.core.protocols.stage import Preview
-from edgekd.core.refs import Implied, Ref, UseRuntime, UseStage, as_written, refs_of
+from edgekd.core.refs import Implied, Ref, UseRuntime, UseStage, UseTask, as_written, refs_of
 from edgekd.pipeline.document import Document, Steps
+
+if TYPE_CHECKING:
+    from edgekd.pipeline.preview import StagePreview
 
 IMPLIED_RUNTIME = "onnxruntime"
 """What a model is exported to where a program is wanted."""
@@ -68,7 +71,7 @@ def check_edges(stages: Mapping[str, UseStage], document: Document) -> Iterator[
 
 
 def make_nodes(
-    stages: Mapping[str, UseStage], members: Mapping[str, Member], preview: Preview
+    stages: Mapping[str, UseStage], members: Mapping[str, Member], preview: "StagePreview"
 ) -> list[Node]:
     """Return all stages and implied ones, each after what it reads, else in file order.
 
@@ -77,11 +80,11 @@ def make_nodes(
     """
     nodes: dict[str, Node] = {}
     for name, use in stages.items():
-        implies = use.plugin.traits.get("implies")
-        between = [*_exports(use, stages), *(implies(use.options, preview) if implies else ())]
+        implies, seen = use.plugin.traits.get("implies"), preview.seen_by(use)
+        between = [*_exports(use, stages), *(implies(use.options, seen) if implies else ())]
         instead: dict[str, dict[str, str]] = {}
         for one in between:
-            node = _implied(one, name, nodes)
+            node = _implied(one, name, use.task, nodes)
             nodes[node.name] = node
             instead.setdefault(one.ref.makes[0], {})[one.ref.stage] = node.name
         inputs = [read_instead(ref, instead) for _, ref in refs_of(use.options)]
@@ -105,16 +108,20 @@ def _exports(use: UseStage, stages: Mapping[str, UseStage]) -> Iterator[Implied]
             yield Implied(ref, UseStage.model_validate(options))
 
 
-def _implied(one: Implied, asked_by: str, nodes: Mapping[str, Node]) -> Node:
-    """Return the stage that stands between: one that is there already, where it is the same."""
+def _implied(one: Implied, asked_by: str, task: UseTask | None, nodes: Mapping[str, Node]) -> Node:
+    """Return the stage that stands between: one that is there already, where it is the same.
+
+    It has the task of the one that asks for it.
+    """
+    use = one.use.model_copy(update={"task": task})
     kind = "onnx" if one.use.kind == "export" else one.use.kind
     name, number = f"{one.ref.stage}.{kind}", 1
     while name in nodes:
-        if as_written(nodes[name].use) == as_written(one.use):
+        if as_written(nodes[name].use) == as_written(use):
             return nodes[name]
         number += 1
         name = f"{one.ref.stage}.{kind}-{number}"
-    return Node(name, one.use, (one.ref.stage,), asked_by)
+    return Node(name, use, (one.ref.stage,), asked_by)
 
 
 def _beside(node: Node, nodes: Mapping[str, Node]) -> Node:

@@ -15,19 +15,23 @@ from edgekd.core.errors import Problem
 from edgekd.core.refs import Ref, UseStage, refs_of, rewired
 from edgekd.pipeline.document import Document
 from edgekd.pipeline.family import Family
+from edgekd.pipeline.preview import StagePreview
 from edgekd.pipeline.rounds import with_rounds
 from edgekd.pipeline.spec import MAX_STAGES
 
 SELECTION = "selection"
 
 
-def with_members(family: Family, seed: int, document: Document) -> tuple[Family, list[Problem]]:
+def with_members(
+    family: Family, seed: int, document: Document, preview: StagePreview | None
+) -> tuple[Family, list[Problem]]:
     """Return the stages with their controls and further seeds, and what is wrong with asking so.
 
-    `seed` is the one of stages that name none.
+    `seed` is the one of stages that name none; `preview` tells which controls can be, and is None
+    where the task is not known.
     """
     problems = list(_check(family.stages, document))
-    once, wrong = with_rounds(_with_controls(family), document)
+    once, wrong = with_rounds(_with_controls(family, preview), document)
     problems += wrong
     count = sum(use.seeds for use in once.stages.values())
     if count > MAX_STAGES:
@@ -48,10 +52,11 @@ def _check(stages: Mapping[str, UseStage], document: Document) -> Iterator[Probl
             yield document.problem(at, message, f"Remove it. Kinds that have some: {able}.")
 
 
-def _with_controls(family: Family) -> Family:
+def _with_controls(family: Family, preview: StagePreview | None) -> Family:
     """Return the stages with what each that asks for it is to be compared with.
 
-    A control that is the stage itself, or one that its group has already, is left out.
+    A control that is the stage itself, one that its group has already, and one that would hear of
+    a teacher what it does not tell, is left out.
     """
     found = replace(family, stages={})
     for name, use in family.stages.items():
@@ -59,11 +64,18 @@ def _with_controls(family: Family) -> Family:
         controls = use.plugin.traits.get("controls") if use.controls else None
         for control, options in controls(use.options).items() if controls else ():
             made = use.model_copy(update={"options": options, "controls": False})
-            if made.options != use.options and made not in _of_group(found, name):
+            new = made.options != use.options and made not in _of_group(found, name)
+            if new and not _unheard(made, preview):
                 arm = f"{name}.{control}"
                 about = {"setting": control, "words": f"control of {name}"}
                 found.add(arm, name, made, arm=arm, control=True, **about)
     return found
+
+
+def _unheard(use: UseStage, preview: StagePreview | None) -> bool:
+    """Tell whether a stage would hear what its teacher does not tell: see `across`."""
+    across = use.plugin.traits.get("across")
+    return bool(preview and across and any(across(use.options, preview.seen_by(use))))
 
 
 def _of_group(family: Family, name: str) -> list[UseStage]:

@@ -123,8 +123,10 @@ class Planner:
         if stage.named:
             identity["name"] = stage.name
         if stage.reads_data:
-            task = {k: v for k, v in resolved.task.items() if k not in resolved.task_judges}
-            identity["task"] = _without_paths(task, stage.paths)
+            own = (stage.task, stage.task_judges) if stage.task else None
+            task, judges = own or (resolved.task, resolved.task_judges)
+            shaping = {k: v for k, v in task.items() if k not in judges}
+            identity["task"] = _without_paths(shaping, stage.paths)
         if stage.makes == "report":  # it shows the request that it answers
             request = resolved.request
             identity["request"] = {

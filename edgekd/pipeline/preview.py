@@ -1,7 +1,7 @@
 """What stages can say is wrong before anything runs."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from edgekd.core.config import Config
@@ -14,8 +14,10 @@ from edgekd.core.refs import (
     UseModel,
     UseRuntime,
     UseStage,
+    UseTask,
     UseTransform,
     placed,
+    refs_of,
 )
 from edgekd.pipeline.document import Document, spell, steps_of
 from edgekd.pipeline.graph import IMPLIED_RUNTIME
@@ -30,11 +32,29 @@ class StagePreview:
     """
 
     stages: Mapping[str, UseStage]
-    task: Task
+    run_task: Task
     targets: Mapping[str, Mapping[str, Any]]
     hands: Hands = ALONE
+    own_tasks: Mapping[str, Task] = field(default_factory=dict)
+    """Of stages that have one of their own, by what the file says of it, as JSON."""
+    own: UseTask | None = None
+    """Which of them is that of the stage that looks; None for the run's."""
     _told: dict[int, tuple[Config, Needs | None]] = field(default_factory=dict, repr=False)
     """What was estimated, by the options, which stages that differ in their seed alone share."""
+
+    @property
+    def task(self) -> Task:
+        """The task of the stage that looks."""
+        return self._task(self.own)
+
+    def seen_by(self, use: UseStage) -> "StagePreview":
+        """Return the same as a stage sees it, whose task may be its own."""
+        return replace(self, own=use.task)
+
+    def task_of(self, ref: Ref) -> Task:
+        """Return the task of the stage that a reference leads to; the run's where none is known."""
+        stage = self.stages.get(ref.stage)
+        return self._task(stage.task if stage else None)
 
     def model(self, ref: Ref) -> UseModel | None:
         """Return the definition of the model that a stage will make, where it is known."""
@@ -80,7 +100,8 @@ class StagePreview:
     def _estimated(self, use: UseStage) -> Needs | None:
         estimate = use.plugin.traits.get("estimate")
         try:
-            found: Needs | None = estimate(use.options, self) if estimate else None
+            seen = self.seen_by(use)
+            found: Needs | None = estimate(use.options, seen) if estimate else None
         except EdgekdError:
             raise
         except Exception:  # an estimate stops nothing; what is wrong is told where it matters
@@ -92,6 +113,9 @@ class StagePreview:
         while (stage := self.stages.get(ref.stage)) and stage.kind == JUDGE:
             ref = stage.options.model  # type: ignore[attr-defined]
         return ref
+
+    def _task(self, own: UseTask | None) -> Task:
+        return self.own_tasks.get(own.model_dump_json(), self.run_task) if own else self.run_task
 
     def _option(self, ref: Ref, name: str) -> object:
         stage = self.stages.get(ref.stage)
@@ -105,11 +129,36 @@ def check_stages(preview: StagePreview, document: Document) -> Iterator[Problem]
         if id(use.options) in checked:  # as of an earlier stage, but for the seed
             continue
         checked.add(id(use.options))
-        check = use.plugin.traits.get("check")
-        own = check(use.options, preview) if check else ()
-        for problem in (*own, *_check_augments(use, preview.task)):
+        check, seen = use.plugin.traits.get("check"), preview.seen_by(use)
+        own = check(use.options, seen) if check else ()
+        others = _check_task(use, preview)
+        for problem in (*own, *others, *_check_augments(use, seen.task)):
             at = ("stages", name, *steps_of(problem.path))
             yield document.problem(at, problem.message, problem.next_step)
+
+
+def _check_task(use: UseStage, preview: StagePreview) -> Iterator[Problem]:
+    """Yield why a stage has no task of its own, and what it reads that is of another task.
+
+    A stage that may have one says `@stage(..., own_task=True)`; one to which a model of another may
+    say something names the options that do, `hears=("teacher",)`.
+    """
+    traits = use.plugin.traits
+    if use.task is not None and not traits.get("own_task"):
+        able = [plugin.name for plugin in UseStage.registry if plugin.traits.get("own_task")]
+        message = f"a stage of kind '{use.kind}' has the pipeline's task and none of its own."
+        yield Problem("task", message, f"Remove it. Kinds that may have one: {', '.join(able)}.")
+        return
+    for path, ref in refs_of(use.options):
+        other = preview.stages.get(ref.stage)
+        hears = path[0] in traits.get("hears", ()) and preview.makes(ref) == "model"
+        if other is not None and other.task != use.task and not hears:
+            message = f"{ref} is of another task than this stage."
+            step = (
+                "Such a model can only be the teacher: of a distill stage. To compare with, take a "
+                "stage of this task, as a student that learned from labels alone."
+            )
+            yield Problem(spell(path), message, step)
 
 
 def _check_augments(use: UseStage, task: Task) -> Iterator[Problem]:

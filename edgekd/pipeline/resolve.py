@@ -20,6 +20,7 @@ from edgekd.core.limits import allowed_processors
 from edgekd.core.needs import Hands
 from edgekd.core.protocols.task import Task
 from edgekd.core.refs import (
+    UseSource,
     UseStage,
     UseTask,
     UseTransport,
@@ -31,14 +32,14 @@ from edgekd.core.refs import (
 )
 from edgekd.core.registry import load_user_module
 from edgekd.pipeline.code import closure, files_of, installed, is_own, named
-from edgekd.pipeline.document import Document, override, parse_document, read_text
+from edgekd.pipeline.document import Document, Steps, override, parse_document, read_text
 from edgekd.pipeline.graph import Node, check_edges, make_nodes
 from edgekd.pipeline.keeping import with_keeping
 from edgekd.pipeline.members import with_members
 from edgekd.pipeline.preview import StagePreview, check_stages
 from edgekd.pipeline.repeats import with_repeats
 from edgekd.pipeline.resolved import Request, Resolved, ResolvedStage
-from edgekd.pipeline.spec import MAX_STAGES, Pipeline, validate
+from edgekd.pipeline.spec import MAX_STAGES, Pipeline, Reading, validate
 from edgekd.pipeline.targets import check_runners, check_transport, find_targets, read_target
 from edgekd.pipeline.trials import with_trials
 from edgekd.track.options import Track
@@ -63,30 +64,33 @@ def resolve(request: Request) -> Resolved:
     reading = validate(document, path.parent, {trial.name for trial in trials})
     problems += reading.problems
     problems += _trackers(reading.pipeline, document)
-    task = _build_task(reading.task, document, problems)
+    task = _build_task(reading.task, document, ("task",), problems)
+    stages = _without_same_task(reading)
+    own_tasks = _own_tasks(stages, document, problems)
     seed = reading.pipeline.seed if reading.pipeline else 0
-    judged, document, unfit = with_keeping(reading.stages, document)
+    judged, document, unfit = with_keeping(stages, document)
     problems += unfit
     repeated, unlike = with_repeats(judged, trials, MAX_STAGES, document)
     document = document.with_origins(repeated.origins)
-    family, wrong = with_members(repeated, seed, document)
+    hands = Hands(request.processes, request.processes_here)
+    told = StagePreview(repeated.stages, task, {}, hands, own_tasks) if task else None
+    family, wrong = with_members(repeated, seed, document, told)
     document = document.with_origins(family.origins)
     edges = unlike or list(check_edges(family.stages, document))
     problems += [*wrong, *edges]
     known = find_targets(path.parent)
     targets = _read_targets(list(family.stages.values()), known, document, problems)
     if task is not None and not edges:  # references that lead somewhere can be followed
-        hands = Hands(request.processes, request.processes_here)
-        preview = StagePreview(family.stages, task, targets, hands)
+        preview = StagePreview(family.stages, task, targets, hands, own_tasks)
         problems += check_stages(preview, document)
     if problems or reading.pipeline is None or task is None:
         raise RequestError(dict.fromkeys(problems))  # several stages may have one origin
     pipeline = reading.pipeline
     nodes = make_nodes(family.stages, family.members, preview)
-    stages = _Stages(pipeline, task, targets, plugin_files)
-    resolved = [stages.resolved(node, preview) for node in nodes]
+    about = _Stages(pipeline, preview, plugin_files)
+    resolved = [about.resolved(node) for node in nodes]
     device = _device(pipeline.device, request.processes_here, document)
-    sources = {file for module in plugin_files for file in module} | stages.foreign
+    sources = {file for module in plugin_files for file in module} | about.foreign
     files = [*sorted(sources), *(known[name] for name in targets)]
     return Resolved(
         name=pipeline.name,
@@ -200,31 +204,57 @@ def _with_targets(document: Document, asked: Sequence[str]) -> Document:
     return replace(document, value=value)
 
 
-def _build_task(use: UseTask | None, document: Document, problems: list[Problem]) -> Task | None:
-    """Return the task; missing or unusable data is added to the problems, at its place."""
+def _without_same_task(reading: Reading) -> dict[str, UseStage]:
+    """Return the stages; one that has the pipeline's task anew has none of its own."""
+    return {
+        name: use.model_copy(update={"task": None}) if use.task == reading.task else use
+        for name, use in reading.stages.items()
+    }
+
+
+def _own_tasks(
+    stages: Mapping[str, UseStage], document: Document, problems: list[Problem]
+) -> dict[str, Task]:
+    """Return the tasks that stages have of their own, each once: see `StagePreview.own_tasks`."""
+    found: dict[str, Task | None] = {}
+    for name, use in stages.items():
+        if use.task is not None and (written := use.task.model_dump_json()) not in found:
+            at = ("stages", name, "task")
+            found[written] = _build_task(use.task, document, at, problems)
+    return {written: task for written, task in found.items() if task is not None}
+
+
+def _build_task(
+    use: UseTask | None, document: Document, at: Steps, problems: list[Problem]
+) -> Task | None:
+    """Return the task that stands at a place; missing or unusable data is added to the problems."""
     if use is None:
         return None
-    place = document.place(("task", "data"))
+    data = ".".join(map(str, (*at, "data")))
+    place = document.place((*at, "data"))
     try:
         task: Task = use.build()
         task.files()
         told = [*getattr(task, "check", tuple)()]
     except RequestError as error:
         problems += [
-            Problem(p.path or "task.data", p.message, p.next_step, place) for p in error.problems
+            Problem(_at_home(p.path, at) if p.path else data, p.message, p.next_step, place)
+            for p in error.problems
         ]
     except (ValueError, OSError) as error:
-        problems.append(Problem("task.data", f"{error}", "", place))
+        problems.append(Problem(data, f"{error}", "", place))
     else:
-        problems += [_at_home(problem, document) for problem in told]
+        for problem in told:
+            path = _at_home(problem.path, at)
+            place = document.place(tuple(path.split(".")))
+            problems.append(Problem(path, problem.message, problem.next_step, place))
         return task
     return None
 
 
-def _at_home(problem: Problem, document: Document) -> Problem:
-    """Return a task's problem with its place in the file."""
-    place = document.place(tuple(problem.path.split(".")))
-    return Problem(problem.path, problem.message, problem.next_step, place)
+def _at_home(path: str, at: Steps) -> str:
+    """Return where something of a task stands in the file: tasks speak of it as `task.data`."""
+    return ".".join((*map(str, at), *path.split(".")[1:]))
 
 
 def _read_targets(
@@ -248,6 +278,15 @@ def _read_targets(
                 for p in error.problems
             ]
     return targets
+
+
+def _of_own_task(use: UseStage) -> list[str]:
+    """Return what a plan says of a stage that has a task of its own."""
+    if use.task is None:
+        return []
+    data = getattr(use.task.options, "data", None)
+    of = f", {data.kind}" if isinstance(data, UseSource) else ""
+    return [f"learns a task of its own: {use.task.kind}{of}"]
 
 
 def _first_use(target: str, document: Document) -> tuple[str | int, ...]:
@@ -299,27 +338,25 @@ class _Stages:
     def __init__(
         self,
         pipeline: Pipeline,
-        task: Task,
-        targets: Mapping[str, Mapping[str, Any]],
+        preview: StagePreview,
         plugin_files: Sequence[Sequence[Path]],
     ):
-        self.pipeline, self.task = pipeline, task
-        self.targets, self.plugin_files = targets, plugin_files
-        self.data = [str(file) for file in task.files()]
+        self.pipeline, self.preview, self.plugin_files = pipeline, preview, plugin_files
         self.foreign: set[Path] = set()
         """Source of others that stages rest on."""
 
-    def resolved(self, node: Node, preview: StagePreview) -> ResolvedStage:
+    def resolved(self, node: Node) -> ResolvedStage:
         """Return a stage with all that its result depends on."""
-        use, needs = node.use, preview.needs(node.use)
-        times = _times(use)
+        use, preview = node.use, self.preview.seen_by(node.use)
+        needs, use_task = preview.needs(use), use.task or self.pipeline.task
+        times, known = _times(use), preview.targets
         remarks = use.plugin.traits.get("remarks")
         reads_data = bool(use.plugin.traits.get("reads_data", True))
         plugins = [u.plugin for u in uses_of(use)]
-        targets = {n: self.targets[n] for n in _target_names(use) if n in self.targets}
+        targets = {n: known[n] for n in _target_names(use) if n in known}
         if reads_data:
-            plugins += [u.plugin for u in uses_of(self.pipeline.task)]
-            plugins.append(kinds.measure.get(self.task.quality[0]))  # training selects by it
+            plugins += [u.plugin for u in uses_of(use_task)]
+            plugins.append(kinds.measure.get(preview.task.quality[0]))  # training selects by it
         if times:  # every measure that can, takes part
             plugins += list(kinds.measure)
         if node.makes == "outputs":  # what runs a teacher that is a program shapes what it says
@@ -346,7 +383,7 @@ class _Stages:
             seed=self.pipeline.seed if use.seed is None else use.seed,
             implied_by=node.implied_by,
             instead=node.instead,
-            remarks=[*remarks(use.options, preview)] if remarks else [],
+            remarks=[*_of_own_task(use), *(remarks(use.options, preview) if remarks else ())],
             member=node.member,
             reads_data=reads_data,
             computes=bool(use.plugin.traits.get("computes", True)),
@@ -357,8 +394,10 @@ class _Stages:
             judges=use.plugin.traits.get("judges", ()),
             code=named(reached),
             libraries=libraries | (_builds(targets) if times else {}),
-            files=[*(self.data if reads_data else ()), *paths_of(use.options)],
-            paths=[*paths_of(use.options), *paths_of(self.pipeline.task)],
+            files=[*(map(str, preview.task.files()) if reads_data else ()), *paths_of(use.options)],
+            paths=[*paths_of(use.options), *paths_of(use_task)],
+            task=as_written(use.task) if use.task else None,
+            task_judges=use.task.plugin.traits.get("judges", ()) if use.task else (),
             targets=targets,
             needs=asdict(needs) if needs else None,
         )

@@ -62,6 +62,10 @@ class ResolvedStage:
     targets: Mapping[str, Mapping[str, Any]]
     member: Member | None = None
     """What it is among the stages that were made from one of the file; None where it is alone."""
+    task: Mapping[str, Any] | None = None
+    """Its own; None where it has the pipeline's."""
+    task_judges: Sequence[str] = ()
+    """Options of its own task that do not shape a result."""
     needs: Mapping[str, Any] | None = None
     """What it is estimated to need of the machine, `core.needs.Needs`; None where unknown."""
 

@@ -63,13 +63,17 @@ def read_subject(file: Path, stage: str | None) -> Subject:
     pipeline = resolve(Request(str(file.absolute())))
     stages = {one.name: one for one in pipeline.stages}
     name = _stage(stages, document, stage, file)
-    found = stages[name]
+    found, under = stages[name], _under(stages, name, document.value["stages"])
+    if apart := [one for one in under if stages[one].task]:
+        message = f"it is of another task than others under {name}: a trial hears their scores."
+        step = "Compare losses by features as stages of the file, with controls: true."
+        raise RequestError(document.problem(("stages", apart[0], "task"), message, step))
     task: Task = UseTask.model_validate(as_read(pipeline.task)).build()
     return Subject(
         file=file,
         stage=name,
         seed=found.seed,
-        stages=_under(stages, name, document.value["stages"]),
+        stages=under,
         config=kinds.stage.get(KIND).config.model_validate(as_read(found.options)),
         task=task,
     )

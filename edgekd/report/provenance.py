@@ -16,6 +16,7 @@ from edgekd.report.schema import Provenance, StageRecord
 def provenance(evidence: Evidence) -> Provenance:
     """Return what a run was made of, its stages in the order of the pipeline."""
     origin = evidence.origin
+    tasks = [m.identity["task"] for m in evidence.stages.values() if "task" in m.identity]
     return Provenance(
         pipeline=origin.text,
         file=origin.file,
@@ -23,7 +24,8 @@ def provenance(evidence: Evidence) -> Provenance:
         command=origin.command,
         versions={"edgekd": VERSION} | _versions(("numpy", "matplotlib", "jinja2")),
         stages=[
-            _stage(name, manifest, origin.started_at) for name, manifest in evidence.stages.items()
+            _stage(name, manifest, origin.started_at, tasks[-1:])
+            for name, manifest in evidence.stages.items()
         ],
     )
 
@@ -43,14 +45,18 @@ def earlier(time: str, run_started_at: str) -> bool:
     return datetime.fromisoformat(time) < began
 
 
-def _stage(name: str, manifest: Manifest, run_started_at: str) -> StageRecord:
-    seed = manifest.identity.get("seed")
+def _stage(
+    name: str, manifest: Manifest, run_started_at: str, task: Sequence[Mapping[str, Any]]
+) -> StageRecord:
+    """Return what is told of a stage; `task` is the run's, that of its last stage with data."""
+    seed, own = manifest.identity.get("seed"), manifest.identity.get("task")
+    other = ", of another task than the run's" if task and own and own != task[0] else ""
     return StageRecord(
         name=name,  # one kept from another pipeline may have had another name there
         kind=manifest.kind,
         key=manifest.key,
         inputs=dict(manifest.inputs),
-        says=str(manifest.facts.get("says", "")),
+        says=str(manifest.facts.get("says", "")) + other,
         result=_result(manifest.facts),
         seconds=manifest.seconds,
         cpu_seconds=manifest.cpu_seconds,

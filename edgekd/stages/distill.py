@@ -53,7 +53,9 @@ from edgekd.train.rounding import Student, check_rounding, rounding_student
 from edgekd.train.selecting import check_select
 from edgekd.train.taught import (
     Taught,
+    across_remarks,
     asks_teacher,
+    check_across,
     check_teachers,
     heard,
     keeping_of,
@@ -145,6 +147,7 @@ def remarks(config: Distill, preview: Preview) -> Iterator[str]:
     for name, ref in heard(config).items():
         if name not in learning(config) and getattr(preview.options(ref), "untrained", False):
             yield f"{name} is untrained and does not learn here: what it says is chance"
+    yield from across_remarks(config, preview)
     for name in sorted(teachers_of(config).keys() - heard(config).keys()):
         yield f"no term listens to {name}"
 
@@ -176,9 +179,10 @@ def controls(config: Distill) -> Mapping[str, Distill]:
     """Return what a method must beat: labels alone, and the plainest distillation, equally trained.
 
     That is the softened KL of scores; of embeddings, for which there are no labels, the cosine.
-    It is left out where there is no teacher, or where the stage itself is just that. Of several
-    teachers it has the first. Of a pool, which has no labels, it is the KL alone. Augmentations
-    that learn, examples held out and a choice of examples are the method's.
+    It is left out where there is no teacher, where that has scores of other classes
+    (`check_across`), or where the stage itself is just that. Of several teachers it has the first.
+    Of a pool, which has no labels, it is the KL alone. Augmentations that learn, examples held out
+    and a choice of examples are the method's.
     A pre-training must beat the same without what asks for a teacher.
     """
     if pretrains(config.objective):
@@ -227,6 +231,9 @@ def rehearse(config: Distill, _run: Run) -> Rehearsal:
     stops=True,
     shared=True,
     named=False,
+    own_task=True,
+    hears=("teacher",),
+    across=check_across,
 )
 def distill(config: Distill, run: Run) -> Facts:
     """Return how good the student is on the validation split, and on the test split for reports."""

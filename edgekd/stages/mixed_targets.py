@@ -76,7 +76,7 @@ def estimate(config: MixedTargets, preview: Preview) -> Needs | None:
     needs = compression_needs(teacher, preview.task, copies=1, examples=0, lower=lower)
     if needs is None:
         return None
-    kept = count(preview.task, "train") * row_bytes(teacher, preview.task, ())
+    kept = count(preview.task, "train") * row_bytes(teacher, preview.task.signature(), ())
     return Needs(needs.memory_bytes, needs.disk_bytes + 2 * kept, needs.device_bytes, lower)
 
 
@@ -162,7 +162,7 @@ def _keep(blend: _Blend, run: Run) -> None:
     )
     smaller = "Run where there is more memory."
     with enough_memory(f"asking the model about {BATCH} examples at once", smaller):
-        writer = ShardWriter(run.unfinished, about.rows, row_bytes(None, task, ()))
+        writer = ShardWriter(run.unfinished, about.rows, row_bytes(None, task.signature(), ()))
         fill(writer, about, blend, BATCH, run, in_step=False)
     writer.gather(run.out)
     about.write(run.out)

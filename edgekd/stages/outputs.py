@@ -22,9 +22,10 @@ from edgekd.models.folder import load_model
 from edgekd.ops.top_k import TopK, expand, expansion_error, top_k
 from edgekd.parallel.group import group
 from edgekd.runtimes.folder import DESCRIPTION as PROGRAM
-from edgekd.train.check import check_full_precision, check_paths, outline
+from edgekd.train.across import misfit, preparing
+from edgekd.train.check import check_full_precision, check_paths
 from edgekd.train.filling import fill
-from edgekd.train.keeping import class_count, row_bytes
+from edgekd.train.keeping import class_count, row_bytes, scores_in
 from edgekd.train.masked import check_masked
 from edgekd.train.memory import enough_memory
 from edgekd.train.needs import compression_needs, count, unbuilt
@@ -65,7 +66,8 @@ def check(config: Outputs, preview: Preview) -> Iterator[Problem]:
         yield Problem("taps", f"{config.model} is a program, whose inside cannot be tapped.", "")
     yield from check_masked(config.augment, {"model": config.model}, preview)
     yield from check_paths(config.taps, preview.model(config.model), preview.task, "taps")
-    classes = class_count(preview.task)
+    yield from _check_inputs(config, preview)
+    classes = class_count(preview.task_of(config.model))
     if config.top is not None and (classes is None or config.top >= classes):
         there = f"{classes} classes" if classes else "no scores of classes"
         step = "Leave top out: then all of it is kept."
@@ -79,6 +81,12 @@ def check(config: Outputs, preview: Preview) -> Iterator[Problem]:
             )
 
 
+def _check_inputs(config: Outputs, preview: Preview) -> Iterator[Problem]:
+    """Yield why the teacher cannot be shown the examples of this task."""
+    if wrong := misfit(config.model, preview.task_of(config.model), preview.task, "model"):
+        yield wrong
+
+
 def estimate(config: Outputs, preview: Preview) -> Needs | None:
     """Return what a pass over the data takes, and what is kept of it."""
     teacher = unbuilt(config.model, preview)
@@ -87,7 +95,8 @@ def estimate(config: Outputs, preview: Preview) -> Needs | None:
     needs = compression_needs(teacher, preview.task, copies=1, examples=0, lower=lower)
     if needs is None:
         return None
-    kept = rows * row_bytes(teacher, preview.task, config.taps, top=config.top)
+    told = preview.task_of(config.model).signature()
+    kept = rows * row_bytes(teacher, told, config.taps, top=config.top)
     memory, disk = preview.hands.here * needs.memory_bytes, needs.disk_bytes + 2 * kept
     return Needs(memory, disk, needs.device_bytes, lower, preview.hands.here)
 
@@ -106,6 +115,7 @@ def rehearse(config: Outputs, _run: Run) -> Rehearsal:
     stops=True,
     shared=True,
     named=False,
+    hears=("model",),
     code=("targets/runners",),
 )
 def outputs(config: Outputs, run: Run) -> Facts:
@@ -117,13 +127,13 @@ def outputs(config: Outputs, run: Run) -> Facts:
         views=config.views,
         seed=sub_seed(run.seed, "augment"),
         augment=[as_written(use) for use in config.augment],
-        classes=class_count(task),
+        classes=scores_in(teacher.signature),
         top=config.top,
         outputs=[port.name for port in teacher.signature.outputs],
         taps=list(config.taps),
     )
     with enough_memory(f"asking the teacher about {BATCH} examples at once", SMALLER):
-        each = row_bytes(teacher.outline, task, config.taps, top=about.top)
+        each = row_bytes(teacher.outline, teacher.signature, config.taps, top=about.top)
         writer = ShardWriter(run.unfinished, about.rows, each, group().part)
         sample = fill(writer, about, teacher.ask, teacher.batch, run, in_step=config.shard)
     group().wait()
@@ -164,8 +174,10 @@ def _teacher(config: Outputs, run: Run, device: torch.device) -> _Teacher:
         device,
         config.precision,
         shard=config.shard,
+        prepared=preparing(stored.facts, run.task),
     )
-    bare = outline(stored.use, run.task)
+    with torch.device("meta"):
+        bare = stored.use.build()(stored.signature)
     return _Teacher(online, stored.signature, BATCH, online.precision.why, bare)
 
 

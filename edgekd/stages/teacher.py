@@ -166,6 +166,7 @@ def rehearse(config: Teacher, _run: Run) -> Rehearsal:
     stops=True,
     shared=True,
     named=False,
+    own_task=True,
 )
 def teacher(config: Teacher, run: Run) -> Facts:
     """Return how good the teacher is on the validation split, and on the test split for reports."""

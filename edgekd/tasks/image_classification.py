@@ -70,6 +70,11 @@ class ImageClassification:
         self._loaded: dict[Split, Pictures] = {}
         self._sums: Sums | None = None
 
+    @property
+    def labels(self) -> Sequence[str]:
+        """Names of the classes, in the order of the scores."""
+        return self.source.labels
+
     def signature(self) -> Signature:
         """Return float32 `image` [batch, channels, height, width] to `logits` [batch, classes]."""
         height, width, channels = self._shape

@@ -37,6 +37,11 @@ class TextClassification(TextTask["LabelledTexts"]):
     options: TextClassificationOptions
     quality: Sequence[str] = ("accuracy", "calibration")
 
+    @property
+    def labels(self) -> Sequence[str]:
+        """Names of the classes, in the order of the scores."""
+        return self.source.labels
+
     def signature(self) -> Signature:
         """Return `input_ids` and `attention_mask`, int64 [batch, sequence], to `logits`."""
         return self._signature(Port("logits", "float32", ("batch", len(self.source.labels))))

@@ -56,12 +56,18 @@ class UnlabelledImages:
         self.source: Source = options.data.build()
         self._held: dict[Split, Pictures] = {}
 
+    @property
+    def labels(self) -> Sequence[str]:
+        """Names of the classes that a given model tells apart, or their numbers."""
+        classes = self.options.classes
+        return tuple(map(str, range(classes))) if isinstance(classes, int) else classes
+
     def signature(self) -> Signature:
         """Return float32 `image` [batch, channels, height, width] to `logits` [batch, classes]."""
         height, width, channels = self.source.shapes["image"]
         return Signature(
             (Port("image", "float32", ("batch", channels, height, width)),),
-            (Port("logits", "float32", ("batch", len(self._labels))),),
+            (Port("logits", "float32", ("batch", len(self.labels))),),
         )
 
     def files(self) -> Sequence[Path]:
@@ -70,8 +76,8 @@ class UnlabelledImages:
 
     def check(self) -> Iterator[Problem]:
         """Yield what can be told to be wrong before a picture is read."""
-        if len(self._labels) < 2:
-            message = f"there are {len(self._labels)} classes."
+        if len(self.labels) < 2:
+            message = f"there are {len(self.labels)} classes."
             yield Problem("task.classes", message, "A classifier has at least two.")
         check = getattr(self.source, "check", None)
         yield from check() if check else ()
@@ -88,7 +94,7 @@ class UnlabelledImages:
 
     def facts(self) -> Facts:
         """Return the class names and all that turns a decoded picture into the model's input."""
-        return facts_of_pictures(self._labels, self.source.shapes["image"], self._normalisation)
+        return facts_of_pictures(self.labels, self.source.shapes["image"], self._normalisation)
 
     def size(self, split: Split) -> int:
         """Return the number of pictures."""
@@ -122,11 +128,6 @@ class UnlabelledImages:
         self._pictures(split)
         if split == "train":
             _ = self._normalisation
-
-    @property
-    def _labels(self) -> Sequence[str]:
-        classes = self.options.classes
-        return tuple(map(str, range(classes))) if isinstance(classes, int) else classes
 
     def _pictures(self, split: Split) -> Pictures:
         """Return a split; RequestError where it has no pictures."""

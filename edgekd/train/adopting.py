@@ -10,6 +10,7 @@ from edgekd.core.errors import Problem, StageError
 from edgekd.core.protocols.stage import Preview, Run
 from edgekd.core.refs import Ref, UseModel
 from edgekd.models.folder import DESCRIPTION, load_model
+from edgekd.train.across import task_of_teacher, told_apart
 from edgekd.train.check import outline
 from edgekd.train.needs import unbuilt
 
@@ -37,6 +38,9 @@ def check_adopting(use: UseModel, whom: Whom | None, preview: Preview) -> Iterat
     elif (makes := preview.makes(whom.ref)) not in ("model", None):
         message = f"{use.kind} takes parts of its teacher over, and {whom.ref} gives {makes}."
         yield Problem("teacher", message, "Name the stage of the model itself.")
+    elif apart := told_apart(task_of_teacher(whom.ref, preview), preview.task):
+        message = f"{use.kind} takes parts of its teacher over, and {whom.ref} {apart}."
+        yield Problem("model", message, "Take a model that learns all its parts itself.")
     elif whom.learns:
         message = f"{use.kind} takes parts of its teacher over, which would go on learning."
         yield Problem("teacher", message, "Take a loss that leaves the teacher as it is.")

@@ -12,6 +12,7 @@ from edgekd.core.config import Config, Positive, PositiveCount
 from edgekd.core.protocols.stage import Preview
 from edgekd.core.protocols.task import Task
 from edgekd.core.refs import Ref, UseObjective, as_written
+from edgekd.core.signature import Signature
 from edgekd.ops.named import call_by_name
 from edgekd.ops.top_k import bytes_per_row
 from edgekd.train.needs import count, unbuilt
@@ -77,8 +78,9 @@ def keep_outputs(
     examples = count(preview.task, "train")
     if not examples:  # a source that cannot tell: all of it is kept, and the disk may say no
         return Keeping(options, "")
-    beside = row_bytes(unbuilt(teacher, preview), preview.task, taps, scores=False)
-    classes, budget = class_count(preview.task), cache.budget_gib * GIB
+    told = preview.task_of(teacher).signature()
+    beside = row_bytes(unbuilt(teacher, preview), told, taps, scores=False)
+    classes, budget = scores_in(told), cache.budget_gib * GIB
     top, size = fitting(classes, examples * views, beside, budget)
     if size is None:
         asked = f"cache.budget_gib of {cache.budget_gib:g}"
@@ -125,7 +127,12 @@ def fitting(
 
 def class_count(task: Task) -> int | None:
     """Return the number of classes that a task's scores have; None where it has no scores."""
-    ports = {port.name: port for port in task.signature().outputs}
+    return scores_in(task.signature())
+
+
+def scores_in(signature: Signature) -> int | None:
+    """Return the number of classes that a model scores; None where it gives no scores."""
+    ports = {port.name: port for port in signature.outputs}
     return int(ports[SCORES].shape[-1]) if SCORES in ports else None
 
 
@@ -137,16 +144,15 @@ def class_names(task: Task) -> Sequence[str]:
 
 def row_bytes(
     model: nn.Module | None,
-    task: Task,
+    signature: Signature,
     taps: Sequence[str],
     *,
     top: int | None = None,
     scores: bool = True,
 ) -> int:
     """Return about what is kept of one example: float16; taps only where the model is known."""
-    signature = task.signature()
     total = sum(HALF * prod(p.concrete(batch=1)) for p in signature.outputs if p.name != SCORES)
-    classes = class_count(task)
+    classes = scores_in(signature)
     total += bytes_per_row(classes, top) if scores and classes else 0
     if model is None or not taps:
         return total

@@ -41,8 +41,9 @@ def unbuilt(source: UseModel | Ref | None, preview: Preview) -> nn.Module | None
     Pruning is not known yet either, so a pruned model counts as the one that it was cut from.
     """
     use = preview.model(source) if isinstance(source, Ref) else source
+    task = preview.task_of(source) if isinstance(source, Ref) else preview.task
     try:
-        return outline(use, preview.task) if use else None
+        return outline(use, task) if use else None
     except Exception:  # the user's own model may raise anything; its own stage's check tells
         return None
 

@@ -6,12 +6,15 @@ import torch
 
 from edgekd.core.config import Config
 from edgekd.core.errors import Problem, StageError
+from edgekd.core.kinds import objective
 from edgekd.core.protocols.stage import Preview, Run
 from edgekd.core.refs import Ref, Teachers, UseObjective, as_written
+from edgekd.core.registry import Plugin
 from edgekd.core.seeds import sub_seed
 from edgekd.core.signals import TAPPED
 from edgekd.core.signals import TEACHER as WORD
 from edgekd.models.folder import load_model
+from edgekd.train.across import misfit, preparing, task_of_teacher, told_apart
 from edgekd.train.check import check_full_precision
 from edgekd.train.keeping import Cache, Keeping, keep_outputs
 from edgekd.train.optim import Train
@@ -87,6 +90,7 @@ def _chooses(config: Taught) -> bool:
 def check_teachers(config: Taught, preview: Preview) -> Iterator[Problem]:
     """Yield what is wrong with those who are to teach."""
     yield from check_asked(config.train, config.teacher)
+    yield from check_across(config, preview)
     keepings = keeping_of(config, preview)
     for name, ref in teachers_of(config).items():
         path = place_of(config, name)
@@ -111,6 +115,49 @@ def check_teachers(config: Taught, preview: Preview) -> Iterator[Problem]:
         elif config.cache.keep == "always" and why:
             step = "Mend that, or leave cache.keep at auto."
             yield Problem("cache.keep", f"{name} cannot be kept: {why}.", step)
+
+
+def check_across(config: Taught, preview: Preview) -> Iterator[Problem]:
+    """Yield what a teacher of another task cannot be shown, and what asks for scores of its own."""
+    for name, ref in teachers_of(config).items():
+        theirs, own = task_of_teacher(ref, preview), preview.task
+        if wrong := misfit(ref, theirs, own, place_of(config, name)):
+            yield wrong
+        elif apart := told_apart(theirs, own):
+            for path, kind in _by_scores(config, name):
+                message = f"{kind} goes by what {ref} answers, which {apart}."
+                step = f"Take what goes by its features alone: {', '.join(_by_features())}."
+                yield Problem(path, message, step)
+
+
+def across_remarks(config: Taught, preview: Preview) -> Iterator[str]:
+    """Yield which teachers have scores of other classes, by which nothing can go."""
+    for name, ref in teachers_of(config).items():
+        if apart := told_apart(task_of_teacher(ref, preview), preview.task):
+            yield f"{name} {apart}: its features teach, and no control has its scores"
+
+
+def _by_scores(config: Taught, name: str) -> Iterator[tuple[str, str]]:
+    """Yield place and kind of all that asks for more of a teacher than what is tapped."""
+    first = next(iter(teachers_of(config)))
+    for index, use in enumerate(config.objective):
+        if (use.teacher or first) == name and _asks_answers(use.plugin):
+            yield f"objective[{index}]", use.kind
+    for index, change in enumerate(config.train.augment if name == first else ()):
+        if change.plugin.traits.get("teacher"):
+            yield f"train.augment[{index}]", change.kind
+    if name == first and config.train.select and _chooses(config):
+        yield "train.select", config.train.select.kind
+
+
+def _asks_answers(plugin: Plugin) -> bool:
+    return any(need.startswith(WORD) and need not in TAPPED for need in plugin.needs)
+
+
+def _by_features() -> list[str]:
+    """Return the objectives that ask for nothing of a teacher but what is tapped."""
+    heard = f"{WORD}feature"
+    return [p.name for p in objective if heard in p.needs and not _asks_answers(p)]
 
 
 def _check_gradient(config: Taught, makes: str | None, path: str) -> Iterator[Problem]:
@@ -167,7 +214,7 @@ def answers_asked(config: Taught, name: str) -> bool:
     if name == first and (asking_changes(config) or _chooses(config)):
         return True
     asking = (use for use in config.objective if (use.teacher or first) == name)
-    return any(n.startswith(WORD) and n not in TAPPED for use in asking for n in use.plugin.needs)
+    return any(_asks_answers(use.plugin) for use in asking)
 
 
 def fitted_to(config: Taught, name: str) -> list[str]:
@@ -224,8 +271,9 @@ def teaching_of(config: Taught, name: str, run: Run) -> Teaching:
         kept.check(config.train.augment, run.task.size("train"), taps)
         return kept
     stored = load_model(folder)
+    prepared = preparing(stored.facts, run.task)
     if name in learning(config):
-        return Peer(stored.module, stored.signature, taps)
+        return Peer(stored.module, stored.signature, taps, prepared)
     return Online(
         stored.module,
         stored.signature,
@@ -235,6 +283,7 @@ def teaching_of(config: Taught, name: str, run: Run) -> Teaching:
         config.train.precision,
         shard=config.shard_teacher,
         answers=answers_asked(config, name),
+        prepared=prepared,
     )
 
 

@@ -19,6 +19,7 @@ from edgekd.core.signature import Signature
 from edgekd.ops.named import call_by_name
 from edgekd.ops.top_k import TopK, expand, top_k
 from edgekd.parallel.sharding import sharded
+from edgekd.train.across import Prepared, as_it_is
 from edgekd.train.chance import no_chance_drawn
 from edgekd.train.folding import folded
 from edgekd.train.masked import seeing
@@ -74,7 +75,9 @@ class Online:
         *,
         shard: bool = False,
         answers: bool = True,
+        prepared: Prepared = as_it_is,
     ):
+        self.prepared = prepared
         module.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
         self.module, self.signature, self.taps, self.device = module, signature, taps, device
         with no_chance_drawn(device):
@@ -104,7 +107,8 @@ class Online:
 
     def answers(self, batch: Batch) -> dict[str, Tensor]:
         """Return its outputs in float32, through which gradients go to the inputs."""
-        return in_float32(call_by_name(self.module, self.signature, channels_last(batch)))
+        shown = channels_last(self.prepared(batch))
+        return in_float32(call_by_name(self.module, self.signature, shown))
 
     def _fold(self, batch: Batch) -> None:
         """Fold the batch norms in, unless the teacher then says something else.
@@ -126,7 +130,8 @@ class Online:
             seeing(self.module, batch),
             tapped(self.module, self.taps, stop=stop) as features,
         ):
-            outputs = call_by_name(self.module, self.signature, channels_last(batch))
+            shown = channels_last(self.prepared(batch))
+            outputs = call_by_name(self.module, self.signature, shown)
         # what inference mode gave may not be part of a gradient's graph; a copy may
         return Said(_copies(outputs), _copies(features))
 

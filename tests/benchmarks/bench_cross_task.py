@@ -1,15 +1,15 @@
-"""Does a teacher of other classes help, by its prototypes, where few labels are known?
+"""Does a student know which prototype of a teacher of other classes each place is near to?
 
-    python -m tests.benchmarks.bench_cross_task [--seeds 6] [--epochs 20]
+    python -m tests.benchmarks.bench_cross_task [--seeds 6] [--store .edgekd] [--runs runs]
 
-ProC-KD's smallest case: a ResNet-8 learns the digits 0 to 4, a small student the digits 5 to 9 from
-15 labels and about 520 pictures without one. Neither scores nor labels of the teacher are heard.
-Per way of learning: test accuracy, and for how many places of test pictures the student names the
-prototype that is nearest for the teacher. Mean, standard deviation and lowest over seeds.
+Of pipelines/papers/prockd.yaml the student is trained once more, by `prock` as the file has it, by
+the features of the picture beside in the place of its own, and by `prock` of weight 0, which only
+finds prototypes. Per way: at how many places of the test pictures the student's query is nearest to
+the prototype that is nearest for the teacher, and the accuracy; mean, standard deviation and lowest
+over seeds. The file's own run says what its arms come to.
 """
 
 import argparse
-from collections.abc import Mapping
 from pathlib import Path
 from statistics import mean, stdev
 from tempfile import TemporaryDirectory
@@ -18,39 +18,27 @@ from typing import Any
 import torch
 from torch import nn
 
+import edgekd
 from edgekd.core.protocols.task import Task
 from edgekd.core.protocols.values import Batch
-from edgekd.core.refs import UseModel, UseObjective, UseTask
+from edgekd.core.refs import UseObjective, UseTask, as_read
+from edgekd.models.folder import StoredModel, load_model
 from edgekd.ops.features import as_tokens, at_same_places
+from edgekd.stages.distill import Distill
 from edgekd.testing.runs import ExampleRun
+from edgekd.train.across import preparing
 from edgekd.train.evaluate import evaluate
 from edgekd.train.lesson import Lesson
 from edgekd.train.loop import train
-from edgekd.train.optim import Train
 from edgekd.train.taps import tapped
 from edgekd.train.teaching import Online, Said
 from edgekd.train.terms import Terms
 from edgekd.train.views import Views
 
+FILE = Path(__file__).parents[2] / "pipelines" / "papers" / "prockd.yaml"
 CPU = torch.device("cpu")
-PREPARED = {"mean": (0.3,), "std": (0.37,)}
-"""The same for both tasks: the teacher is shown what the student is shown."""
-PLAIN = {"kind": "depthwise", "width": 8, "blocks": (1, 1), "stem_stride": 1}
-WITH = {"kind": "prototyped", "of": PLAIN, "width": 64}
-ON_MAP = {"kind": "prock", "tap": {"student": "stages", "teacher": "stages"}}
-ON_QUERY = {"kind": "prock", "projector": False} | {
-    "tap": {"student": "stages.query", "teacher": "stages"}
-}
-WAYS: Mapping[str, tuple[Any, tuple[Any, ...]]] = {
-    "labels alone": (PLAIN, ()),
-    "prock": (PLAIN, (ON_MAP,)),
-    "prock with hint": (PLAIN, (ON_MAP | {"hint": 1.0},)),
-    "hint": (PLAIN, ({"kind": "hint", "tap": ON_MAP["tap"]},)),
-    "prototypes added, no guidance": (WITH, (ON_QUERY | {"weight": 0.0},)),
-    "prock, prototypes added": (WITH, (ON_QUERY,)),
-    "prock of other pictures": (PLAIN, (ON_MAP,)),
-}
-SHUFFLED = "prock of other pictures"
+WAYS = ("prock", "prock of other pictures", "prock of weight 0")
+_, SHUFFLED, UNHEARD = WAYS
 
 
 class Shuffled:
@@ -65,63 +53,42 @@ class Shuffled:
         return Said(said.outputs, {path: t.roll(1, 0) for path, t in said.features.items()})
 
 
-def task_of(digits: str) -> Task:
-    """Return the task of these digits."""
-    data = {"kind": "digits", "classes": (*digits,)}
-    given = {"kind": "image_classification", "data": data} | PREPARED
-    made: Task = UseTask.model_validate(given).build()
-    return made
-
-
-def learned(
-    run: ExampleRun, model: nn.Module, options: Train, objectives: Any, teachers: Any
-) -> Terms:
-    """Train a model in place and return its terms."""
-    terms = Terms([UseObjective.model_validate(one) for one in ("cross_entropy", *objectives)])
-    train(Lesson(run, model, teachers, terms, options, Views(0)))
-    model.eval()
-    return terms
-
-
-def same_prototype(teacher: Online, student: nn.Module, terms: Terms, task: Task) -> float | None:
+def same_prototype(
+    teacher: Online, student: nn.Module, term: Any, use: UseObjective, task: Task
+) -> float:
     """Return the share of places of test pictures at which both are nearest to one prototype."""
-    term: Any = terms.built.get("prock")
-    if term is None:
-        return None
-    (use,) = (use for use in terms.uses if use.kind == "prock")
     assert use.tap is not None
     batch = next(iter(task.batches("test", 1000, device=CPU)))
     with torch.no_grad(), tapped(student, [str(use.tap.student)]) as features:
         student(batch["image"])
-        told = teacher(batch, 0).features["stages"]
+        told = teacher(batch, 0).features[str(use.tap.teacher)]
         own, other = at_same_places(features[str(use.tap.student)], told)
         tokens = as_tokens(term.query(own)), as_tokens(other) - term.middle
         named = [term.assignment(one).argmax(-1) for one in tokens]
     return float((named[0] == named[1]).float().mean())
 
 
-def trial(seed: int, epochs: int, folder: Path) -> dict[str, tuple[float, float | None]]:
-    """Return accuracy and agreement of each way, all with one teacher."""
-    low, high = task_of("01234"), task_of("56789")
-    torch.manual_seed(seed)
-    network = UseModel.model_validate({"kind": "resnet", "depth": 8, "width": 16}).build()(
-        low.signature()
-    )
-    options = Train(
-        epochs=10, batch_size=50, optimizer="sgd", learning_rate=0.1, schedule="one_cycle"
-    )
-    learned(ExampleRun(folder / "teacher", low, seed=seed), network, options, (), {})
-    teacher = Online(network, low.signature(), ("stages",), high, CPU)
+def trial(
+    config: Distill, stored: StoredModel, task: Task, seed: int, folder: Path
+) -> dict[str, tuple[float, float]]:
+    """Return agreement on prototypes and accuracy of each way."""
+    prepared = preparing(stored.facts, task)
     found = {}
-    few = Train(epochs=epochs, batch_size=50, learning_rate=0.01, labelled=15)
-    for number, (name, (model, objectives)) in enumerate(WAYS.items()):
+    for number, way in enumerate(WAYS):
+        uses = [
+            use.model_copy(update={"weight": 0.0}) if (use.kind, way) == ("prock", UNHEARD) else use
+            for use in config.objective
+        ]
+        (place,) = (i for i, use in enumerate(uses) if use.kind == "prock")
+        teacher = Online(stored.module, stored.signature, ("stages",), task, CPU, prepared=prepared)
         torch.manual_seed(seed)
-        student = UseModel.model_validate(model).build()(high.signature())
-        teachers = {"teacher": Shuffled(teacher) if name == SHUFFLED else teacher}
-        run = ExampleRun(folder / f"{number}", high, seed=seed)
-        terms = learned(run, student, few, objectives, teachers)
-        right = evaluate(student, high, "test", CPU).value
-        found[name] = right, same_prototype(teacher, student, terms, high)
+        student: nn.Module = config.model.build()(task.signature())  # type: ignore[union-attr]
+        run, terms = ExampleRun(folder / f"{number}", task, seed=seed), Terms(uses)
+        teachers = {"teacher": Shuffled(teacher) if way == SHUFFLED else teacher}
+        train(Lesson(run, student, teachers, terms, config.train, Views(0)))
+        student.eval()
+        alike = same_prototype(teacher, student, terms.built["prock"], uses[place], task)
+        found[way] = alike, evaluate(student, task, "test", CPU).value
     return found
 
 
@@ -129,17 +96,26 @@ def main() -> None:
     """Print a line for each way."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=6)
-    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--store", type=Path, default=Path(".edgekd"))
+    parser.add_argument("--runs", type=Path, default=Path("runs"))
     asked = parser.parse_args()
     torch.set_num_threads(1)
+    made = edgekd.run(FILE, store=asked.store, runs=asked.runs, until="teacher")
+    (stage,) = (one for one in made.resolved.stages if one.name == "student")
+    config = Distill.model_validate(as_read(stage.options))
+    task: Task = UseTask.model_validate(as_read(made.resolved.task)).build()
     with TemporaryDirectory() as folder:
-        every = [trial(seed, asked.epochs, Path(folder) / f"{seed}") for seed in range(asked.seeds)]
-    for name in WAYS:
-        right = [100 * found[name][0] for found in every]
-        agreed = [100 * value for found in every if (value := found[name][1]) is not None]
-        line = f"{name}: {mean(right):.1f} +- {stdev(right):.1f} %, lowest {min(right):.1f}"
-        tail = f"; same prototype {mean(agreed):.1f} %, lowest {min(agreed):.1f}" if agreed else ""
-        print(line + tail)
+        every = [
+            trial(config, load_model(made.folders["teacher"]), task, seed, Path(folder) / f"{seed}")
+            for seed in range(asked.seeds)
+        ]
+    for way in WAYS:
+        alike, right = ([100 * found[way][column] for found in every] for column in range(2))
+        spread = stdev(alike) if len(alike) > 1 else 0.0
+        print(
+            f"{way}: same prototype {mean(alike):.1f} +- {spread:.1f} %, lowest {min(alike):.1f}, "
+            f"highest {max(alike):.1f}; accuracy {mean(right):.1f} %"
+        )
 
 
 if __name__ == "__main__":

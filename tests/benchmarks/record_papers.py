@@ -17,7 +17,7 @@ import edgekd
 from edgekd.core.registry import load_user_module
 from edgekd.pipeline.outcome import RunResult
 
-from .recording.figures import PLAIN, Arm, arms_of, base_of, described
+from .recording.figures import NONE, PLAIN, Arm, arms_of, base_of, described
 from .recording.made import ROOT, about, besides, chosen, loss_of, tell
 from .recording.rounds import against_chance
 from .recording.step_cost import step_costs
@@ -104,10 +104,13 @@ def _options(name: str, made: RunResult) -> Mapping[str, Any]:
 
 
 def _costs(arms: Sequence[Arm], made: RunResult) -> dict[str, dict[str, float]]:
-    """Return what a step of each arm costs beside one of its plain distillation."""
+    """Return what a step of each arm costs beside one of its plain distillation.
+
+    Where none can be, as of a teacher of other classes, beside one of labels alone.
+    """
     methods: dict[str, list[str]] = {}
     for arm in arms:
-        base = base_of(arm, PLAIN, arms)
+        base = base_of(arm, PLAIN, arms) or base_of(arm, NONE, arms)
         if base and base.name != arm.name:
             methods.setdefault(base.name, []).append(arm.name)
     costs = {}

@@ -5,11 +5,12 @@ something can be told before it runs, a `check(options, preview)` that yields pr
 relative to the stage, an `estimate(options, preview)` that returns what it `Needs`,
 `remarks(options, preview)` that yields what a plan shall say of it, and `implies(options, preview)`
 that yields stages to stand between it and one that it reads (`core.refs.Implied`). One that is
-worth comparing registers `controls(options)`: what it must beat, options by name. One that trains,
-or in which quality decides, registers `rehearse(options, run)`: what it is asked of weights that
-are not trained (`core.rehearsal`). One that times programs registers `measures=True`, or a function
-of its options that tells: its result belongs to the machine. One with `shared=True` is called in
-every process of the run (`edgekd run --nproc`); `parallel.group` says which one this is.
+worth comparing registers `controls(options)`: what it must beat, options by name; those of which
+`across(options, preview)` yields a problem are left out. One that trains, or in which quality
+decides, registers `rehearse(options, run)`: what it is asked of weights that are not trained
+(`core.rehearsal`). One that times programs registers `measures=True`, or a function of its options
+that tells: its result belongs to the machine. One with `shared=True` is called in every process of
+the run (`edgekd run --nproc`); `parallel.group` says which one this is.
 """
 
 from __future__ import annotations
@@ -63,6 +64,9 @@ class Preview(Protocol):
     @property
     def task(self) -> Task:
         """The task, whose data may not have been read yet."""
+
+    def task_of(self, ref: Ref) -> Task:
+        """Return the task of the stage that a reference leads to, which may have one of its own."""
 
     @property
     def targets(self) -> Mapping[str, Mapping[str, Any]]:

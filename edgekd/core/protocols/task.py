@@ -2,9 +2,10 @@
 
 A task may also have `check()`, which yields problems before anything is read; `audit()`, which
 reads all splits, raises RequestError where they are no use and returns what is likely a mistake in
-them; `columns`, what its batches carry besides a model's inputs, by the names of signals (without
-it: `labels` and `ids`); `expected_size(split)` and `expected_bytes()`, None where not told;
-`companions()`, files that must travel with an artifact, as a tokenizer: their content by name.
+them; `labels`, names of the classes, which are asked before an example is read; `columns`, what its
+batches carry besides a model's inputs, by the names of signals (without it: `labels` and `ids`);
+`expected_size(split)` and `expected_bytes()`, None where not told; `companions()`, files that must
+travel with an artifact, as a tokenizer: their content by name.
 """
 
 from __future__ import annotations

@@ -76,7 +76,8 @@ def _table(table: Table) -> str:
     marks = ["---" if i in table.words else "---:" for i in range(len(table.head))]
     lines = [map(escaped, table.head), marks]
     lines += [[escaped(str(cell)) for cell in row] for row in table.rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+    shown = "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+    return shown + "".join(f"\n{escaped(note)}\n" for note in table.notes)
 
 
 def _code(text: str) -> str:

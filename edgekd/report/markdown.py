@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from edgekd.report.content import content
-from edgekd.report.schema import Report
+from edgekd.report.schema.report import Report
 from edgekd.report.sections.conditions import conditions
 from edgekd.report.sections.contract import gates_table, open_gates
 from edgekd.report.sections.parts import Part

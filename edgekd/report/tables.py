@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from edgekd.core.quantity import Quantity, significant
 from edgekd.core.results import Verdict
-from edgekd.report.schema import Check, Machine, Row, Spread
+from edgekd.report.schema.check import Check, Machine, Row
+from edgekd.report.schema.timing import Spread
 from edgekd.report.words import SIGNS
 
 

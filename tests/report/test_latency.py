@@ -7,7 +7,7 @@ import pytest
 from edgekd.core.results import NOT_VALID
 from edgekd.report.html import to_html
 from edgekd.report.markdown import to_markdown
-from edgekd.report.schema import Report
+from edgekd.report.schema.report import Report
 from edgekd.report.sections.latency import latency_table, start_table
 from edgekd.report.sections.steps import steps_table
 

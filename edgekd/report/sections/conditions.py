@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from edgekd.report.schema import Check, Row
+from edgekd.report.schema.check import Check, Row
 from edgekd.report.words import listed
 
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")

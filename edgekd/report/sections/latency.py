@@ -4,7 +4,9 @@ from collections.abc import Iterator
 
 from edgekd.core.quantity import significant
 from edgekd.core.results import NOT_VALID
-from edgekd.report.schema import Check, Energy, Machine, Report
+from edgekd.report.schema.check import Check, Machine
+from edgekd.report.schema.report import Report
+from edgekd.report.schema.timing import Energy
 from edgekd.report.sections.conditions import noted
 from edgekd.report.sections.parts import Figure, Part, Section, moment, titled
 from edgekd.report.tables import (

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 
-from edgekd.report.schema import Check, Report
+from edgekd.report.schema.check import Check
+from edgekd.report.schema.report import Report
 from edgekd.report.sections.left_out import left_out_table
 from edgekd.report.sections.parts import Figure, Part, Section, titled
 from edgekd.report.sections.quantized import quantized_lines, quantized_table

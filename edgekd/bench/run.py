@@ -18,7 +18,7 @@ from edgekd.pipeline.machine import this_machine
 from edgekd.pipeline.records import Record, RunFolders
 from edgekd.report.build import build_report
 from edgekd.report.evidence import MEASUREMENTS, Evidence, read_evidence
-from edgekd.report.schema import Report
+from edgekd.report.schema.report import Report
 from edgekd.report.write import here, write_report
 from edgekd.runtimes.folder import file_stem
 from edgekd.trial.on_target import Progress

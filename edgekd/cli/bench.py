@@ -16,7 +16,9 @@ from edgekd.core.quantity import Quantity, significant
 from edgekd.devices.turn import WAITING
 from edgekd.pipeline.records import RunFolders
 from edgekd.report.outcome import compared
-from edgekd.report.schema import Check, Energy, Machine, OperatorTimes, Row, Spread
+from edgekd.report.schema.check import Check, Machine, Row
+from edgekd.report.schema.operators import OperatorTimes
+from edgekd.report.schema.timing import Energy, Spread
 from edgekd.report.sections.conditions import conditions
 from edgekd.report.sections.operators import named
 from edgekd.report.sections.sustained import outcome

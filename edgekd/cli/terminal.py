@@ -204,7 +204,7 @@ def gate_lines(gates: Sequence[Mapping[str, Any]]) -> Iterator[Text]:
 
 def comparison_lines(compared: Mapping[str, Any]) -> Iterator[Text]:
     """Yield what was made from a stage as aligned lines, with what may be concluded."""
-    from edgekd.report.schema import Comparison
+    from edgekd.report.schema.comparison import Comparison
     from edgekd.report.sections.comparison import brief_table, remarks
 
     one = Comparison.model_validate(compared)

@@ -158,6 +158,10 @@ class Rate(Result):
     """Why there is no number."""
 
 
+NOT_VALID = "not valid: "
+"""How the note begins that says why a measurement is not valid."""
+
+
 class Measurement(Result):
     """One program on one target."""
 

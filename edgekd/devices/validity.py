@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from statistics import median
 
+from edgekd.core.results import NOT_VALID
 from edgekd.devices.answers import Timing
 from edgekd.devices.settings import Settings
 
@@ -34,7 +35,7 @@ def notes(timings: Sequence[Timing], settings: Settings) -> list[str]:
         return ["not timed: the target is emulated"]
     found = settings.departures()
     if why := objection(timings, settings):
-        found.append(f"not valid: {why}")
+        found.append(f"{NOT_VALID}{why}")
     share = median(timing.restart.cpu_s / timing.restart.wall_s for timing in timings)
     if share < BUSY_SHARE:
         found.append(f"the process had {share:.0%} of a core: others were busy beside it")

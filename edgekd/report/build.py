@@ -14,18 +14,11 @@ from edgekd.report.long_runs import long_run
 from edgekd.report.operators import operator_times
 from edgekd.report.provenance import earlier, kept, provenance
 from edgekd.report.quantized import quantized
-from edgekd.report.schema import (
-    Check,
-    Epoch,
-    FailedStage,
-    Machine,
-    Report,
-    Row,
-    Step,
-    Throughput,
-    Training,
-    TrainingCost,
-)
+from edgekd.report.schema.check import Check, Machine, Row, Step
+from edgekd.report.schema.load import Throughput
+from edgekd.report.schema.provenance import FailedStage
+from edgekd.report.schema.report import Report
+from edgekd.report.schema.training import Epoch, Training, TrainingCost
 from edgekd.report.selections import selections
 from edgekd.report.sensitivity import sensitivity
 from edgekd.report.summary import size_of, summarise

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from edgekd.core.artifact import Manifest
 from edgekd.report.evidence import Evidence
 from edgekd.report.provenance import kept
-from edgekd.report.schema import Choice, Tried
+from edgekd.report.schema.choices import Choice, Tried
 
 
 def choices(evidence: Evidence) -> Iterator[Choice]:

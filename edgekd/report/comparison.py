@@ -10,7 +10,7 @@ from edgekd.core.member import Member
 from edgekd.core.quantity import Quantity
 from edgekd.ops.paired import Paired, holm, paired_t
 from edgekd.ops.statistics import mean_interval
-from edgekd.report.schema import Arm, Comparison, SeedScore
+from edgekd.report.schema.comparison import Arm, Comparison, SeedScore
 from edgekd.report.words import plural
 
 SIGNIFICANT = 0.05

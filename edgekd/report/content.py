@@ -1,6 +1,6 @@
 """The report in order, before any format."""
 
-from edgekd.report.schema import Report
+from edgekd.report.schema.report import Report
 from edgekd.report.sections.choice import choice
 from edgekd.report.sections.comparison import comparison
 from edgekd.report.sections.fed import fed

@@ -4,7 +4,8 @@ from importlib.resources import files
 from typing import Any
 
 from edgekd.report.content import content
-from edgekd.report.schema import Check, Report
+from edgekd.report.schema.check import Check
+from edgekd.report.schema.report import Report
 from edgekd.report.sections.conditions import conditions
 from edgekd.report.sections.contract import gates_table, is_together, open_gates
 from edgekd.report.sections.parts import Figure, Section, moment

@@ -12,7 +12,8 @@ from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
 from edgekd.core.results import Gate
-from edgekd.report.schema import Check, Machine, Report, Row
+from edgekd.report.schema.check import Check, Machine, Row
+from edgekd.report.schema.report import Report
 from edgekd.report.words import label, limit_text
 
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from edgekd.core.artifact import Manifest
 from edgekd.core.results import MeasuredProgram
-from edgekd.report.schema import LeftOut
+from edgekd.report.schema.operators import LeftOut
 
 
 def left_out(

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from statistics import median
 
 from edgekd.core.results import Measurement, Window
-from edgekd.report.schema import LongRun
+from edgekd.report.schema.load import LongRun
 
 PART = 10
 """The first and the last tenth of the time are compared."""

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from edgekd.report.content import content
-from edgekd.report.schema import Report
+from edgekd.report.schema.report import Report
 from edgekd.report.sections.conditions import conditions
 from edgekd.report.sections.contract import gates_table, open_gates
 from edgekd.report.sections.parts import Part
@@ -76,7 +76,8 @@ def _table(table: Table) -> str:
     marks = ["---" if i in table.words else "---:" for i in range(len(table.head))]
     lines = [map(escaped, table.head), marks]
     lines += [[escaped(str(cell)) for cell in row] for row in table.rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+    shown = "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+    return shown + "".join(f"\n{escaped(note)}\n" for note in table.notes)
 
 
 def _code(text: str) -> str:

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 
 from edgekd.core.results import Measurement, OperatorTime
-from edgekd.report.schema import OperatorTimes, TimeShare
+from edgekd.report.schema.operators import OperatorTimes, TimeShare
 
 MOST = 40
 """Modules that are told apart; the rest of a large network is one line."""

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from edgekd.core.quantity import Quantity
 from edgekd.core.results import Measurement, Measurements
-from edgekd.report.schema import Row
+from edgekd.report.schema.check import Row
 from edgekd.report.words import label
 
 

@@ -10,7 +10,7 @@ from edgekd.core.artifact import Manifest
 from edgekd.core.quantity import Quantity, significant
 from edgekd.core.version import VERSION
 from edgekd.report.evidence import Evidence
-from edgekd.report.schema import Provenance, StageRecord
+from edgekd.report.schema.provenance import Provenance, StageRecord
 
 
 def provenance(evidence: Evidence) -> Provenance:

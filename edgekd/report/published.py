@@ -8,7 +8,8 @@ from collections.abc import Callable
 from typing import Any
 
 from edgekd.report.across.schema import RunsCompared
-from edgekd.report.schema import Document, Report
+from edgekd.report.schema.document import Document
+from edgekd.report.schema.report import Report
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 

@@ -12,7 +12,7 @@ from edgekd.core.results import MeasuredProgram, MeasuredTarget, Measurement
 from edgekd.ops.statistics import least_n, quantile, ratio_interval
 from edgekd.report.evidence import Validation
 from edgekd.report.lineage import Parent
-from edgekd.report.schema import Quantized
+from edgekd.report.schema.quantized import Quantized
 from edgekd.report.words import ITSELF, UNLABELLED, quality_of
 
 

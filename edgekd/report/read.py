@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from edgekd.core.errors import Problem, RequestError
-from edgekd.report.schema import Report
+from edgekd.report.schema.report import Report
 
 REPORT = "report.json"
 FOREIGN = "Name a run that edgekd made: edgekd runs lists them."

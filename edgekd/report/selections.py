@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 
 from edgekd.core.artifact import Manifest
 from edgekd.core.quantity import Quantity
-from edgekd.report.schema import Selected
+from edgekd.report.schema.choices import Selected
 
 
 def selections(stages: Mapping[str, Manifest]) -> Iterator[Selected]:

@@ -5,7 +5,7 @@ from typing import Any
 
 from edgekd.core.artifact import Manifest
 from edgekd.core.quantity import Quantity
-from edgekd.report.schema import LayerCost, Sensitivity
+from edgekd.report.schema.sensitivity import LayerCost, Sensitivity
 
 
 def sensitivity(stages: Mapping[str, Manifest]) -> Iterator[Sensitivity]:

@@ -7,7 +7,9 @@ all else of a few; the JSON of the report has the rest.
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
-from edgekd.report.schema import Check, Report, StageRecord
+from edgekd.report.schema.check import Check
+from edgekd.report.schema.provenance import StageRecord
+from edgekd.report.schema.report import Report
 from edgekd.report.words import listed
 
 MOST_ROWS = 32

@@ -12,7 +12,7 @@ from edgekd.core.results import (
     Measurements,
 )
 from edgekd.report.outcome import outcome
-from edgekd.report.schema import Headline, KeyFigure, Outcome
+from edgekd.report.schema.headline import Headline, KeyFigure, Outcome
 from edgekd.report.words import (
     SHOWN,
     UNLABELLED,

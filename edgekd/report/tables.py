@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from edgekd.core.quantity import Quantity, significant
 from edgekd.core.results import Verdict
-from edgekd.report.schema import Check, Machine, Row, Spread
+from edgekd.report.schema.check import Check, Machine, Row
+from edgekd.report.schema.timing import Spread
 from edgekd.report.words import SIGNS
 
 
@@ -32,6 +33,8 @@ class Table:
     rows: Sequence[Sequence[Cell]]
     words: Sequence[int] = (0,)
     """The columns of words; the others are set as numbers."""
+    notes: Sequence[str] = ()
+    """What marks of its cells mean, below the table: said once, however many cells bear them."""
 
 
 def row_of(*values: Cell | str) -> tuple[Cell, ...]:
@@ -81,6 +84,12 @@ def machine_of(check: Check, target: str) -> Machine | None:
 def marks_of(machine: Machine | None) -> str:
     """Return why a target's latencies need care."""
     return "; ".join(machine.marks) if machine else ""
+
+
+def care_of(check: Check, row: Row) -> str:
+    """Return why a program's latencies need care: what is so of its target's, and if invalid."""
+    invalid = "" if row.valid or row.failure else "invalid"
+    return "; ".join(filter(None, (marks_of(machine_of(check, row.target)), invalid)))
 
 
 def row_at(check: Check, program: str, target: str) -> Row | None:

@@ -6,7 +6,7 @@ from math import ceil
 from statistics import median
 
 from edgekd.core.results import Measurement, Restart
-from edgekd.report.schema import Energy, Spread, Start, Timing
+from edgekd.report.schema.timing import Energy, Spread, Start, Timing
 
 POINTS = 160
 """Even points of a stored distribution: more than a screen shows; raw samples stay beside it."""

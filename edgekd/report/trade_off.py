@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from edgekd.core.quantity import Quantity
 from edgekd.core.results import Gate
-from edgekd.report.schema import Candidate, TradeOff
+from edgekd.report.schema.trade_off import Candidate, TradeOff
 from edgekd.report.words import ITSELF, UNLABELLED, clause, quality_of
 
 

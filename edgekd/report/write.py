@@ -7,7 +7,7 @@ from pathlib import Path
 from edgekd.report.html import to_html
 from edgekd.report.junit import to_junit
 from edgekd.report.markdown import to_markdown
-from edgekd.report.schema import Report
+from edgekd.report.schema.report import Report
 
 
 def write_report(document: Report, folder: Path) -> None:

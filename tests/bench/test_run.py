@@ -15,7 +15,7 @@ from edgekd.pipeline.records import RunFolders
 from edgekd.report.html import to_html
 from edgekd.report.junit import to_junit
 from edgekd.report.markdown import to_markdown
-from edgekd.report.schema import Report
+from edgekd.report.schema.report import Report
 
 from .conftest import write_model, write_targets
 

@@ -29,7 +29,7 @@ import onnxruntime as ort
 from bench_harness_overhead import write_network
 
 from edgekd.report.outcome import compared
-from edgekd.report.schema import Report
+from edgekd.report.schema.report import Report
 
 WIDTH, LAYERS, ROWS = 128, 20, 64
 GROUPS = ("same", "slower", "busy")

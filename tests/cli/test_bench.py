@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from edgekd.cli.app import app
 from edgekd.cli.bench import _on, _waiting
 from edgekd.core.errors import RequestError
-from edgekd.report.schema import Report
+from edgekd.report.schema.report import Report
 
 TARGET = """description: here, for tests
 transport: {kind: local}

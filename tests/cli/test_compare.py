@@ -11,17 +11,11 @@ from edgekd.cli.runs import show_report
 from edgekd.core.errors import RequestError
 from edgekd.pipeline.records import Record
 from edgekd.report.across.schema import RunsCompared
-from edgekd.report.schema import (
-    Check,
-    Headline,
-    Machine,
-    Provenance,
-    Report,
-    Row,
-    StageRecord,
-    Step,
-    Timing,
-)
+from edgekd.report.schema.check import Check, Machine, Row, Step
+from edgekd.report.schema.headline import Headline
+from edgekd.report.schema.provenance import Provenance, StageRecord
+from edgekd.report.schema.report import Report
+from edgekd.report.schema.timing import Timing
 
 PLACE = {"program": "onnx", "target": "cpu"}
 

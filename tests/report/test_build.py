@@ -9,7 +9,7 @@ from report_evidence import HOST, ORIGIN, write_run
 from edgekd.report.build import build_report
 from edgekd.report.evidence import read_evidence
 from edgekd.report.markdown import to_markdown
-from edgekd.report.schema import Report
+from edgekd.report.schema.report import Report
 
 
 def test_the_document_follows_its_own_schema_and_comes_back_the_same(passing):

@@ -2,7 +2,7 @@
 
 from types import SimpleNamespace
 
-from edgekd.report.sections.conditions import conditions
+from edgekd.report.sections.conditions import conditions, noted
 
 
 def check(*rows):
@@ -30,3 +30,8 @@ def test_several_targets_are_named():
 
 def test_no_notes_no_lines():
     assert conditions(check(("a", "cpu"))) == []
+
+
+def test_of_one_note_all_its_programs_are_told_together():
+    rows = check(("a", "cpu", "of 3", "alone"), ("b", "cpu", "of 2"), ("c", "cpu")).rows
+    assert noted(rows) == [("a and b", "of 2 to 3"), ("a", "alone")]

@@ -10,7 +10,7 @@ from edgekd.report.build import build_report
 from edgekd.report.evidence import read_evidence
 from edgekd.report.html import to_html
 from edgekd.report.markdown import to_markdown
-from edgekd.report.schema import Report
+from edgekd.report.schema.report import Report
 
 HOW = "was killed by SIGSEGV while loading"
 FAILURE = f"{HOW}\nIt wrote last:\nout of <memory>"

@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from edgekd.report.junit import to_junit
-from edgekd.report.schema import Report
+from edgekd.report.schema.report import Report
 
 SUITE = {"name", "package", "id", "hostname", "timestamp", "tests", "failures", "errors",
          "skipped", "time"}  # fmt: skip

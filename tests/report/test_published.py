@@ -9,7 +9,7 @@ import pytest
 
 from edgekd.report.across.schema import RunsCompared
 from edgekd.report.published import SCHEMAS, report_schema
-from edgekd.report.schema import Report
+from edgekd.report.schema.report import Report
 
 FOLDER = Path(__file__).parents[2] / "docs" / "schemas"
 VERSIONS = {"report": Report, "comparison": RunsCompared}

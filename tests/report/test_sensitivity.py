@@ -8,7 +8,7 @@ import pytest
 from edgekd.core.quantity import Quantity
 from edgekd.report.html import to_html
 from edgekd.report.markdown import to_markdown
-from edgekd.report.schema import Report
+from edgekd.report.schema.report import Report
 from edgekd.report.sections.sensitivity import layers_table
 from edgekd.report.sensitivity import sensitivity
 

@@ -10,7 +10,7 @@ from edgekd.report.charts.canvas import NARROW
 from edgekd.report.charts.throughput import throughput as chart
 from edgekd.report.html import to_html
 from edgekd.report.markdown import to_markdown
-from edgekd.report.schema import Throughput
+from edgekd.report.schema.load import Throughput
 
 
 def rate(samples, streams, per_s=None, failure="", wide=1.1):

@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from edgekd.core.results import Prepared, Restart
 from edgekd.report.markdown import to_markdown
-from edgekd.report.schema import Energy, Spread
+from edgekd.report.schema.timing import Energy, Spread
 from edgekd.report.timing import POINTS, SHARES, ecdf, energy
 
 SAMPLES = st.lists(st.floats(0.001, 1000), min_size=1, max_size=600)

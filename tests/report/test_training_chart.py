@@ -3,7 +3,7 @@
 import pytest
 
 from edgekd.report.charts.training import training
-from edgekd.report.schema import Epoch, Training
+from edgekd.report.schema.training import Epoch, Training
 
 
 @pytest.mark.parametrize(

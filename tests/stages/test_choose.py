@@ -12,7 +12,7 @@ from edgekd.core.config import Config
 from edgekd.core.errors import StageError
 from edgekd.core.needs import ALONE, Hands
 from edgekd.core.refs import Ref, UseModel, UseTransform, as_read
-from edgekd.report.schema import Tried
+from edgekd.report.schema.choices import Tried
 from edgekd.runtimes.folder import load_program
 from edgekd.stages.choose import check, choose, estimate, remarks
 from edgekd.trial.leaving_out import LeftOut

@@ -12,7 +12,7 @@ from edgekd.core.refs import as_read
 from edgekd.core.results import Restart
 from edgekd.devices.answers import Failure, Scores, Timing
 from edgekd.pipeline.preview import StagePreview
-from edgekd.report.schema import Tried
+from edgekd.report.schema.choices import Tried
 from edgekd.runtimes.folder import load_program
 from edgekd.stages.keep import check, keep
 from edgekd.trial import race

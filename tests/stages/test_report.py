@@ -7,7 +7,7 @@ import pytest
 
 from edgekd.core import kinds
 from edgekd.core.checkpoint import Checkpoint
-from edgekd.report.schema import Report
+from edgekd.report.schema.report import Report
 from edgekd.stages.report import report
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "report"))

@@ -9,7 +9,7 @@ from edgekd.report.across.given import Given
 from edgekd.report.across.places import SHOWN_DIFFERENT, only, places
 from edgekd.report.across.schema import ComparedRun, Place, RunsCompared
 from edgekd.report.across.seeded import seeded
-from edgekd.report.schema import Report
+from edgekd.report.schema.report import Report
 from edgekd.report.words import SHOWN, label, listed
 
 MOST = len(ascii_uppercase)

@@ -6,7 +6,7 @@ from typing import Any
 from edgekd.core.differences import differences, shown
 from edgekd.report.across.given import Given
 from edgekd.report.across.schema import Change, Changes, Kind
-from edgekd.report.schema import StageRecord
+from edgekd.report.schema.provenance import StageRecord
 
 KINDS: Mapping[str, Kind] = {
     "files": "data",

@@ -6,7 +6,9 @@ from functools import cached_property
 from pathlib import Path
 
 from edgekd.core.results import Gate
-from edgekd.report.schema import Check, Report, Row, StageRecord, Step
+from edgekd.report.schema.check import Check, Row, Step
+from edgekd.report.schema.provenance import StageRecord
+from edgekd.report.schema.report import Report
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,8 @@ from typing import Literal
 
 from edgekd.core.quantity import Quantity
 from edgekd.core.results import Role
-from edgekd.report.schema import Document, Outcome
+from edgekd.report.schema.document import Document
+from edgekd.report.schema.headline import Outcome
 
 Kind = Literal["configuration", "data", "code", "versions", "machine"]
 Shown = Literal[

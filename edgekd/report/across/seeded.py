@@ -13,7 +13,7 @@ from edgekd.ops.paired import Paired, holm
 from edgekd.report.across.given import Given
 from edgekd.report.across.schema import Seeded
 from edgekd.report.comparison import by_seed, difference_of, paired_by_seed, words_of
-from edgekd.report.schema import Arm
+from edgekd.report.schema.comparison import Arm
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from matplotlib.ticker import MaxNLocator
 from edgekd.report.charts.axes import interval, text_width
 from edgekd.report.charts.canvas import COLOURS, MUTED, TEXT, WIDE, drawing, printable, to_svg
 from edgekd.report.charts.roles import Look
-from edgekd.report.schema import Arm, Comparison
+from edgekd.report.schema.comparison import Arm, Comparison
 from edgekd.report.sections.comparison import arm_label
 from edgekd.report.words import label
 

@@ -17,7 +17,7 @@ from edgekd.report.charts.canvas import (
     to_svg,
 )
 from edgekd.report.charts.roles import Look, looks
-from edgekd.report.schema import Check, Row
+from edgekd.report.schema.check import Check, Row
 from edgekd.report.words import clause, label
 
 _ROW, _HEAD, _FOOT = 62, 40, 46

@@ -22,7 +22,7 @@ from edgekd.report.charts.canvas import (
     to_svg,
 )
 from edgekd.report.charts.roles import Look
-from edgekd.report.schema import LayerCost, Sensitivity
+from edgekd.report.schema.sensitivity import LayerCost, Sensitivity
 from edgekd.report.words import SCALES, label
 
 _ROW, _NAMED_ROW, _HEAD, _FOOT, _GAP = 26, 42, 34, 28, 0.6

@@ -13,7 +13,7 @@ from edgekd.report.charts.canvas import (
     to_svg,
 )
 from edgekd.report.charts.roles import Look
-from edgekd.report.schema import Row
+from edgekd.report.schema.check import Row
 
 
 def reliability(rows: Sequence[tuple[Row, Look]], target: str, name: str, width: int) -> str:

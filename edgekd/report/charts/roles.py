@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from edgekd.report.charts.canvas import COLOURS, MUTED
-from edgekd.report.schema import Check
+from edgekd.report.schema.check import Check
 
 _STEPS = 6
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 from edgekd.core.results import Window
 from edgekd.report.charts.canvas import COLOURS, LIMIT, MUTED, drawing, to_svg
-from edgekd.report.schema import LongRun
+from edgekd.report.schema.load import LongRun
 
 _FIRST, _OTHER, _GAP, _HEAD, _FOOT, _LEFT = 170, 90, 44, 30, 44, 58
 Value = Callable[[Window], float | None]

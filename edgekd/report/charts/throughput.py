@@ -6,7 +6,7 @@ from edgekd.core.quantity import Quantity
 from edgekd.report.charts.axes import interval, text_width
 from edgekd.report.charts.canvas import COLOURS, INK, MUTED, NARROW, SMALL, drawing, to_svg
 from edgekd.report.charts.roles import Look
-from edgekd.report.schema import Throughput
+from edgekd.report.schema.load import Throughput
 from edgekd.report.sections.throughput import way
 
 _ROW, _HEAD, _FOOT = 30, 10, 46

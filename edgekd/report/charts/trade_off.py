@@ -19,7 +19,8 @@ from edgekd.report.charts.canvas import (
 )
 from edgekd.report.charts.labels import place_labels
 from edgekd.report.charts.roles import looks
-from edgekd.report.schema import Candidate, Check, TradeOff
+from edgekd.report.schema.check import Check
+from edgekd.report.schema.trade_off import Candidate, TradeOff
 from edgekd.report.words import label
 
 Span = tuple[float, float]

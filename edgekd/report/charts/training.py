@@ -7,7 +7,7 @@ from matplotlib.ticker import MaxNLocator
 
 from edgekd.report.charts.axes import text_width
 from edgekd.report.charts.canvas import COLOURS, INK, MUTED, NARROW, drawing, printable, to_svg
-from edgekd.report.schema import Training
+from edgekd.report.schema.training import Training
 
 _TALL = 230
 LOSS = "loss"

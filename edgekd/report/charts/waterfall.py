@@ -9,7 +9,7 @@ from edgekd.core.quantity import Quantity, significant
 from edgekd.report.charts.axes import interval, log_axis, text_width
 from edgekd.report.charts.canvas import GRID, INK, MUTED, NARROW, TEXT, drawing, printable, to_svg
 from edgekd.report.charts.roles import Look, looks
-from edgekd.report.schema import Check
+from edgekd.report.schema.check import Check
 from edgekd.report.words import label, scores_of
 
 _ROW, _LONGEST = 34, 16

@@ -1,7 +1,8 @@
 """What was chosen by measurement, and what became of all that was tried."""
 
 from edgekd.core.quantity import Quantity
-from edgekd.report.schema import Choice, Report, Tried
+from edgekd.report.schema.choices import Choice, Tried
+from edgekd.report.schema.report import Report
 from edgekd.report.sections.parts import Part, Section
 from edgekd.report.tables import Cell, Table, quantity_cell, row_of
 from edgekd.report.words import label

@@ -1,7 +1,8 @@
 """Comparison: what seeds, controls and trials came to, and what may be concluded."""
 
 from edgekd.core.quantity import Quantity
-from edgekd.report.schema import Arm, Comparison, Report
+from edgekd.report.schema.comparison import Arm, Comparison
+from edgekd.report.schema.report import Report
 from edgekd.report.sections.parts import Figure, Part, Section
 from edgekd.report.tables import Table, row_of
 from edgekd.report.words import label, value_text

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from edgekd.report.schema import Check
+from edgekd.report.schema.check import Check, Row
 from edgekd.report.words import listed
 
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
@@ -14,17 +14,28 @@ def conditions(check: Check) -> list[str]:
     targets = list(dict.fromkeys(row.target for row in check.rows))
     lines = []
     for target in targets:
-        rows = [row for row in check.rows if row.target == target]
-        alike: dict[str, list[tuple[str, str]]] = {}
-        for row in rows:
-            for note in row.notes:
-                alike.setdefault(_NUMBER.sub("#", note), []).append((row.program, note))
-        for found in alike.values():
-            programs = list(dict.fromkeys(program for program, _ in found))
-            whose = "" if len(programs) == len(rows) else f"{listed(programs)}: "
-            place = f"{target}: " if len(targets) > 1 else ""
-            lines.append(f"{place}{whose}{_merged([note for _, note in found])}")
+        place = f"{target}: " if len(targets) > 1 else ""
+        for programs, note in noted([row for row in check.rows if row.target == target]):
+            whose = f"{programs}: " if programs else ""
+            lines.append(f"{place}{whose}{note}")
     return lines
+
+
+def noted(rows: Sequence[Row]) -> list[tuple[str, str]]:
+    """Return each note of some rows once, with its programs: no names where it is of all of them.
+
+    Notes that differ in numbers alone are one, with a range.
+    """
+    alike: dict[str, list[tuple[str, str]]] = {}
+    for row in rows:
+        for note in row.notes:
+            alike.setdefault(_NUMBER.sub("#", note), []).append((row.program, note))
+    found = []
+    for notes in alike.values():
+        programs = list(dict.fromkeys(program for program, _ in notes))
+        whose = "" if len(programs) == len(rows) else listed(programs)
+        found.append((whose, _merged([note for _, note in notes])))
+    return found
 
 
 def _merged(notes: Sequence[str]) -> str:

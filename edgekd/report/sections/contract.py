@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from edgekd.core.quantity import significant
 from edgekd.core.results import Gate, Verdict
-from edgekd.report.schema import Check, Row
+from edgekd.report.schema.check import Check, Row
 from edgekd.report.tables import (
     Cell,
     Table,

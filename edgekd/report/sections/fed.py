@@ -1,7 +1,8 @@
 """What was run without a task: the files, what went into them, and which of two is faster."""
 
 from edgekd.report.outcome import faster
-from edgekd.report.schema import Check, Report
+from edgekd.report.schema.check import Check
+from edgekd.report.schema.report import Report
 from edgekd.report.sections.parts import Part, Section
 from edgekd.report.tables import Table, number_cell, quantity_cell, row_at, row_of
 

@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 
-from edgekd.report.schema import Report, Selected
+from edgekd.report.schema.choices import Selected
+from edgekd.report.schema.report import Report
 from edgekd.report.sections.parts import Part, Section
 from edgekd.report.tables import Table, row_of
 

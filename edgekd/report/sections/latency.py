@@ -3,11 +3,16 @@
 from collections.abc import Iterator
 
 from edgekd.core.quantity import significant
-from edgekd.report.schema import Check, Energy, Machine, Report, Row
+from edgekd.core.results import NOT_VALID
+from edgekd.report.schema.check import Check, Machine
+from edgekd.report.schema.report import Report
+from edgekd.report.schema.timing import Energy
+from edgekd.report.sections.conditions import noted
 from edgekd.report.sections.parts import Figure, Part, Section, moment, titled
 from edgekd.report.tables import (
     Cell,
     Table,
+    care_of,
     happened,
     machine_of,
     marks_of,
@@ -104,25 +109,29 @@ def _when(machine: Machine) -> str:
 
 
 def latency_table(check: Check, target: str) -> Table:
-    """Return percentiles with intervals, and the ratio to the reference where interleaved."""
+    """Return percentiles with intervals, and the ratio to the reference where interleaved.
+
+    What is not valid bears a mark; why stands once, below.
+    """
     compared = ("speedup",) if check.reference else ()
     percentiles = ("latency_p50_ms", "latency_p90_ms", "latency_p95_ms", "latency_p99_ms")
     names = (*percentiles, "latency_p90_estimate_ms", *compared)
-    mark = marks_of(machine_of(check, target))
+    here = [row for row in check.rows if row.target == target]
     rows = [
         row_of(
             program_cell(check, row.program, target),
-            *(
-                number_cell(row.quantities, name, "; ".join(filter(None, (mark, _invalid(row)))))
-                for name in names
-            ),
+            *(number_cell(row.quantities, name, care_of(check, row)) for name in names),
         )
-        for row in check.rows
-        if row.target == target
+        for row in here
+    ]
+    notes = [
+        f"Invalid latencies{f' of {programs}' if programs else ''}: {note.removeprefix(NOT_VALID)}."
+        for programs, note in noted(here)
+        if note.startswith(NOT_VALID)
     ]
     head = ["Program", "p50", "p90", "p95", "p99", "p90 by LoadGen's rule"]
     head += [f"Speed-up on {check.reference}"] if compared else []
-    return Table(f"Latency on {target}, ms", head, rows)
+    return Table(f"Latency on {target}, ms", head, rows, notes=notes)
 
 
 def distribution_table(check: Check, target: str) -> Table:
@@ -157,7 +166,11 @@ def start_table(check: Check, target: str) -> Table:
                     program_cell(check, row.program, target),
                     spread_cell(start.load_ms, mark=mark),
                     spread_cell(start.first_ms, mark=mark),
-                    Cell(significant(steady.value) if steady else "not measured", None, mark),
+                    Cell(
+                        significant(steady.value) if steady else "not measured",
+                        None,
+                        care_of(check, row),
+                    ),
                     spread_cell(start.cpu_ms_per_run, mark=mark),
                     *([_energy_cell(start.energy)] if with_energy else []),
                     spread_cell(start.peak_rss_mib),
@@ -175,7 +188,3 @@ def start_table(check: Check, target: str) -> Table:
 
 def _energy_cell(found: Energy | None) -> Cell:
     return spread_cell(found.mj_per_run, mark=ENERGY[found.origin]) if found else Cell("—")
-
-
-def _invalid(row: Row) -> str:
-    return "" if row.valid else "invalid: " + ("; ".join(row.notes) or "the device drifted")

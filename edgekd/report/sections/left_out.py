@@ -1,6 +1,6 @@
 """Operators that a back-end left to slow kernels."""
 
-from edgekd.report.schema import Check
+from edgekd.report.schema.check import Check
 from edgekd.report.tables import Table, row_of
 
 

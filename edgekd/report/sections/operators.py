@@ -3,7 +3,9 @@
 from collections.abc import Iterator
 
 from edgekd.core.quantity import Quantity, significant
-from edgekd.report.schema import Check, OperatorTimes, Report, TimeShare
+from edgekd.report.schema.check import Check
+from edgekd.report.schema.operators import OperatorTimes, TimeShare
+from edgekd.report.schema.report import Report
 from edgekd.report.sections.parts import Figure, Part, Section, titled
 from edgekd.report.tables import Table, row_of
 from edgekd.report.words import plural

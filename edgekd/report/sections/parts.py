@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from edgekd.report.schema import Check, Machine, Report
+from edgekd.report.schema.check import Check, Machine
+from edgekd.report.schema.report import Report
 from edgekd.report.tables import Table
 
 

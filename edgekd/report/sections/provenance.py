@@ -3,7 +3,9 @@
 import json
 
 from edgekd.core.quantity import significant
-from edgekd.report.schema import Machine, Provenance, Report
+from edgekd.report.schema.check import Machine
+from edgekd.report.schema.provenance import Provenance
+from edgekd.report.schema.report import Report
 from edgekd.report.sections.parts import Part, Section, moment
 from edgekd.report.tables import (
     Cell,

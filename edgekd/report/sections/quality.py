@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Sequence
 
 from edgekd.core.quantity import Quantity
-from edgekd.report.schema import Check, Report, Row
+from edgekd.report.schema.check import Check, Row
+from edgekd.report.schema.report import Report
 from edgekd.report.sections.parts import Figure, Part, Section, titled
 from edgekd.report.tables import (
     Table,

@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 
 from edgekd.core.quantity import Quantity
-from edgekd.report.schema import Check, Quantized
+from edgekd.report.schema.check import Check
+from edgekd.report.schema.quantized import Quantized
 from edgekd.report.tables import Cell, Table, machine_of, marks_of, row_of
 from edgekd.report.words import label, listed
 

@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 
 from edgekd.core.quantity import Quantity
-from edgekd.report.schema import LayerCost, Report, Sensitivity
+from edgekd.report.schema.report import Report
+from edgekd.report.schema.sensitivity import LayerCost, Sensitivity
 from edgekd.report.sections.parts import Figure, Part, Section
 from edgekd.report.tables import Cell, Table, row_of
 from edgekd.report.words import label, listed, plural

@@ -2,15 +2,15 @@
 
 from collections.abc import Iterator
 
-from edgekd.report.schema import Check, Report
+from edgekd.report.schema.check import Check
+from edgekd.report.schema.report import Report
 from edgekd.report.sections.left_out import left_out_table
 from edgekd.report.sections.parts import Figure, Part, Section, titled
 from edgekd.report.sections.quantized import quantized_lines, quantized_table
 from edgekd.report.tables import (
     Table,
+    care_of,
     happened,
-    machine_of,
-    marks_of,
     number_cell,
     program_cell,
     quantity_cell,
@@ -69,10 +69,9 @@ def _parts(report: Report) -> Iterator[Part]:
 def steps_table(check: Check, target: str) -> Table:
     """Return the way from the reference to what is shipped, measured on one target."""
     rows = []
-    mark = marks_of(machine_of(check, target))
     for step in check.steps:
         if row := row_at(check, step.program, target):
-            of = row.quantities
+            of, mark = row.quantities, care_of(check, row)
             count = f"{step.parameters:,}" if step.parameters is not None else "not known"
             rows.append(
                 row_of(

@@ -4,7 +4,9 @@ from collections.abc import Iterator, Sequence
 
 from edgekd.core.quantity import significant
 from edgekd.core.results import Window
-from edgekd.report.schema import Check, LongRun, Report
+from edgekd.report.schema.check import Check
+from edgekd.report.schema.load import LongRun
+from edgekd.report.schema.report import Report
 from edgekd.report.sections.parts import Figure, Part, Section, titled
 from edgekd.report.tables import Table, row_of
 from edgekd.report.words import listed

@@ -1,7 +1,8 @@
 """Samples a second, by how many go into a call and how many processes run at the same time."""
 
 from edgekd.core.results import Rate
-from edgekd.report.schema import Report, Throughput
+from edgekd.report.schema.load import Throughput
+from edgekd.report.schema.report import Report
 from edgekd.report.sections.parts import Figure, Part, Section, titled
 from edgekd.report.tables import Table, row_of
 from edgekd.report.words import plural

@@ -1,6 +1,8 @@
 """Trade-off: quality against latency, with the budget."""
 
-from edgekd.report.schema import Check, Report, TradeOff
+from edgekd.report.schema.check import Check
+from edgekd.report.schema.report import Report
+from edgekd.report.schema.trade_off import TradeOff
 from edgekd.report.sections.parts import Figure, Part, Section
 from edgekd.report.tables import (
     Table,

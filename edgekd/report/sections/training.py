@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 
 from edgekd.core.quantity import significant
-from edgekd.report.schema import Epoch, Report, Training
+from edgekd.report.schema.report import Report
+from edgekd.report.schema.training import Epoch, Training
 from edgekd.report.sections.parts import Figure, Part, Section
 from edgekd.report.tables import (
     Table,

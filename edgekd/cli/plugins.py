@@ -122,7 +122,7 @@ def _choices(annotation: Any) -> Sequence[str]:
 def _place(plugin: Plugin) -> str:
     """Return a module that a term can tap, where it says what it is tried on."""
     terms = [term for loss in plugin.traits.get("tries", ()) for term in loss]
-    taps = [t.get("tap") for t in terms if isinstance(t, Mapping) and t["kind"] == plugin.name]
+    taps = [str(t.get("tap")) for t in terms if isinstance(t, Mapping) and t["kind"] == plugin.name]
     return PLACES.get(next(iter(taps), ""), UNKNOWN)
 
 

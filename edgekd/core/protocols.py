@@ -25,7 +25,9 @@ registers `second_view(options)`, which tells whether it does. An objective for 
 legal registers `kept=False`; one that takes `labels` of mixed examples registers
 `mixed_labels=True`, and one that is to be given examples without a label, too, `unlabelled=True`:
 their label is -1; one that looks at a signal of the student without teaching by it names it,
-`only_weighs=("student_logits",)`. An objective that is an `nn.Module` may make parts for the shapes
+`only_weighs=("student_logits",)`. It may register `tells={name: function}`, numbers per example
+whose mean stands in the history beside the loss: each function is given its options (of an
+`nn.Module`, that) and its signals. An objective that is an `nn.Module` may make parts for the shapes
 at hand (`Prepares`), and may see the teacher over all training examples before the first step
 (`Fits`). It and an augmentation may learn after each step by something else than the loss
 (`Learns`); one that registers `held_out=True` is given training examples that nothing else learns

@@ -27,9 +27,9 @@ legal registers `kept=False`; one that takes `labels` of mixed examples register
 their label is -1; one that looks at a signal of the student without teaching by it names it,
 `only_weighs=("student_logits",)`. It may register `tells={name: function}`, numbers per example
 whose mean stands in the history beside the loss: each function is given its options (of an
-`nn.Module`, that) and its signals. An objective that is an `nn.Module` may make parts for the shapes
-at hand (`Prepares`), and may see the teacher over all training examples before the first step
-(`Fits`). It and an augmentation may learn after each step by something else than the loss
+`nn.Module`, that) and its signals. An objective that is an `nn.Module` may make parts for the
+shapes at hand (`Prepares`), and may see the teacher over all training examples before the first
+step (`Fits`). It and an augmentation may learn after each step by something else than the loss
 (`Learns`); one that registers `held_out=True` is given training examples that nothing else learns
 from, an augmentation that asks the teacher registers `teacher=True`.
 

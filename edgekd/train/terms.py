@@ -35,7 +35,8 @@ class Terms(nn.Module):
         `features` holds the student's tapped outputs by module path, `said` what each teacher
         gave; a term that names no teacher asks the first.
         """
-        means, told = {}, {}
+        means: dict[str, Tensor] = {}
+        told: dict[str, Tensor] = {}
         for use, (name, term) in zip(self.uses, self.built.items(), strict=True):
             rows = rows_for(use, signals)
             own = only(rows, asked(use, use.plugin.needs, signals, features, said))

@@ -4,10 +4,10 @@ A term beside cross-entropy and any other distillation, for what the head reads 
 pool, teacher: pool}`). It is fitted: the means are those of the teacher over all training examples.
 Where the widths differ the student's feature goes through batch norm, dropout and a linear layer,
 which are dropped at the end; the pull on the norm is then on what they give and not on what the
-student's head reads, whose length over the teacher's stands in the history (`nd.length`). The authors raise the weight of the KD beside it over the first epochs (KD++):
+student's head reads, whose length over the teacher's stands in the history (`nd.length`). Of mixed
+examples the mean of their classes, by their shares, stands for that of the class, as for the
+authors' DeiT. The authors raise the weight of the KD beside it over the first epochs (KD++):
 `{kind: kd, warmup: 0.083}` for their 20 of 240 of CIFAR-100, 0.05 for their 5 of 100 of ImageNet.
-Of mixed examples the mean of their classes, by their shares, stands for that of the class, as the
-authors have it for DeiT.
 """
 
 from collections.abc import Iterable
@@ -54,7 +54,8 @@ def length(
 ) -> PerExample:
     """Return how long what the student's head reads is, over the teacher's length."""
     own, wanted = (pooled(side.float()).norm(dim=-1) for side in (student_feature, teacher_feature))
-    return own / wanted.clamp(min=SHORTEST)
+    ratio: Tensor = own / wanted.clamp(min=SHORTEST)
+    return ratio
 
 
 @objective(

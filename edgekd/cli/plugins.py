@@ -122,8 +122,8 @@ def _choices(annotation: Any) -> Sequence[str]:
 def _place(plugin: Plugin) -> str:
     """Return a module that a term can tap, where it says what it is tried on."""
     terms = [term for loss in plugin.traits.get("tries", ()) for term in loss]
-    own = [t for t in terms if isinstance(t, Mapping) and t["kind"] == plugin.name]
-    return next((PLACES[t["tap"]] for t in own if t.get("tap") in (*PLACES,)), UNKNOWN)
+    taps = [str(t.get("tap")) for t in terms if isinstance(t, Mapping) and t["kind"] == plugin.name]
+    return PLACES.get(next(iter(taps), ""), UNKNOWN)
 
 
 def _example(plugin: Plugin) -> str:

@@ -1,6 +1,6 @@
 """The one place where terms of a loss are weighted and averaged."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -30,26 +30,32 @@ class Terms(nn.Module):
         features: Signals,
         said: Mapping[str, Said],
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the weighted sum of the terms' means, and each mean by name.
+        """Return the weighted sum of the terms' means, each mean by name, and what terms tell.
 
         `features` holds the student's tapped outputs by module path, `said` what each teacher
         gave; a term that names no teacher asks the first.
         """
-        means = {}
+        means: dict[str, Tensor] = {}
+        told: dict[str, Tensor] = {}
         for use, (name, term) in zip(self.uses, self.built.items(), strict=True):
             rows = rows_for(use, signals)
             own = only(rows, asked(use, use.plugin.needs, signals, features, said))
             if rows is not None and not rows.any():
                 means[name] = sum((v.sum() * 0 for v in own.values()), start=torch.zeros(()))
+                told |= {f"{name}.{what}": means[name].detach() for what in _telling(use)}
                 continue
             value = term(**own)
             _check_shape(name, value, only(rows, signals))
             means[name] = value.mean() * counted(rows, signals)
+            whose = term if isinstance(term, nn.Module) else use.options
+            with torch.no_grad():
+                for what, tell in _telling(use).items():
+                    told[f"{name}.{what}"] = tell(whose, **own).mean() * counted(rows, signals)
         weighted = [
             weight_of(use, signals) * mean
             for use, mean in zip(self.uses, means.values(), strict=True)
         ]
-        return sum(weighted[1:], start=weighted[0]), means
+        return sum(weighted[1:], start=weighted[0]), means | told
 
 
 def weight_of(use: UseObjective, signals: Signals) -> Tensor | float:
@@ -88,6 +94,12 @@ def teacher_taps(uses: Sequence[UseObjective], teacher: str, first: str) -> list
     """Return the module paths that terms tap in a teacher; who names none means the first."""
     asking = [use for use in uses if (use.teacher or first) == teacher]
     return sorted({use.tap.teacher for use in asking if use.tap and use.tap.teacher})
+
+
+def _telling(use: UseObjective) -> Mapping[str, Callable[..., Tensor]]:
+    """Return by name what a term tells beside its loss: `@objective(..., tells=...)`."""
+    tells: Mapping[str, Callable[..., Tensor]] = use.plugin.traits.get("tells", {})
+    return tells
 
 
 def _found(

@@ -4,10 +4,13 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from edgekd.core.kinds import objective
 from edgekd.core.refs import UseObjective
+from edgekd.core.registry import Plugin
 from edgekd.objectives.logits.cross_entropy import CrossEntropy, cross_entropy
 from edgekd.objectives.logits.kd import KD, kd
 from edgekd.testing.signals import example_signals
+from edgekd.train.labelled import LABELLED
 from edgekd.train.teaching import Said
 from edgekd.train.terms import Terms, student_taps, teacher_taps
 
@@ -41,6 +44,23 @@ def test_a_term_of_weight_nothing_changes_no_gradient():
         0
     ].backward()
     assert torch.equal(alone["student_logits"].grad, beside["student_logits"].grad)
+
+
+@pytest.mark.parametrize("known", [[True] * 6, [True, False] * 3, [False] * 6])
+def test_what_a_term_tells_stands_beside_its_mean_and_not_in_the_loss(known, monkeypatch):
+    def largest(config, *, labels, student_logits):
+        return student_logits.sum(-1) * 0 + labels
+
+    def first(options, *, labels, **_):
+        return labels * options.temperature
+
+    plugin = Plugin("objective", "largest", largest, KD, traits={"tells": {"first": first}})
+    monkeypatch.setitem(objective._loaded, "largest", plugin)
+    signals = example_signals(NEEDS) | {LABELLED: torch.tensor(known)}
+    loss, parts = Terms(uses("kd", "largest"))(signals, {}, said(signals))
+    assert_close(loss, parts["kd"] + parts["largest"])
+    assert_close(parts["largest.first"], 4.0 * parts["largest"])
+    assert not parts["largest.first"].requires_grad
 
 
 @pytest.mark.parametrize(("done", "share"), [(0.0, 0.0), (0.05, 0.25), (0.2, 1.0), (0.9, 1.0)])

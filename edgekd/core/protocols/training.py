@@ -14,7 +14,9 @@ them (`ops.mixing.SECOND`) registers `second_view(options)`, which tells whether
 objective for which that is not legal registers `kept=False`; one that takes `labels` of mixed
 examples registers `mixed_labels=True`, and one that is to be given examples without a label, too,
 `unlabelled=True`: their label is -1; one that looks at a signal of the student without teaching by
-it names it, `only_weighs=("student_logits",)`.
+it names it, `only_weighs=("student_logits",)`. It may register `tells={name: function}`, numbers
+per example whose mean stands in the history beside the loss: each function is given its options (of
+an `nn.Module`, that) and its signals.
 
 An objective that is an `nn.Module` may make parts for the shapes at hand (`Prepares`), and may see
 the teacher over all training examples before the first step (`Fits`). It and an augmentation may

@@ -4,10 +4,10 @@ A term beside cross-entropy and any other distillation, for what the head reads 
 pool, teacher: pool}`). It is fitted: the means are those of the teacher over all training examples.
 Where the widths differ the student's feature goes through batch norm, dropout and a linear layer,
 which are dropped at the end; the pull on the norm is then on what they give and not on what the
-student's head reads. The authors raise the weight of the KD beside it over the first epochs (KD++):
+student's head reads, whose length over the teacher's stands in the history (`nd.length`). Of mixed
+examples the mean of their classes, by their shares, stands for that of the class, as for the
+authors' DeiT. The authors raise the weight of the KD beside it over the first epochs (KD++):
 `{kind: kd, warmup: 0.083}` for their 20 of 240 of CIFAR-100, 0.05 for their 5 of 100 of ImageNet.
-Of mixed examples the mean of their classes, by their shares, stands for that of the class, as the
-authors have it for DeiT.
 """
 
 from collections.abc import Iterable
@@ -50,10 +50,20 @@ class ND(Config):
     """Of the projector, which is there where the widths differ."""
 
 
+def length(
+    _term: nn.Module, *, student_feature: Features, teacher_feature: OtherFeatures, **_: Tensor
+) -> PerExample:
+    """Return how long what the student's head reads is, over the teacher's length."""
+    own, wanted = (pooled(side.float()).norm(dim=-1) for side in (student_feature, teacher_feature))
+    ratio: Tensor = own / wanted.clamp(min=SHORTEST)
+    return ratio
+
+
 @objective(
     config=ND,
     paper=PAPER,
     mixed_labels=True,
+    tells={"length": length},
     tries=(["cross_entropy", "kd", {"kind": "nd", "tap": "vectors"}],),
 )
 class NormAndDirection(nn.Module):

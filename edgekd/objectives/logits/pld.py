@@ -4,8 +4,9 @@ The student ranks the classes as a sequence of choices without replacement. The 
 the true class first and the others by falling teacher score; each choice counts as much as the
 teacher believes in the class that is chosen. The label is the first choice, so no cross-entropy
 belongs beside it. Where the teacher is certain of a wrong class the label counts next to nothing:
-that is the paper's definition, and what its softer temperatures are for. Of an example without a
-label (`train.labelled`) the ranking is the teacher's own.
+that is the paper's definition, and what its softer temperatures are for. How much it counts on the
+mean stands in the history (`pld.label_weight`). Of an example without a label (`train.labelled`)
+the ranking is the teacher's own.
 """
 
 from math import log
@@ -25,6 +26,8 @@ PAPER = Paper(
     "PLD: A Choice-Theoretic List-Wise Knowledge Distillation", "2506.12542", "appendix C"
 )
 Order = Int[Tensor, "*batch classes"]
+Ranked = Shaped[Tensor, "..."]
+"""Labels, one class per example; what is none is refused with words."""
 
 
 class PLD(Config):
@@ -39,11 +42,21 @@ class PLD(Config):
     first alone, which is cross-entropy; or 2^(classes - k) - 1 for the k-th (P-ListMLE)."""
 
 
+def label_weight(config: PLD, *, teacher_logits: Logits, labels: Ranked, **_: Tensor) -> PerExample:
+    """Return what the first choice counts, in [0, 1]."""
+    beliefs = teacher_logits.detach().float()
+    return _weights(config, beliefs, _order(beliefs, labels)).expand_as(beliefs)[..., 0]
+
+
 @objective(
-    config=PLD, paper=PAPER, unlabelled=True, tries=(["pld"], [{"kind": "pld", "temperature": 4}])
+    config=PLD,
+    paper=PAPER,
+    unlabelled=True,
+    tells={"label_weight": label_weight},
+    tries=(["pld"], [{"kind": "pld", "temperature": 4}]),
 )
 def pld(
-    config: PLD, *, student_logits: Logits, teacher_logits: Logits, labels: Shaped[Tensor, "..."]
+    config: PLD, *, student_logits: Logits, teacher_logits: Logits, labels: Ranked
 ) -> PerExample:
     r"""Return $\sum_k w_k [\log\sum_{l \ge k} e^{s_{\pi_l}} - s_{\pi_k}]$ per example, in float32.
 
@@ -53,15 +66,16 @@ def pld(
     """
     _check_hard(labels, student_logits)
     beliefs = teacher_logits.detach().float()
-    order = _ranking(beliefs, labels.where(labels >= 0, beliefs.argmax(-1)))
+    order = _order(beliefs, labels)
     scores = student_logits.float().gather(-1, order)
     still_available = scores.flip(-1).logcumsumexp(-1).flip(-1)
     return (_weights(config, beliefs, order) * (still_available - scores)).sum(-1)
 
 
-def _ranking(beliefs: Logits, labels: Shaped[Tensor, "..."]) -> Order:
-    """Return the true class first, then the rest from most to least believed."""
-    first = beliefs.scatter(-1, labels[..., None], float("inf"))
+def _order(beliefs: Logits, labels: Ranked) -> Order:
+    """Return the true class, or the likeliest, then the rest from most to least believed."""
+    known = labels.where(labels >= 0, beliefs.argmax(-1))
+    first = beliefs.scatter(-1, known[..., None], float("inf"))
     return first.argsort(dim=-1, descending=True, stable=True)
 
 
@@ -79,7 +93,7 @@ def _weights(config: PLD, beliefs: Logits, order: Order) -> Tensor:
     return (later * log(2) + torch.log1p(-torch.exp2(-later))).softmax(-1)
 
 
-def _check_hard(labels: Shaped[Tensor, "..."], logits: Logits) -> None:
+def _check_hard(labels: Ranked, logits: Logits) -> None:
     """Raise StageError where labels are mixed or softened: no class of theirs comes first."""
     if labels.is_floating_point() or labels.shape != logits.shape[:-1]:
         found = f"{str(labels.dtype).removeprefix('torch.')} {list(labels.shape)}"

@@ -16,7 +16,7 @@ from edgekd.core.errors import StageError
 from edgekd.core.kinds import objective
 from edgekd.core.protocols.training import Setting
 from edgekd.core.refs import UseAugment, UseObjective, UseTask
-from edgekd.objectives.features.nd import ND, NormAndDirection
+from edgekd.objectives.features.nd import ND, NormAndDirection, length
 from edgekd.ops.mixing import class_shares
 from edgekd.testing.runs import ExampleRun
 from edgekd.testing.signals import example_signals, fitting_signals, ready
@@ -135,6 +135,15 @@ def test_a_class_without_an_example_and_a_task_without_classes_are_refused():
         made().fit([signals])
     with pytest.raises(StageError, match="this task has none"):
         made(classes="")
+
+
+def test_it_tells_how_long_what_the_head_reads_is_whatever_the_projector_gives():
+    term, found = made((4,), (6,)), example_signals(NEEDS[:2])
+    own, wanted = found["student_feature"][:, :4], found["teacher_feature"][:, :6]
+    told = length(term, student_feature=own, teacher_feature=wanted, labels=torch.zeros(6))
+    slow = [hypot(*s) / hypot(*t) for s, t in zip(own.tolist(), wanted.tolist(), strict=True)]
+    assert_close(told, torch.tensor(slow))
+    assert objective.get("nd").traits["tells"] == {"length": length}
 
 
 def test_where_widths_differ_a_projector_learns_and_maps_are_averaged():

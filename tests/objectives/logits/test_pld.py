@@ -10,8 +10,11 @@ from torch.nn import functional as F  # noqa: N812
 from torch.testing import assert_close
 
 from edgekd.core.errors import StageError
-from edgekd.objectives.logits.pld import PLD, pld
+from edgekd.core.refs import UseObjective
+from edgekd.objectives.logits.pld import PLD, label_weight, pld
 from edgekd.testing.signals import example_signals
+from edgekd.train.teaching import Said
+from edgekd.train.terms import Terms
 
 NEEDS = ("student_logits", "teacher_logits", "labels")
 MODES = ("teacher", "uniform", "ce", "fixed")
@@ -168,6 +171,18 @@ def test_of_an_example_without_a_label_the_teachers_ranking_is_the_target():
     hidden = found | {"labels": found["labels"].where(some, -1)}
     told = found | {"labels": found["labels"].where(some, likeliest)}
     assert torch.equal(pld(PLD(), **hidden), pld(PLD(), **told))
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_it_tells_what_the_label_counts(mode):
+    found, options = signals(), PLD(weights=mode, temperature=2.0)
+    told = label_weight(options, **found)
+    rows = zip(found["teacher_logits"].tolist(), found["labels"].tolist(), strict=True)
+    wanted = [weights(options, t, ranking(t, label))[0] for t, label in rows]
+    assert_close(told, torch.tensor(wanted))
+    terms = Terms([UseObjective.model_validate({"kind": "pld", **options.model_dump()})])
+    said = {"teacher": Said({"logits": found["teacher_logits"]}, {})}
+    assert_close(terms(found, {}, said)[1]["pld.label_weight"], told.mean())
 
 
 def test_every_token_of_a_text_has_a_loss():

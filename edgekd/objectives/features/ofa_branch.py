@@ -3,7 +3,9 @@
 So networks of different families meet where they have the same meaning: the branch learns from the
 teacher's scores as the head does in `ofa`. One term for each stage that is tapped, beside `ofa` and
 `cross_entropy`. The authors' branches have as many convolutions as stages are left and end as wide
-as the wider network; here both are options, since stages differ from model to model.
+as the wider network; here both are options, since stages differ from model to model. Of tokens
+the mean is read, a class token among them; the authors read that token where there is one, and
+merge tokens to a grid of 7 x 7 before their blocks.
 """
 
 from torch import Tensor, nn

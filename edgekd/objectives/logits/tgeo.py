@@ -34,7 +34,7 @@ PAPER = Paper(
     "its fusion ratio",
 )
 PARTS = 9
-"""Vectors over the classes that the network sees: four answers, five squared differences."""
+"""Vectors over the classes that the network sees: four answers, five differences."""
 QUIET = 0.1
 """Factor of the last layer's first weights: every share begins near one half."""
 
@@ -46,6 +46,9 @@ class TGeo(Config):
 
     temperature: Positive = 2.0
     """Softens teacher and student in the divergence, which is multiplied by its square."""
+    differences: Literal["squared", "absolute"] = "squared"
+    """Of what two of them say of each class, as the network that gives the share sees them; the
+    authors' code has had both."""
     widths: tuple[PositiveCount, ...] = (32, 16)
     """Of the hidden layers of the network that gives the share."""
     learning_rate: Positive = 0.01
@@ -145,11 +148,12 @@ class TrilateralFusion(nn.Module):
         return alpha[..., 0].sigmoid()
 
     def features(self, student: Logits, teacher: Logits, labels: Labels) -> Seen:
-        """Return the four answers and their squared differences, [*batch, 9 classes]."""
+        """Return the four answers and their differences without a sign, [*batch, 9 classes]."""
         s, t = (x.detach().to(self.class_means).softmax(-1) for x in (student, teacher))
         g, m = F.one_hot(labels.long(), s.shape[-1]).to(s), self.class_means[labels.long()]
         apart = [m - s, g - s, t - s, t - g, m - g]
-        return torch.cat([s, t, g, m, *(difference.square() for difference in apart)], -1)
+        sign_off = torch.square if self.config.differences == "squared" else torch.abs
+        return torch.cat([s, t, g, m, *map(sign_off, apart)], -1)
 
     def fused(
         self, alpha: PerExample, student: Logits, teacher: Logits, labels: Labels

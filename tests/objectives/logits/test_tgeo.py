@@ -73,8 +73,9 @@ def soft(scores, heat=1.0):
     return [exp(v / heat) / total for v in scores]
 
 
-def test_it_equals_the_sums_written_out():
-    term, found = made(temperature=2.0), example_signals(NEEDS)
+@pytest.mark.parametrize(("differences", "power"), [("squared", 2), ("absolute", 1)])
+def test_it_equals_the_sums_written_out(differences, power):
+    term, found = made(temperature=2.0, differences=differences), example_signals(NEEDS)
     weights = [(layer.weight.tolist(), layer.bias.tolist()) for layer in term.fusion[::2]]
     slow = []
     for s, t, y in zip(*(found[n].tolist() for n in NEEDS), strict=True):
@@ -82,7 +83,9 @@ def test_it_equals_the_sums_written_out():
         g = [float(c == y) for c in range(CLASSES)]
         pairs = ((m, a), (g, a), (b, a), (b, g), (m, g))
         seen = [*a, *b, *g, *m]
-        seen += [(p - q) ** 2 for left, right in pairs for p, q in zip(left, right, strict=True)]
+        seen += [
+            abs(p - q) ** power for left, right in pairs for p, q in zip(left, right, strict=True)
+        ]
         for weight, bias in weights:
             seen = [sum(w * x for w, x in zip(row, seen, strict=True)) + c
                     for row, c in zip(weight, bias, strict=True)]  # fmt: skip

@@ -10,7 +10,7 @@ from pydantic.fields import FieldInfo
 
 from edgekd.core.errors import Problem, RequestError, nearest
 from edgekd.core.kinds import KINDS
-from edgekd.core.refs import as_written
+from edgekd.core.refs import Use, as_written
 from edgekd.core.registry import Plugin, Registry
 from edgekd.core.signals import SIGNALS, TAPPED
 
@@ -57,13 +57,12 @@ def print_plugin(kind: str, name: str) -> None:
         typer.echo("")
     _print_needs(plugin)
     typer.echo("options:")
-    for field, info in plugin.config.model_fields.items():
-        default = "required" if info.is_required() else f"default {_default(info)}"
-        choices = " or ".join(_choices(info.annotation))
-        text = (info.description or "").replace("\n", "\n      ")
-        typer.echo(f"  {field} ({choices and choices + '; '}{default})\n      {text}")
+    _print_options(plugin.config.model_fields)
     if not plugin.config.model_fields:
         typer.echo("  none")
+    if beside := _beside(plugin):
+        typer.echo(f"\nas any {kind.removesuffix('s')}:")
+        _print_options(beside)
     typer.echo(f"\nexample:\n  {_example(plugin)}")
     if any(need in TAPPED for need in plugin.needs):
         place = _place(plugin)
@@ -102,6 +101,23 @@ def _print_needs(plugin: Plugin) -> None:
     if plugin.learns:
         typer.echo("learns: after steps, by something else than the loss of the training")
         typer.echo("")
+
+
+def _print_options(fields: Mapping[str, FieldInfo]) -> None:
+    for name, info in fields.items():
+        default = "required" if info.is_required() else f"default {_default(info)}"
+        choices = " or ".join(_choices(info.annotation))
+        text = (info.description or "").replace("\n", "\n      ")
+        typer.echo(f"  {name} ({choices and choices + '; '}{default})\n      {text}")
+
+
+def _beside(plugin: Plugin) -> dict[str, FieldInfo]:
+    """Return what stands beside a plug-in's own options, but what this one does not take."""
+    (use,) = (one for one in Use.__subclasses__() if one.registry is KINDS[plugin.kind])
+    asked = {"task": "own_task", "controls": "controls"}
+    absent = {name for name, trait in asked.items() if trait not in plugin.traits}
+    hidden = {"kind", "options"} | (absent if plugin.kind == "stage" else set())
+    return {name: info for name, info in use.model_fields.items() if name not in hidden}
 
 
 def _shown(default: Any) -> str:

@@ -104,11 +104,13 @@ def main() -> None:
     (stage,) = (one for one in made.resolved.stages if one.name == "student")
     config = Distill.model_validate(as_read(stage.options))
     task: Task = UseTask.model_validate(as_read(made.resolved.task)).build()
+    every = []
     with TemporaryDirectory() as folder:
-        every = [
-            trial(config, load_model(made.folders["teacher"]), task, seed, Path(folder) / f"{seed}")
-            for seed in range(asked.seeds)
-        ]
+        for seed in range(asked.seeds):
+            teacher = load_model(made.folders["teacher"])
+            every.append(trial(config, teacher, task, seed, Path(folder) / f"{seed}"))
+            told = (f"{way} {100 * alike:.1f} %" for way, (alike, _) in every[-1].items())
+            print(f"seed {seed}, same prototype: {', '.join(told)}", flush=True)
     for way in WAYS:
         alike, right = ([100 * found[way][column] for found in every] for column in range(2))
         spread = stdev(alike) if len(alike) > 1 else 0.0

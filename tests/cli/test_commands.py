@@ -114,6 +114,19 @@ def test_a_list_names_papers_and_an_example_term_has_its_tap(capsys, monkeypatch
     assert "source:" not in shown
 
 
+def test_what_all_of_a_kind_take_is_shown_where_this_one_takes_it(capsys):
+    shared = {}
+    for name in ("teacher", "distill", "export"):
+        print_plugin("stage", name)
+        _, _, beside = capsys.readouterr().out.partition("as any stage:")
+        shared[name] = [line.split()[0] for line in beside.splitlines() if line[2:3].strip()]
+    assert [name for name, told in shared.items() if "task" in told] == ["teacher", "distill"]
+    assert [name for name, told in shared.items() if "controls" in told] == ["distill"]
+    assert all({"seed", "seeds", "keep"} <= {*told} for told in shared.values())
+    print_plugin("augment", "flip")
+    assert "as any" not in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -9,6 +9,7 @@ import torch
 from edgekd.core import kinds
 from edgekd.train.marks import packed, write_selected
 
+from ..benchmarks import record_papers
 from ..benchmarks.recording import step_cost
 from ..benchmarks.recording.enrichment import enrichment
 from ..benchmarks.recording.figures import Arm, arms_of, base_of, described
@@ -134,6 +135,17 @@ def test_what_a_step_costs_is_its_own_time_over_that_of_the_base(plugged, monkey
     costs = step_cost.step_costs(made, ["same", "more"], "plain")
     assert costs["same"] == {"least": 1.0, "median": 1.0, "most": 1.0}
     assert costs["more"] == {"least": 3.0, "median": 3.0, "most": 3.0}
+
+
+def test_where_no_plain_distillation_can_be_steps_are_counted_beside_labels_alone(monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        record_papers, "step_costs", lambda _, names, base: asked.append((base, names)) or {}
+    )
+    scores = {0: 0.5}
+    arms = [Arm(name, "student", scores) for name in ("student", "student.no_kd")]
+    record_papers._costs(arms, made=None)
+    assert asked == [("student.no_kd", ["student"])]
 
 
 def test_a_stage_that_fails_is_told(monkeypatch):

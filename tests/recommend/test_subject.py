@@ -47,6 +47,11 @@ TWO = TINY[: TINY.index("  smaller:")] + (
     "  again: {kind: distill, teacher: $teacher, model: $student, objective: [kd]}\n"
 )
 
+ACROSS = TINY.replace(
+    "kind: teacher",
+    "kind: teacher\n    task: {kind: image_classification, data: {kind: digits, seed: 1}}",
+)
+
 
 @pytest.mark.parametrize(
     ("text", "stage", "message"),
@@ -54,6 +59,11 @@ TWO = TINY[: TINY.index("  smaller:")] + (
         (NO_TEACHER, None, r"tiny.yaml: stages\n  no stage learns from .*\n  Add one of kind"),
         (TINY, "teacher", "^--stage\n  no stage 'teacher' learns from a teacher.\n  Known: stu"),
         (SWEPT, None, "tiny.yaml:1: sweep\n  a trial makes a sweep of its own.\n  Take sweep out"),
+        (
+            ACROSS,
+            None,
+            "stages.teacher.task\n  it is of another task.*hears their.*\n  Compare losses",
+        ),
         (TWO, None, "several stages .*: student, again.\n  Name one: --stage"),
     ],
 )

@@ -56,6 +56,17 @@ def test_stages_stand_in_the_order_of_the_pipeline_with_key_time_and_inputs(pass
     assert stages[0].result == "96.0 % accuracy on validation"
 
 
+def test_a_stage_of_another_task_than_the_runs_is_marked(tmp_path):
+    ancestors = write_run(tmp_path)
+    for name, task in {"teacher": "theirs", "student": "own", "check": "own"}.items():
+        one = ancestors[name]
+        identity = {**one.manifest.identity, "task": {"kind": task}}
+        ancestors[name] = replace(one, manifest=replace(one.manifest, identity=identity))
+    stages = build_report(read_evidence(ORIGIN, ancestors, ("check",), HOST)).provenance.stages
+    marked = [s.name for s in stages if s.says.endswith(", of another task than the run's")]
+    assert marked == ["teacher"]
+
+
 def test_a_result_that_is_no_score_names_no_split(make):
     report = make(facts={"result": "contract kept"})
     assert report.provenance.stages[-1].result == "contract kept"

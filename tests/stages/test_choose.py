@@ -41,6 +41,9 @@ class Preview:
     quantized: bool = False
     hands: Hands = ALONE
 
+    def task_of(self, ref: Ref) -> Any:
+        return self.task
+
     def model(self, ref: Ref) -> UseModel:
         return UseModel.model_validate({"kind": "depthwise", "width": 16})
 

@@ -33,6 +33,9 @@ class FakePreview:
     targets: dict[str, Any] = field(default_factory=dict)
     hands: Hands = ALONE
 
+    def task_of(self, ref: Ref) -> Any:
+        return self.task
+
     def kind(self, ref: Ref) -> str:
         return self.made_by
 

@@ -24,6 +24,9 @@ class FakePreview:
     targets: dict[str, Any] = field(default_factory=dict)
     hands: Hands = ALONE
 
+    def task_of(self, ref: Ref) -> Any:
+        return self.task
+
     def model(self, ref: Ref) -> None:
         return None
 

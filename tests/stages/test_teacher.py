@@ -30,6 +30,9 @@ class Preview:
     def __init__(self, task):
         self.task, self.targets, self.hands = task, {}, ALONE
 
+    def task_of(self, ref):
+        return self.task
+
     def model(self, ref):
         return None
 

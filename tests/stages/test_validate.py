@@ -231,6 +231,9 @@ class FakePreview:
     )
     hands: Hands = ALONE
 
+    def task_of(self, ref: Ref) -> Any:
+        return self.task
+
     def model(self, ref: Ref) -> None:
         return None
 

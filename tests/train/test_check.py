@@ -54,6 +54,9 @@ class Preview:
     hands: Hands = ALONE
     given: Config | None = None
 
+    def task_of(self, ref):
+        return self.task
+
     def model(self, ref):
         return self.definition
 

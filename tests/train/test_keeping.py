@@ -22,6 +22,9 @@ class Preview:
 
     task, targets, hands = TASK, {}, ALONE
 
+    def task_of(self, ref):
+        return self.task
+
     def model(self, ref):
         return MODEL
 
@@ -127,10 +130,10 @@ def test_the_budget_says_how_many_classes_are_kept(budget, top, size):
 def test_taps_take_their_room_first():
     assert fitting(32_000, 1000, 100, 362_000.0) == (64, 362_000)
     model = unbuilt(MODEL, Preview())
-    own = row_bytes(model, TASK, ())
+    own = row_bytes(model, TASK.signature(), ())
     assert own == 24
-    assert row_bytes(model, TASK, ("head",)) == own + 2 * 10
-    assert row_bytes(model, TASK, ("head",), top=3) == (6 + 4 * 3) + 2 * 10
+    assert row_bytes(model, TASK.signature(), ("head",)) == own + 2 * 10
+    assert row_bytes(model, TASK.signature(), ("head",), top=3) == (6 + 4 * 3) + 2 * 10
     assert class_count(TASK) == 10
 
 

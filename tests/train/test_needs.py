@@ -37,6 +37,9 @@ class Preview:
     def __init__(self, model=SMALL, transform=None, hands=ALONE):
         self.use, self.using, self.hands = model, transform, hands
 
+    def task_of(self, ref):
+        return self.task
+
     def model(self, ref):
         return self.use
 

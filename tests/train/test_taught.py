@@ -21,6 +21,9 @@ class Preview:
     def __init__(self, made):
         self.made = made
 
+    def task_of(self, ref):
+        return self.task
+
     def makes(self, ref):
         return self.made
 

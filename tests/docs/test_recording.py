@@ -9,6 +9,7 @@ import torch
 from edgekd.core import kinds
 from edgekd.train.marks import packed, write_selected
 
+from ..benchmarks import record_papers
 from ..benchmarks.recording import step_cost
 from ..benchmarks.recording.enrichment import enrichment
 from ..benchmarks.recording.figures import Arm, arms_of, base_of, described
@@ -134,6 +135,24 @@ def test_what_a_step_costs_is_its_own_time_over_that_of_the_base(plugged, monkey
     costs = step_cost.step_costs(made, ["same", "more"], "plain")
     assert costs["same"] == {"least": 1.0, "median": 1.0, "most": 1.0}
     assert costs["more"] == {"least": 3.0, "median": 3.0, "most": 3.0}
+
+
+def test_a_step_of_pre_training_is_told_beside_one_without_the_teacher(monkeypatch):
+    mae, plain = ({"kind": kind} for kind in ("masked_reconstruction", "cross_entropy"))
+    options = {
+        "dmae": {"teacher": "$teacher", "model": {}, "objective": [mae, {"kind": "dmae"}]},
+        "mae": {"teacher": None, "model": {}, "objective": [mae]},
+        "student": {"model": "$dmae", "objective": [plain]},
+        "plain_mae": {"model": "$mae", "objective": [plain]},
+        "further": {"model": "$student", "objective": [plain]},
+    }
+    stages = [SimpleNamespace(name=name, options=own) for name, own in options.items()]
+    made = SimpleNamespace(resolved=SimpleNamespace(stages=stages))
+    monkeypatch.setattr(record_papers, "step_costs", lambda made, names, base: {base: names})
+    arms = [Arm(name, name, {}) for name in ("student", "plain_mae", "further")]
+    found = record_papers._pretraining_costs(arms, made)
+    assert found == {"base": "mae", "steps": {"mae": ["dmae"]}}
+    assert record_papers._pretraining_costs(arms[1:], made) == {}
 
 
 def test_a_stage_that_fails_is_told(monkeypatch):

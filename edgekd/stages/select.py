@@ -166,7 +166,11 @@ def estimate(config: Select, preview: Preview) -> Needs | None:
     named=False,
 )
 def select(config: Select, run: Run) -> Facts:
-    """Return which examples were taken, and of which classes they turned out to be."""
+    r"""Return which examples were taken, and of which classes they turned out to be.
+
+    `pcoreset` takes $\arg\max_i \min_j \|p_i - p_j\|_2$ again and again, i of the pool and j of all
+    that are labelled or taken. StageError where a model says what is not finite.
+    """
     known = read_selection(run, config.after)
     labelled = torch.tensor(known, dtype=torch.long)
     marks = torch.ones(run.task.size("train"), dtype=torch.bool)

@@ -88,6 +88,16 @@ def test_a_list_names_papers_and_an_example_term_has_its_tap(capsys, monkeypatch
     assert "source:" not in shown
 
 
+def test_what_comes_from_a_paper_shows_its_equation(capsys):
+    from edgekd.core.kinds import KINDS
+
+    for kind in ("objective", "select"):
+        for name in KINDS[kind].names():
+            print_plugin(kind, name)
+            shown = capsys.readouterr().out
+            assert "source:" not in shown or "$" in shown, name
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -156,23 +156,17 @@ class Projections(nn.Module):
     def _drawn(self, ids: Ids) -> Scores:
         """Return scores from the standard normal distribution, the same for an example always."""
         chance = Draws(self.seed, 0, ids).uniform(len(self.offsets))
-        return torch.special.ndtri(chance.clamp(min=LEAST_CHANCE))
+        scores: Scores = torch.special.ndtri(chance.clamp(min=LEAST_CHANCE))
+        return scores
 
     def _turn(self) -> Tensor:
         """Return an orthonormal matrix, [parts, parts]; StageError where there is none such."""
-        if self.config.rotation == "none":
-            return torch.eye(self.parts)
+        if self.config.rotation == "hadamard":
+            return _hadamard(self.parts)
+        turn = torch.eye(self.parts)
         if self.config.rotation == "random":
-            return torch.linalg.qr(torch.randn(self.parts, self.parts))[0]
-        if self.parts & (self.parts - 1):
-            raise StageError(
-                f"no Hadamard matrix is made for {self.parts} parts, which are no power of 2.",
-                "Give the student parts: 2, 4 or 8, or lelp rotation: random.",
-            )
-        turn = torch.ones(1, 1)
-        while len(turn) < self.parts:
-            turn = torch.kron(turn, torch.tensor([[1.0, 1.0], [1.0, -1.0]]))
-        return turn / self.parts**0.5
+            turn = torch.linalg.qr(torch.randn(self.parts, self.parts))[0]
+        return turn
 
     def _by_class(self, scores: Tensor) -> Tensor:
         """Return scores of parts as [batch, classes, parts]."""
@@ -230,3 +224,17 @@ class Projections(nn.Module):
         turned = (strongest * largest.sign()) @ self.turn.to(strongest)
         axes: Tensor = turned / deviation.clamp(min=torch.finfo(deviation.dtype).tiny)
         return axes
+
+
+def _hadamard(size: int) -> Tensor:
+    """Return Sylvester's matrix of so many rows, of length 1; StageError of no power of 2."""
+    if size & (size - 1):
+        raise StageError(
+            f"no Hadamard matrix is made for {size} parts, which are no power of 2.",
+            "Give the student parts: 2, 4 or 8, or lelp rotation: random.",
+        )
+    rows = torch.ones(1, 1)
+    while len(rows) < size:
+        rows = torch.kron(rows, torch.tensor([[1.0, 1.0], [1.0, -1.0]]))
+    turn: Tensor = rows / size**0.5
+    return turn

@@ -57,6 +57,7 @@ def _section(name: str, record: Mapping[str, Any]) -> str:
         *(_row(arm, unit, bases, _unit_of_steps(arms)) for arm in arms),
         "",
         *(_verdict(arms, base, words) for base, words in bases.items()),
+        *_pretraining(record.get("pretraining", {})),
         *_rounds(record.get("rounds", []), unit),
         *(line for pair in record["besides"].items() for line in _beside(*pair)),
         *_chosen(record.get("chosen", {})),
@@ -185,7 +186,20 @@ def _unit_of_steps(arms: Sequence[Mapping[str, Any]]) -> str:
 def _step(arm: Mapping[str, Any], unit: str) -> str:
     if arm["step"] is None:
         return "1" if unit and arm["control"] == unit else "-"
-    return "{median:.2f} ({least:.2f} to {most:.2f})".format(**arm["step"])
+    return _ratio(arm["step"])
+
+
+def _pretraining(found: Mapping[str, Any]) -> list[str]:
+    """Return what a step of each pre-training costs."""
+    return [
+        f"A step of pre-training `{name}` takes {_ratio(step)} of one of `{found['base']}`.  "
+        for name, step in found.get("steps", {}).items()
+    ]
+
+
+def _ratio(step: Mapping[str, float]) -> str:
+    """Return `1.02 (0.96 to 1.12)`."""
+    return "{median:.2f} ({least:.2f} to {most:.2f})".format(**step)
 
 
 def _verdict(arms: Sequence[Mapping[str, Any]], base: str, words: str) -> str:

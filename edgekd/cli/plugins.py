@@ -50,7 +50,8 @@ def print_plugin(kind: str, name: str) -> None:
         raise RequestError(Problem("", str(error.args[0]))) from error
     module = inspect.getmodule(plugin.target)
     typer.echo(f"{kind} {name}\n\n{inspect.getdoc(module) or plugin.summary}\n")
-    typer.echo(f"{inspect.getdoc(plugin.target) or ''}\n")
+    for text in filter(None, map(inspect.getdoc, _said_of(plugin))):
+        typer.echo(f"{text}\n")
     for paper in plugin.papers:
         typer.echo(f"source: {paper}")
     if plugin.papers:
@@ -87,6 +88,12 @@ def _registry(kind: str) -> Registry:
     if name not in KINDS:
         raise RequestError(Problem("", f"there is no kind '{kind}'.", nearest(kind, KINDS)))
     return KINDS[name]
+
+
+def _said_of(plugin: Plugin) -> list[object]:
+    """Return what tells of a plug-in beside its module: of a class, its call with the equation."""
+    call = getattr(plugin.target, "forward", None) if inspect.isclass(plugin.target) else None
+    return [plugin.target, *([call] if call else [])]
 
 
 def _print_needs(plugin: Plugin) -> None:

@@ -45,6 +45,8 @@ NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False), _Number]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False), _Number]
 Share = Annotated[float, Field(ge=0, le=1), _Number]
 """A share of a whole, between 0 and 1."""
+Decay = Annotated[float, Field(ge=0, lt=1), _Number]
+"""What a running average keeps of itself in each step: never all."""
 
 
 def _own(value: str) -> Path:

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
 
 from edgekd.core.config import Positive, Share
 from edgekd.core.kinds import model
@@ -47,6 +48,9 @@ class DualHead(Around):
     """What the head of the labels counts, the other one the rest, before it is fitted."""
     temperature: Positive = 1.0
     """Softens the head of the teacher, before it is fitted."""
+    length: Positive | None = None
+    """Give the features this length before the head of the teacher reads them, which then tells
+    directions alone; the authors have 100 on ImageNet, where the teacher compares with texts."""
     fit: bool = True
     """Fit both on the validation split when training is over; else they stay as they are."""
 
@@ -94,14 +98,16 @@ def dual_head(config: DualHead, signature: Signature) -> nn.Module:
 class TwoHeads(nn.Module):
     """Two linear layers side by side: the first for the labels, the second for the teacher."""
 
-    def __init__(self, width: int, classes: int):
+    def __init__(self, width: int, classes: int, length: float | None):
         super().__init__()
         self.labels = nn.Linear(width, classes)
         self.teacher = nn.Linear(width, classes)
+        self.length = length
 
     def forward(self, feature: Float[Tensor, "batch width"]) -> Heads:
         """Return the scores of both."""
-        return torch.stack((self.labels(feature), self.teacher(feature)), 1)
+        read = feature if self.length is None else self.length * F.normalize(feature, dim=-1)
+        return torch.stack((self.labels(feature), self.teacher(read)), 1)
 
 
 class BlendedHead(nn.Module):
@@ -112,7 +118,7 @@ class BlendedHead(nn.Module):
 
     def __init__(self, config: DualHead, width: int, classes: int):
         super().__init__()
-        self.both = TwoHeads(width, classes)
+        self.both = TwoHeads(width, classes, config.length)
         self.register_buffer("share", torch.tensor(config.share))
         self.register_buffer("temperature", torch.tensor(config.temperature))
 

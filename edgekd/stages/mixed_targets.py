@@ -20,6 +20,7 @@ from edgekd.core.protocols.stage import Preview, Run
 from edgekd.core.protocols.values import Batch, Facts
 from edgekd.core.quantity import Quantity
 from edgekd.core.refs import ModelRef, Ref
+from edgekd.core.registry import Paper
 from edgekd.core.rehearsal import Rehearsal
 from edgekd.core.seeds import sub_seed
 from edgekd.models.folder import StoredModel, load_model
@@ -34,6 +35,12 @@ from edgekd.train.needs import compression_needs, count, unbuilt
 from edgekd.train.shards import ShardWriter
 from edgekd.train.teaching import SCORES, Description, Online, Said
 
+PAPER = Paper(
+    "Even your Teacher Needs Guidance: Ground-Truth Targets Dampen Regularization Imposed by "
+    "Self-Distillation",
+    "2102.13088",
+    "its optimal weight",
+)
 LEAST = 1e-7
 """Of a probability in a target, whose logarithm is kept."""
 
@@ -88,6 +95,7 @@ def rehearse(config: MixedTargets, _run: Run) -> Rehearsal:
 @stage(
     config=MixedTargets,
     makes="outputs",
+    paper=PAPER,
     check=check,
     estimate=estimate,
     rehearse=rehearse,
@@ -95,7 +103,13 @@ def rehearse(config: MixedTargets, _run: Run) -> Rehearsal:
     named=False,
 )
 def mixed_targets(config: MixedTargets, run: Run) -> Facts:
-    """Return the share of the labels, as computed and as taken: at least 0 and at most 1."""
+    r"""Return the share of the labels, as computed and as taken: at least 0 and at most 1.
+
+    It is $\alpha^* = \langle f_1 - f_0, y - f_0 \rangle / |f_1 - f_0|^2$, $f_1$ what `plain` says
+    of the validation split, $f_0$ what `taught` says and y its labels; what is kept is
+    $\alpha y + (1 - \alpha) f$, f what `previous` says of the training split. StageError where both
+    say the same.
+    """
     device, task = torch.device(run.device), run.task
     truth, plain = _answers(load_model(run.input(config.plain)), run)
     _, taught = _answers(load_model(run.input(config.taught)), run)

@@ -99,6 +99,9 @@ class Select(Config):
     """The selection that these are added to; nothing is labelled before where it is left out."""
     budget: PositiveCount | None = None
     """How many are taken, in each round; as many as there are classes where nothing is said."""
+    candidates: PositiveCount | None = None
+    """Choose among this many of the pool, drawn by chance under the seed, anew each round, as the
+    authors do among 100,000 of ImageNet; among all where nothing is said."""
     rounds: Annotated[PositiveCount, Field(le=MOST_ROUNDS)] | None = None
     """How often the stages between this one and the model that decides are made anew: a first
     stratified draw, then each round selects by what was made of the round before."""
@@ -130,6 +133,10 @@ def check(config: Select, preview: Preview) -> Iterator[Problem]:
     if "labels" not in columns_of(preview.task) or class_count(preview.task) is None:
         message = "this task has no classes whose labels could be asked for."
         yield Problem("", message, "Take a task of classes.")
+    wanted = config.budget or class_count(preview.task) or 0
+    if config.candidates is not None and config.candidates < wanted:
+        message = f"of {config.candidates} candidates {wanted} cannot be taken."
+        yield Problem("candidates", message, "Raise it, or lower the budget.")
     asks = _STRATEGIES[config.strategy].asks
     if asks and config.model is None:
         message = f"{config.strategy} goes by what a model says, and none is named."
@@ -167,7 +174,11 @@ def estimate(config: Select, preview: Preview) -> Needs | None:
     named=False,
 )
 def select(config: Select, run: Run) -> Facts:
-    """Return which examples were taken, and of which classes they turned out to be."""
+    r"""Return which examples were taken, and of which classes they turned out to be.
+
+    `pcoreset` takes $\arg\max_i \min_j \|p_i - p_j\|_2$ again and again, i of the pool and j of all
+    that are labelled or taken. StageError where a model says what is not finite.
+    """
     known = read_selection(run, config.after)
     labelled = torch.tensor(known, dtype=torch.long)
     marks = torch.ones(run.task.size("train"), dtype=torch.bool)
@@ -176,15 +187,16 @@ def select(config: Select, run: Run) -> Facts:
     asked = config.budget or classes
     seen = _looked(config, run)
     rng = torch.Generator().manual_seed(sub_seed(run.seed, "select", len(known)))
+    among = _candidates(pool, config.candidates, rng)
     choice = _Choice(
-        {name: column[pool.to(column.device)] for name, column in seen.items()},
+        {name: column[among.to(column.device)] for name, column in seen.items()},
         {name: column[labelled.to(column.device)] for name, column in seen.items()},
         classes,
-        min(asked, len(pool)),
+        min(asked, len(among)),
         rng,
     )
     rows = _STRATEGIES[config.strategy].pick(choice).cpu()
-    taken = pool[rows].tolist()
+    taken = among[rows].tolist()
     if len(taken) < asked:
         run.notice(f"the pool is exhausted: {len(taken)} of {asked} examples were left to take.")
     write_selection(run.out, [*known, *taken])
@@ -202,6 +214,13 @@ def select(config: Select, run: Run) -> Facts:
             "classes": {n: c for n, c in zip(names, found.tolist(), strict=True) if c},
         },
     }
+
+
+def _candidates(pool: Tensor, count: int | None, rng: torch.Generator) -> Tensor:
+    """Return the ids that are chosen among, in their order."""
+    if count is None or count >= len(pool):
+        return pool
+    return pool[torch.randperm(len(pool), generator=rng)[:count].sort().values]
 
 
 @dataclass(frozen=True)

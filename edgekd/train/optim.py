@@ -6,7 +6,7 @@ from typing import Literal
 
 from torch import nn, optim
 
-from edgekd.core.config import Config, NonNegative, Positive, PositiveCount, Share
+from edgekd.core.config import Config, Decay, NonNegative, Positive, PositiveCount, Share
 from edgekd.core.refs import LabelledOrRef, UseAugment, UseSelect
 from edgekd.train.precision import Wanted
 
@@ -25,8 +25,11 @@ class Train(Config):
     """SGD with Nesterov momentum, or AdamW."""
     learning_rate: Positive = 0.003
     """Highest learning rate of the schedule."""
-    momentum: Share = 0.9
+    momentum: Decay = 0.9
     """Momentum of SGD; AdamW's first beta."""
+    beta2: Decay = 0.999
+    """AdamW's second beta: what its average of squared gradients keeps of itself; 0.95 is usual
+    where transformers are pre-trained."""
     weight_decay: NonNegative = 0.0005
     """Not applied to biases and normalisation."""
     schedule: Literal["constant", "cosine", "one_cycle"] = "cosine"
@@ -101,7 +104,7 @@ def make_optimizer(
             nesterov=options.momentum > 0,
             fused=True,
         )
-    betas = (options.momentum, 0.999)
+    betas = (options.momentum, options.beta2)
     return optim.AdamW(groups, lr=options.learning_rate, betas=betas, fused=True)
 
 

@@ -18,7 +18,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from edgekd.core.protocols import Batch, Task
+from edgekd.core.protocols.task import Task
+from edgekd.core.protocols.values import Batch
 from edgekd.core.refs import UseTask, as_read
 from edgekd.models.folder import load_model
 from edgekd.objectives.features.ofa_branch import OFABranchLoss

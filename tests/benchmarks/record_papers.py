@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import edgekd
+from edgekd.core.refs import UseObjective, as_read
 from edgekd.core.registry import load_user_module
 from edgekd.pipeline.outcome import RunResult
+from edgekd.train.pretraining import pretrains
 
 from .recording.figures import NONE, PLAIN, Arm, arms_of, base_of, described
 from .recording.made import ROOT, about, besides, chosen, loss_of, tell
@@ -67,6 +69,7 @@ def recorded(file: Path, store: Path, runs: Path) -> dict[str, Any]:
             }
             for arm in described(arms)
         ],
+        "pretraining": _pretraining_costs(arms, made),
         "rounds": against_chance(_rounds(every, made)),
         "besides": {name: described(own) for name, own in besides(arms, made).items()},
         "programs": _programs(made),
@@ -119,12 +122,31 @@ def _costs(arms: Sequence[Arm], made: RunResult) -> dict[str, dict[str, float]]:
     return costs
 
 
+def _pretraining_costs(arms: Sequence[Arm], made: RunResult) -> dict[str, Any]:
+    """Return what a step of pre-training with a teacher costs beside one of it without."""
+    names = dict.fromkeys(_before(arm.name, made) for arm in arms)
+    before = {name: _options(name, made) for name in names if name}
+    terms = {
+        name: [UseObjective.model_validate(as_read(term)) for term in options.get("objective", ())]
+        for name, options in before.items()
+    }
+    own = [name for name, uses in terms.items() if uses and pretrains(uses)]
+    base = next((name for name in own if not before[name].get("teacher")), None)
+    taught = [name for name in own if before[name].get("teacher")]
+    return {"base": base, "steps": step_costs(made, taught, base)} if base and taught else {}
+
+
+def _before(name: str, made: RunResult) -> str:
+    """Return the stage that a training goes on from; empty where it begins anew."""
+    model = _options(name, made)["model"]
+    return model[1:] if isinstance(model, str) else ""
+
+
 def _what(name: str, made: RunResult) -> str:
-    picked, options = _selection(name, made), _options(name, made)
-    said = loss_of(options)
+    picked, before = _selection(name, made), _before(name, made)
+    said = loss_of(_options(name, made))
     said = f"{said}, labels by {_strategy(picked, made)}" if picked else said
-    before = options["model"]  # what it goes on from, where that was trained, comes first
-    return f"{_what(before[1:], made)}; then {said}" if isinstance(before, str) else said
+    return f"{_what(before, made)}; then {said}" if before else said
 
 
 def _folders(arm: Arm, made: RunResult) -> Iterator[Path]:

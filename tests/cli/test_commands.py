@@ -127,6 +127,16 @@ def test_what_all_of_a_kind_take_is_shown_where_this_one_takes_it(capsys):
     assert "as any" not in capsys.readouterr().out
 
 
+def test_what_comes_from_a_paper_shows_its_equation(capsys):
+    from edgekd.core.kinds import KINDS
+
+    for kind in ("objective", "select"):
+        for name in KINDS[kind].names():
+            print_plugin(kind, name)
+            shown = capsys.readouterr().out
+            assert "source:" not in shown or "$" in shown, name
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

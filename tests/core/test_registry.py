@@ -67,9 +67,24 @@ def test_a_package_of_its_own_adds_a_method_through_an_entry_point(tmp_path):
         "plugin = kinds.objective.get('their_method')\n"
         "[promise(plugin) for promise in (*EVERY_PLUGIN, *EVERY_OBJECTIVE)]\n"
         "print(plugin.summary)\n"
+        "from pathlib import Path\n"
+        "from edgekd.core.refs import UseTask\n"
+        "from edgekd.testing.runs import ExampleRun\n"
+        "digits = {'kind': 'image_classification', 'data': 'digits', 'train_examples': 64}\n"
+        "task, model = UseTask.model_validate(digits).build(), {'kind': 'mlp', 'widths': ()}\n"
+        "def made(name, **options):\n"
+        "    stage, run = kinds.stage.get(name), ExampleRun(Path('runs'), task, name=name)\n"
+        "    stage.build(stage.config.model_validate(options | {'model': model}))(run)\n"
+        "    return run\n"
+        "made('teacher', untrained=True)\n"
+        "term = {'kind': 'their_method', 'weight': 2.0}\n"
+        "train = {'epochs': 6, 'batch_size': 16, 'learning_rate': 0.01}\n"
+        "run = made('distill', teacher='$teacher', objective=(term,), train=train)\n"
+        "first, *_, last = run.epochs\n"
+        "print(last['terms']['their_method'] < first['terms']['their_method'])\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], env={"PYTHONPATH": str(tmp_path)}, capture_output=True,
-        text=True, check=False,
+        text=True, check=False, cwd=tmp_path,
     )  # fmt: skip
-    assert done.stdout.strip() == "Teach by their method.", done.stderr
+    assert done.stdout.splitlines() == ["Teach by their method.", "True"], done.stderr

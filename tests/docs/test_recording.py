@@ -148,6 +148,24 @@ def test_where_no_plain_distillation_can_be_steps_are_counted_beside_labels_alon
     assert asked == [("student.no_kd", ["student"])]
 
 
+def test_a_step_of_pre_training_is_told_beside_one_without_the_teacher(monkeypatch):
+    mae, plain = ({"kind": kind} for kind in ("masked_reconstruction", "cross_entropy"))
+    options = {
+        "dmae": {"teacher": "$teacher", "model": {}, "objective": [mae, {"kind": "dmae"}]},
+        "mae": {"teacher": None, "model": {}, "objective": [mae]},
+        "student": {"model": "$dmae", "objective": [plain]},
+        "plain_mae": {"model": "$mae", "objective": [plain]},
+        "further": {"model": "$student", "objective": [plain]},
+    }
+    stages = [SimpleNamespace(name=name, options=own) for name, own in options.items()]
+    made = SimpleNamespace(resolved=SimpleNamespace(stages=stages))
+    monkeypatch.setattr(record_papers, "step_costs", lambda made, names, base: {base: names})
+    arms = [Arm(name, name, {}) for name in ("student", "plain_mae", "further")]
+    found = record_papers._pretraining_costs(arms, made)
+    assert found == {"base": "mae", "steps": {"mae": ["dmae"]}}
+    assert record_papers._pretraining_costs(arms[1:], made) == {}
+
+
 def test_a_stage_that_fails_is_told(monkeypatch):
     stage = SimpleNamespace(name="x", kind="distill", seed=0, instead={}, options={"train": {}})
     made = SimpleNamespace(

@@ -21,6 +21,7 @@ from edgekd.models.dual_head import (
 )
 from edgekd.models.folder import load_model, save_model, stored_for
 from edgekd.models.inner import check_inner, settled_around
+from edgekd.objectives.logits.dho import DHO, dho
 from edgekd.ops.named import call_by_name
 from edgekd.testing.tiny import PAIRS, PICTURES
 from edgekd.train.calibrate import calibrated
@@ -98,6 +99,36 @@ def test_the_fitted_blend_is_no_worse_than_each_head_alone_and_both_in_halves(se
     assert fitted[0] in SHARES
     assert fitted[1] in TEMPERATURES
     assert right(*fitted) >= max(right(1.0, 1.0), right(0.0, 1.0), right(0.5, 1.0))
+
+
+def test_of_equally_good_blends_the_first_is_taken():
+    certain = 50 * torch.eye(5)[:, None].repeat(1, 2, 1)
+    assert best_blend(certain, torch.arange(5)) == (SHARES[0], TEMPERATURES[0])
+    certain[:, 1] = certain[:, 1].roll(1, 0)  # the teacher's head is always wrong
+    assert best_blend(certain, torch.arange(5)) == (0.55, TEMPERATURES[0])
+
+
+@pytest.mark.parametrize("weights", [(1.0, 0.0), (0.0, 1.0)])
+def test_each_loss_reaches_its_own_head_and_the_features_of_both(weights):
+    model, seen = network().train(), []
+    model.head.both.register_forward_hook(lambda _module, _inputs, both: seen.append(both))
+    model(torch.randn(6, 1, 8, 8))
+    options = DHO(label_weight=weights[0], teacher_weight=weights[1])
+    given = {"teacher_logits": torch.randn(6, 10), "labels": torch.arange(6)}
+    dho(options, student_feature=seen[0], **given).backward()
+    both = model.head.both
+    reached = [bool(head.weight.grad.any()) for head in (both.labels, both.teacher)]
+    assert reached == [weight > 0 for weight in weights]
+    assert all(p.grad.any() for p in model.stem.parameters() if p.ndim > 1)
+
+
+def test_the_teachers_head_may_read_directions_alone():
+    use = UseModel.model_validate({"kind": "dual_head", "of": INNER, "length": 100.0})
+    both, feature = network(use).head.both, torch.rand(3, 4)
+    scale = 100 / feature.square().sum(1, keepdim=True).sqrt()
+    assert_close(both(feature)[:, 1], both.teacher(feature * scale))
+    assert_close(both(7 * feature)[:, 1], both(feature)[:, 1])
+    assert torch.equal(both(feature)[:, 0], both.labels(feature))
 
 
 def test_it_is_fitted_to_the_validation_split_alone_and_kept_with_the_model(task, tmp_path):

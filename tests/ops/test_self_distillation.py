@@ -57,6 +57,54 @@ def test_of_the_papers_example_no_blend_beats_the_closed_form(share, errors):
         targets = share * labels + (1 - share) * answers
 
 
+def generations(share, count):
+    """Return what the model of each generation says of the paper's example's own points."""
+    points, labels = np.linspace(0, 1, 11)[:, None], np.array(TOY)[:, None]
+    said = [labels]
+    for _ in range(count):
+        said.append(fit(points, share * labels + (1 - share) * said[-1], 80, 0.2)(points))
+    return np.array(said[1:])[..., 0]
+
+
+@pytest.mark.parametrize(("share", "limit"), [(0.0, 0.49505), (0.25, 0.1525), (0.35, 0.14959)])
+def test_many_generations_are_one_fit_with_the_ridge_over_the_share(share, limit):
+    points, labels = np.linspace(0, 1, 11)[:, None], np.array(TOY)[:, None]
+    at = np.linspace(0, 1, 101)[:, None]
+    after = generations(share, 400)[-1:].T
+    last = fit(points, share * labels + (1 - share) * after, 80, 0.2)
+    if share:
+        assert np.allclose(last(at), fit(points, labels, 80, 0.2 / share)(at), atol=1e-12)
+    else:
+        assert np.abs(after).max() < 1e-12
+    assert ((last(at) - np.sin(2 * np.pi * at)) ** 2).mean() == pytest.approx(limit, abs=2e-5)
+
+
+def test_labels_alone_stay_and_answers_alone_shrink_by_the_smoother():
+    still = generations(1.0, 3)
+    assert np.allclose(still, still[0])
+    points = np.linspace(0, 1, 11)[:, None]
+    smoother = fit(points, np.eye(11), 80, 0.2)(points)
+    found = generations(0.0, 4)
+    for count, said in enumerate(found, 1):
+        assert np.allclose(said, np.linalg.matrix_power(smoother, count) @ TOY)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.25, 0.607])
+def test_generations_near_their_limit_at_a_rate_and_make_weak_directions_weaker(share):
+    points = np.linspace(0, 1, 11)[:, None]
+    strengths, vectors = np.linalg.eigh(kernel(points, points, 80))
+    kept = strengths / (strengths + 0.2)
+    labels = vectors.T @ np.array(TOY)
+    told = np.array([vectors.T @ said / labels for said in generations(share, 12)])
+    limit = kept * share / (1 - (1 - share) * kept)
+    gaps = np.abs(told - limit).max(1)
+    assert (gaps[1:] <= (1 - share) * kept.max() * gaps[:-1] + 1e-12).all()
+    ratios = told[:, :-1] / told[:, 1:]  # of a weaker direction to the next stronger one
+    assert (ratios <= ratios[0] + 1e-9).all()
+    if not share:
+        assert np.allclose(ratios, ratios[0] ** np.arange(1, 13)[:, None])
+
+
 def test_it_is_the_lowest_point_of_a_fine_grid():
     rng = np.random.default_rng(0)
     plain, taught, truth = (rng.random((50, 4)) for _ in range(3))

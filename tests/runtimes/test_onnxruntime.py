@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from edgekd.core.errors import RequestError, StageError
-from edgekd.core.refs import UseRuntime, UseTransform
+from edgekd.core.refs import UseModel, UseRuntime, UseTransform
 from edgekd.ops.named import call_by_name
 from edgekd.runtimes import onnxruntime
 from edgekd.runtimes.onnx_traced import TracedGraphs
@@ -50,6 +50,15 @@ def test_a_program_computes_what_the_model_computes_for_any_batch(name, tmp_path
         assert list(outputs) == [port.name for port in case.signature.outputs]
         for key, value in reference(case, batch).items():
             np.testing.assert_allclose(outputs[key], value.numpy(), atol=1e-5, rtol=1e-4)
+
+
+def test_parts_of_classes_are_added_up_in_the_program(tmp_path):
+    use = UseModel.model_validate({"kind": "subclasses", "of": "mlp", "parts": 3})
+    case = CASES["residual"]
+    model, batch = use.build()(case.signature).eval(), case.samples(7, seed=5)
+    program, _ = export(case, tmp_path / "m.onnx", model)
+    wanted = model(*batch.values()).detach().numpy()
+    np.testing.assert_allclose(program(arrays(batch))["logits"], wanted, atol=1e-5)
 
 
 def test_exporting_twice_gives_the_same_bytes_and_traces_once(tmp_path, monkeypatch):

@@ -100,6 +100,22 @@ def test_pcoreset_covers_what_the_model_says_and_not_the_labels(digits, model):
     assert ids == first + [pool[pick] for pick in picks]
 
 
+def test_it_may_choose_among_some_of_the_pool_drawn_by_the_seed(digits, model):
+    def picked(name, **more):
+        how = {"model": "$student", "budget": 10} | more
+        return selected(model, digits, name, **how)[:2]
+
+    few, facts = picked("few", candidates=12)
+    assert len({*few}) == 10
+    assert facts["selection"]["left"] == 80
+    assert picked("few_again", candidates=12)[0] == few
+    assert {*picked("other_few", candidates=12, seed=1)[0]} != {*few}
+    all_of, _ = picked("of_all")
+    assert picked("of_so_many", candidates=90)[0] == all_of != few
+    drawn = {*picked("drawn", candidates=12, budget=12)[0]}
+    assert {*few} < drawn
+
+
 def test_every_strategy_that_is_offered_is_there_and_another_is_refused_with_the_list():
     assert {*get_args(Strategy)} == {*_STRATEGIES}
     with pytest.raises(ValidationError) as caught:
@@ -125,6 +141,8 @@ def test_a_model_that_says_nothing_finite_is_refused(digits, tmp_path):
         ({"model": "$student", "strategy": "badge"}, "tap", "badge compares features"),
         ({"model": "$student", "strategy": "coreset", "tap": "stage"}, "tap", "no module 'stage'"),
         ({"model": "$student", "strategy": "coreset", "tap": "stages"}, None, ""),
+        ({"strategy": "random", "candidates": 9}, "candidates", "of 9 candidates 10 cannot be"),
+        ({"strategy": "random", "candidates": 9, "budget": 9}, None, ""),
     ],
 )
 def test_what_a_strategy_lacks_is_said_before_the_run(digits, options, path, words):

@@ -3,6 +3,7 @@
 from itertools import pairwise
 
 import pytest
+from pydantic import ValidationError
 from torch import nn
 
 from edgekd.train.optim import Train, make_optimizer, make_schedule, only_timed
@@ -45,6 +46,17 @@ def test_biases_and_norms_do_not_decay(name):
     for group in optimizer.param_groups:
         flat = {p.ndim <= 1 for p in group["params"]}
         assert flat == {group["weight_decay"] == 0.0}
+
+
+def test_adamw_averages_gradients_and_their_squares_as_it_is_told():
+    layers = [nn.Linear(2, 2)]
+    told = make_optimizer(Train(momentum=0.8, beta2=0.95), layers)
+    assert {group["betas"] for group in told.param_groups} == {(0.8, 0.95)}
+    usual = make_optimizer(Train(), layers)
+    assert {group["betas"] for group in usual.param_groups} == {(0.9, 0.999)}
+    for name in ("momentum", "beta2"):
+        with pytest.raises(ValidationError, match=rf"{name}\n.*less than 1"):
+            Train(**{name: 1.0})
 
 
 def test_frozen_parameters_are_not_optimized():

@@ -1,8 +1,8 @@
 """Each class in parts that the teacher's embedding shows, and a student that tells them apart.
 
 For few classes, whose soft labels say little. Within each class the strongest directions of the
-teacher's embedding, turned at random, give each example a score for each part; the softmax of the
-scores divides the teacher's probability of the class. First is taken out of the embedding what the
+teacher's embedding, turned, give each example a score for each part; the softmax of the scores
+divides the teacher's probability of the class. First is taken out of the embedding what the
 teacher's scores say already. It is fitted, and the student is a model `subclasses` with as many
 parts: `tap: {student: network, teacher: <what the teacher's head reads>}`. Departs from the paper:
 the weights of the teacher's head are found by least squares from what it reads and says, so that
@@ -11,9 +11,10 @@ over its own examples, on which no text agrees.
 """
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
@@ -25,9 +26,10 @@ from edgekd.core.protocols.values import Signals
 from edgekd.core.registry import Paper
 from edgekd.ops.classes import check_seen
 from edgekd.ops.divergence import divergence
+from edgekd.ops.draws import FRACTION_BITS, Draws
 from edgekd.ops.features import pooled
 from edgekd.ops.projectors import width_of
-from edgekd.ops.shapes import Embedding, Features, Labels, Logits, OtherFeatures, PerExample
+from edgekd.ops.shapes import Features, Ids, Labels, Logits, OtherFeatures, PerExample
 
 PAPER = Paper(
     "Linear Projections of Teacher Embeddings for Few-Class Distillation",
@@ -36,6 +38,9 @@ PAPER = Paper(
 )
 NOISE = 1e-6
 """Share of the strongest direction's variance below which numbers are rounding."""
+LEAST_CHANCE = 0.5 ** (FRACTION_BITS + 1)
+"""What stands for a draw of 0, at which the normal distribution has no number."""
+Scores = Float[Tensor, "batch parts"]
 
 
 class LELP(Config):
@@ -49,6 +54,13 @@ class LELP(Config):
     """Weight of the true labels, of the remainder the teacher; the paper's is 0."""
     null_space: bool = True
     """Whether what the teacher's scores say already is taken out of the embedding first."""
+    rotation: Literal["random", "hadamard", "none"] = "random"
+    """How the directions of a class are turned into each other, so that none decides alone: by one
+    matrix drawn at random; by a Hadamard matrix, after which all vary alike, of 2, 4, 8 ... parts;
+    or not at all."""
+    by_chance: bool = False
+    """Divide each class by chance, an example always alike: what the directions must be better
+    than."""
 
 
 class _Sums(NamedTuple):
@@ -74,7 +86,7 @@ class Projections(nn.Module):
         self.config = config
 
     def prepare(self, setting: Setting) -> None:
-        """Draw the rotation; StageError where the student has no whole number of parts."""
+        """Make the rotation; StageError where the student's parts do not suit classes or it."""
         shapes, self.names = setting.shapes, [*setting.classes]
         there = shapes["student_feature"][-1]
         self.parts, rest = divmod(there, max(1, len(self.names)))
@@ -85,8 +97,8 @@ class Projections(nn.Module):
                 "Let the student's model be {kind: subclasses, of: ..., parts: 4} and tap network.",
             )
         self.width = width_of(shapes["teacher_feature"])
-        turn = torch.linalg.qr(torch.randn(self.parts, self.parts))[0]
-        self.register_buffer("turn", turn)
+        self.register_buffer("turn", self._turn())
+        self.seed = int(torch.randint(2**31, ()))
         self.register_buffer("axes", torch.zeros(self.width, there))
         self.register_buffer("offsets", torch.zeros(there))
 
@@ -112,13 +124,15 @@ class Projections(nn.Module):
         teacher_feature: OtherFeatures,
         teacher_logits: Logits,
         labels: Labels,
+        ids: Ids,
     ) -> PerExample:
         r"""Return $(1-\alpha)\,\tau^2 KL(q \| p) + \alpha CE(y, \sum_s p_{ys})$ per example.
 
         $q_{cs} = softmax(l/\tau)_c\,softmax_s(z_c / \beta)$ for scores l of the teacher and
         $z_c = U_c^\top (h - \mu_c) / \sigma_c$ of its embedding h; p is the student's.
         """
-        targets = self.targets(pooled(teacher_feature.float()), teacher_logits.float())
+        found = self._drawn(ids) if self.config.by_chance else self.parts_of(teacher_feature)
+        targets = self.targets(found, teacher_logits.float())
         scores = student_feature.float()
         told = F.log_softmax(scores / self.config.temperature, dim=-1)
         taught = divergence(targets, told)
@@ -129,12 +143,31 @@ class Projections(nn.Module):
             loss = loss + self.config.alpha * own
         return loss
 
-    def targets(self, embedding: Embedding, logits: Logits) -> Tensor:
-        """Return the logarithms of what the parts are to be, [batch, classes * parts]."""
-        scores = self._by_class(embedding @ self.axes - self.offsets)
-        split = F.log_softmax(scores / self.config.spread, dim=-1)
+    def parts_of(self, feature: OtherFeatures) -> Scores:
+        """Return how an embedding scores for each part of each class."""
+        scores: Scores = pooled(feature.float()) @ self.axes - self.offsets
+        return scores
+
+    def targets(self, scores: Scores, logits: Logits) -> Scores:
+        """Return the logarithms of what the parts are to be."""
+        split = F.log_softmax(self._by_class(scores) / self.config.spread, dim=-1)
         classes = F.log_softmax(logits / self.config.temperature, dim=-1)
         return (classes[..., None] + split).flatten(-2)
+
+    def _drawn(self, ids: Ids) -> Scores:
+        """Return scores from the standard normal distribution, the same for an example always."""
+        chance = Draws(self.seed, 0, ids).uniform(len(self.offsets))
+        scores: Scores = torch.special.ndtri(chance.clamp(min=LEAST_CHANCE))
+        return scores
+
+    def _turn(self) -> Tensor:
+        """Return an orthonormal matrix, [parts, parts]; StageError where there is none such."""
+        if self.config.rotation == "hadamard":
+            return _hadamard(self.parts)
+        turn = torch.eye(self.parts)
+        if self.config.rotation == "random":
+            turn = torch.linalg.qr(torch.randn(self.parts, self.parts))[0]
+        return turn
 
     def _by_class(self, scores: Tensor) -> Tensor:
         """Return scores of parts as [batch, classes, parts]."""
@@ -192,3 +225,17 @@ class Projections(nn.Module):
         turned = (strongest * largest.sign()) @ self.turn.to(strongest)
         axes: Tensor = turned / deviation.clamp(min=torch.finfo(deviation.dtype).tiny)
         return axes
+
+
+def _hadamard(size: int) -> Tensor:
+    """Return Sylvester's matrix of so many rows, of length 1; StageError of no power of 2."""
+    if size & (size - 1):
+        raise StageError(
+            f"no Hadamard matrix is made for {size} parts, which are no power of 2.",
+            "Give the student parts: 2, 4 or 8, or lelp rotation: random.",
+        )
+    rows = torch.ones(1, 1)
+    while len(rows) < size:
+        rows = torch.kron(rows, torch.tensor([[1.0, 1.0], [1.0, -1.0]]))
+    turn: Tensor = rows / size**0.5
+    return turn

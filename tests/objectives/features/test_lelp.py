@@ -16,6 +16,7 @@ from edgekd.objectives.features.lelp import LELP, Projections
 from edgekd.objectives.logits.kd import KD, kd
 
 CLASSES, WIDTH = 2, 8
+READ = ("student_feature", "teacher_feature", "teacher_logits", "labels")
 HEAD = torch.randn(CLASSES, WIDTH, generator=torch.Generator().manual_seed(7))
 
 
@@ -53,7 +54,12 @@ def signals(parts=4, seed=1):
         "teacher_feature": embedding,
         "teacher_logits": logits,
         "labels": labels,
+        "ids": torch.arange(10),
     }
+
+
+def targets(term, embedding, logits):
+    return term.targets(term.parts_of(embedding), logits)
 
 
 def soft(values):
@@ -64,7 +70,7 @@ def soft(values):
 def test_it_equals_the_sums_written_out():
     term, found = made(temperature=2.0, alpha=0.25, spread=0.7), signals()
     slow = []
-    for scores, own, said, label in zip(*(found[n].tolist() for n in found), strict=True):
+    for scores, own, said, label in zip(*(found[n].tolist() for n in READ), strict=True):
         told, classes = soft([s / 2 for s in scores]), soft([s / 2 for s in said])
         loss = 0.0
         for c in range(CLASSES):
@@ -81,9 +87,9 @@ def test_it_equals_the_sums_written_out():
 
 def test_the_parts_of_a_class_add_up_to_what_the_teacher_says_of_it():
     embedding, logits, _ = examples(seed=3)
-    shares = usual().targets(embedding, logits).exp().unflatten(-1, (CLASSES, 4))
+    shares = targets(usual(), embedding, logits).exp().unflatten(-1, (CLASSES, 4))
     assert_close(shares.sum(-1), logits.softmax(-1))
-    even = made(spread=1e6).targets(embedding, logits).exp().unflatten(-1, (CLASSES, 4))
+    even = targets(made(spread=1e6), embedding, logits).exp().unflatten(-1, (CLASSES, 4))
     assert_close(even, (logits.softmax(-1)[..., None] / 4).expand_as(even), rtol=1e-3, atol=1e-6)
 
 
@@ -99,13 +105,25 @@ def test_with_one_part_it_is_kd_and_with_more_never_less():
     assert (usual()(**found) >= least - 1e-5).all()
 
 
+def test_it_is_kd_of_the_classes_and_of_the_parts_within_each():
+    found = signals()
+    told = found["student_feature"].log_softmax(-1).unflatten(-1, (CLASSES, 4))
+    wanted = targets(usual(), found["teacher_feature"], found["teacher_logits"])
+    wanted = wanted.unflatten(-1, (CLASSES, 4))
+    classes, own = (x.logsumexp(-1) for x in (wanted, told))
+    within = [x - y[..., None] for x, y in ((wanted, classes), (told, own))]
+    apart = (within[0].exp() * (within[0] - within[1])).sum(-1)
+    chain = (classes.exp() * (classes - own + apart)).sum(-1)
+    assert_close(usual()(**found), chain, rtol=1e-4, atol=1e-5)
+
+
 def test_what_the_scores_say_and_what_all_have_in_common_divides_no_class():
     embedding, logits, labels = examples()
-    before = usual().targets(embedding, logits)
+    before = targets(usual(), embedding, logits)
     moved = embedding + torch.randn(120, CLASSES) @ HEAD
-    assert_close(usual().targets(moved, logits), before, rtol=1e-3, atol=1e-2)
+    assert_close(targets(usual(), moved, logits), before, rtol=1e-3, atol=1e-2)
     assert (HEAD @ usual().axes).abs().max() < 1e-3
-    shifted = made(data=(embedding + 5, logits, labels)).targets(embedding + 5, logits)
+    shifted = targets(made(data=(embedding + 5, logits, labels)), embedding + 5, logits)
     assert_close(shifted, before, rtol=1e-3, atol=1e-2)
     assert (HEAD @ made(null_space=False).axes).abs().max() > 0.1
 
@@ -122,6 +140,40 @@ def test_the_scores_of_a_class_have_the_strongest_spreads_turned_and_mean_one():
     assert_close(turned, strength[-4:] / strength[-4:].mean(), rtol=1e-3, atol=1e-3)
 
 
+def spreads(**options):
+    """Return the variances of the scores of a class over its own examples."""
+    embedding, _, labels = examples()
+    return made(**options).parts_of(embedding[labels == 1])[:, 4:].var(0, unbiased=False)
+
+
+def test_a_rotation_shares_out_the_spreads_and_hadamards_evenly():
+    for rotation in ("random", "hadamard", "none"):
+        assert_close(spreads(rotation=rotation).sum(), torch.tensor(4.0), rtol=1e-4, atol=0)
+    assert_close(spreads(rotation="hadamard"), torch.ones(4), rtol=1e-3, atol=0)
+    unturned = spreads(rotation="none")
+    assert (unturned.diff() < 0).all()
+    assert unturned[0] > 1.2 > 0.8 > unturned[3]
+    assert not torch.allclose(spreads(), torch.ones(4), atol=0.05)
+    for parts in (1, 2, 8):
+        turn = made(parts, rotation="hadamard", null_space=False).turn
+        assert_close(turn @ turn.T, torch.eye(parts))
+    with pytest.raises(StageError, match=r"for 3 parts, which are no power of 2(?s:.*)random"):
+        made(3, rotation="hadamard")
+
+
+def test_by_chance_an_example_is_always_in_the_same_part_whatever_the_teacher_shows():
+    found, term = signals(), made(by_chance=True)
+    before = term(**found)
+    assert_close(term(**found | {"teacher_feature": -found["teacher_feature"]}), before)
+    order = torch.arange(9, -1, -1)
+    turned = {name: column[order] for name, column in found.items()}
+    assert_close(term(**turned), before[order])
+    assert not torch.allclose(term(**found | {"ids": found["ids"] + 10}), before)
+    drawn = term._drawn(torch.arange(4000))
+    assert_close(drawn.mean(0), torch.zeros(8), rtol=0, atol=0.07)
+    assert_close(drawn.T.cov(), torch.eye(8), rtol=0, atol=0.1)
+
+
 def test_hidden_groups_within_a_class_are_found():
     rng = torch.Generator().manual_seed(0)
     hidden = torch.randint(2, (120,), generator=rng)
@@ -129,7 +181,7 @@ def test_hidden_groups_within_a_class_are_found():
     direction = torch.linalg.svd(HEAD)[2][-1]  # one that the head does not read
     embedding = embedding / 3 + 6 * (hidden[:, None] - 0.5) * direction
     term = made(2, (embedding, embedding @ HEAD.T, labels))
-    parts = term.targets(embedding, embedding @ HEAD.T).unflatten(-1, (CLASSES, 2))
+    parts = targets(term, embedding, embedding @ HEAD.T).unflatten(-1, (CLASSES, 2))
     for label in range(CLASSES):
         own = labels == label
         told = parts[own, label].argmax(-1)
@@ -192,7 +244,7 @@ def test_its_targets_are_those_of_the_papers_steps_with_the_teachers_own_weights
         deviation = scores[labels == label].square().mean().sqrt()
         shares = logits.softmax(-1)[:, label, None] * (scores / deviation / 0.5).softmax(-1)
         wanted.append(shares.float())
-    assert_close(term.targets(**_given(said)).exp(), torch.cat(wanted, 1), rtol=1e-3, atol=1e-4)
+    assert_close(targets(term, **_given(said)).exp(), torch.cat(wanted, 1), rtol=1e-3, atol=1e-4)
 
 
 def _given(said):
@@ -201,7 +253,7 @@ def _given(said):
 
 def test_parts_of_even_and_odd_tell_of_the_digits_that_the_teacher_was_never_told():
     term, said, _, labels, hidden = parity()
-    parts = term.targets(**_given(said)).unflatten(-1, (2, 4)).argmax(-1)
+    parts = targets(term, **_given(said)).unflatten(-1, (2, 4)).argmax(-1)
     for label in range(2):
         own = labels == label
         told, digit = parts[own, label], hidden[own] // 2

@@ -2,8 +2,8 @@
 
     python docs/objectives.py
 
-`python -m tests.benchmarks.record_objectives [--pays]` makes the records. What stands outside of
-the marks is written by hand.
+`python -m tests.benchmarks.record_objectives [--pays | --causes]` makes the records. What stands
+outside of the marks is written by hand.
 """
 
 import json
@@ -60,8 +60,8 @@ def _objectives(record: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _pays(record: Mapping[str, Any]) -> list[str]:
-    """Return where distillation pays."""
+def _gains(record: Mapping[str, Any]) -> list[str]:
+    """Return what each stage gains over its own labels alone."""
     pairs = [arm for arm in record["arms"] if not arm["control"]]
     alone = {arm["name"].rpartition(".")[0]: arm for arm in record["arms"] if arm["control"]}
     rows = [
@@ -105,10 +105,14 @@ def _against(arm: Mapping[str, Any], base: str) -> str:
 
 def _foot(record: Mapping[str, Any]) -> list[str]:
     machine = record["machine"]
+    teachers = ", ".join(
+        f"`{name}` has {100 * one['test']['value']:.2f} % "
+        f"and an ECE of {100 * one['calibration']:.1f} %"
+        for name, one in record["teachers"].items()
+    )
     return [
         f"`{record['command']}`, {record['date']}, {machine['cpu']}, {machine['cores']} cores, "
-        f"{machine['system']}, torch {record['torch']}; the teacher has "
-        f"{100 * record['teacher']['test']['value']:.2f} %."
+        f"{machine['system']}, torch {record['torch']}; {teachers}."
     ]
 
 
@@ -116,8 +120,15 @@ WHERE = {
     "few_100": "100 labels, 54,900 pictures without",
     "few_500": "500 labels, 54,500 without",
     "few_5000": "5,000 labels, 50,000 without",
+    "as_in_table": "as in the table: temperature 4, one epoch",
+    "temperature_1": "temperature 1",
+    "temperature_2": "temperature 2",
+    "temperature_8": "temperature 8",
+    "smoothed": "a teacher of smoothed labels (0.1)",
+    "small": "a smaller student",
+    "long": "four epochs",
 }
-TABLES = {"table": _objectives, "pays": _pays, "table settings": _tried}
+TABLES = {"table": _objectives, "pays": _gains, "causes": _gains, "table settings": _tried}
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ task: {{kind: image_classification, data: {data}, train_examples: {examples}}}
 stages:
   teacher:
     kind: teacher
-    model: {{kind: resnet, depth: 8, width: 20}}
+    model: {{kind: resnet, depth: 8, width: 32, stem_stride: 2}}
     train: {{epochs: 20, batch_size: 64, optimizer: sgd, learning_rate: 0.1, schedule: one_cycle,
             augment: [flip, {{kind: crop, padding: 2}}]}}
   student:

@@ -1,14 +1,14 @@
 """Records what every objective comes to on Fashion-MNIST: docs/results/fashion_mnist/*.json.
 
-    python -m tests.benchmarks.record_objectives [--seeds N] [--most N] [--pays]
+    python -m tests.benchmarks.record_objectives [--seeds N] [--most N] [--pays | --causes]
 
 1. objectives/settings.yaml runs: every setting of every objective, one short training of one seed.
 2. The best setting of each by the validation split is written into objectives/table.yaml, to be
    trained under other seeds: of all objectives, or of the `--most` best ones. That runs.
 
-With --pays it is objectives/pays.yaml instead: where distillation pays. What the store keeps is not
-made again: with more seeds it goes on. The page, docs/objectives.md, is written by
-docs/objectives.py.
+With --pays it is objectives/pays.yaml instead: where distillation pays; with --causes
+objectives/causes.yaml: what moves its gain. What the store keeps is not made again: with more seeds
+it goes on. The page, docs/objectives.md, is written by docs/objectives.py.
 """
 
 import argparse
@@ -32,9 +32,10 @@ from .recording.figures import BASES, arms_of, described
 from .recording.made import ROOT, about, besides, loss_of, said, score, tell
 
 HERE = Path(__file__).parent / "objectives"
-SETTINGS, TABLE, PAYS = (HERE / f"{name}.yaml" for name in ("settings", "table", "pays"))
+SETTINGS, TABLE = HERE / "settings.yaml", HERE / "table.yaml"
 RESULTS = ROOT / "docs" / "results" / "fashion_mnist"
 COMMAND = "python -m tests.benchmarks.record_objectives"
+INSTEAD = {"pays": "where it pays", "causes": "what moves its gain"}
 EPOCHS = 1
 FEW = 4
 """Options that are rather written again than referred to."""
@@ -52,10 +53,14 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=Path("runs"))
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--most", type=int, help="objectives in the table besides controls")
-    parser.add_argument("--pays", action="store_true", help="where it pays, and not the table")
+    instead = parser.add_mutually_exclusive_group()
+    for part, words in INSTEAD.items():
+        told = f"{words}, and not the table"
+        instead.add_argument(f"--{part}", dest="part", action="store_const", const=part, help=told)
     asked = parser.parse_args()
-    if asked.pays:
-        _record(PAYS, _run(PAYS, asked), f"{COMMAND} --pays")
+    if asked.part:
+        file = HERE / f"{asked.part}.yaml"
+        _record(file, _run(file, asked), f"{COMMAND} --{asked.part}")
     else:
         tried = _run(SETTINGS, asked)
         chosen = finalists(best_settings(tried), tried, asked.most)
@@ -174,7 +179,11 @@ def what_came(made: RunResult) -> dict[str, Any]:
     return {
         "measure": made.comparisons[0]["measure"],
         "unit": made.comparisons[0]["arms"][0]["mean"]["unit"],
-        "teacher": _teacher(made),
+        "teachers": {
+            stage.name: _teacher(stage.name, made)
+            for stage in made.resolved.stages
+            if stage.kind == "teacher"
+        },
         "arms": [
             arm
             | {
@@ -188,11 +197,11 @@ def what_came(made: RunResult) -> dict[str, Any]:
     }
 
 
-def _teacher(made: RunResult) -> dict[str, Any]:
-    """Return how good the teacher is, and how far its confidence can be trusted."""
+def _teacher(stage: str, made: RunResult) -> dict[str, Any]:
+    """Return how good a teacher is, and how far its confidence can be trusted."""
     task = UseTask.model_validate(as_read(made.resolved.task)).build()
-    answers = said(load_model(made.folders["teacher"]).module, task)
-    told = {name: made.facts["teacher"][name] for name in ("parameters", "test", "result")}
+    answers = said(load_model(made.folders[stage]).module, task)
+    told = {name: made.facts[stage][name] for name in ("parameters", "test", "result")}
     return told | {"calibration": score(measure.get("calibration"), answers)}
 
 

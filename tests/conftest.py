@@ -1,6 +1,7 @@
 """Shapes are checked on every call of a test run, wherever tensors are; chance is fixed."""
 
 import atexit
+import gc
 import json
 import os
 import pathlib
@@ -21,6 +22,8 @@ TENSORS = (
     "train",
     "stages",
 )
+# Python's 700 have it look at all of torch again and again: one second in seven of the tests
+gc.set_threshold(10_000)
 jaxtyping.install_import_hook([f"edgekd.{room}" for room in TENSORS], "beartype.beartype")
 
 if "PYTEST_XDIST_WORKER" in os.environ:

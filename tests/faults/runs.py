@@ -41,6 +41,9 @@ stages:
     gates: {accuracy_drop: "<= 0.9"}
   report: {kind: report, of: [$check]}
 """
+INT8 = "  int8: {kind: quantize, model: $smaller, transform: int8_static}\n"
+FP32 = SMALL.replace(INT8, "").replace("$int8", "$smaller")
+"""Two thirds of the time: a process takes long to import what quantizes."""
 PATIENCE_S = 600
 """More than any run here takes: one that is not done by then hangs."""
 

@@ -29,7 +29,7 @@ stages:
     kind: validate
     programs: [$onnx, $onnx_int8]
     reference: $teacher
-    bench: {mode: quick}
+    bench: {mode: quick, restarts: 2, min_runs: 25, min_s: 0.05, warmup_s: 0.05}
     gates: {peak_rss_mib: "<= 500"}
   report: {kind: report, of: [$check]}
 """

@@ -40,7 +40,7 @@ def test_a_record_is_of_its_pipeline_as_it_stands(file):
 
 @pytest.mark.parametrize("file", sorted(OBJECTIVES.glob("*.json")), ids=lambda f: f.stem)
 def test_a_record_of_objectives_is_of_its_pipeline_as_it_stands(file):
-    """Where this fails: `python -m tests.benchmarks.record_objectives`, or with --pays or --causes."""
+    """Where this fails: `python -m tests.benchmarks.record_objectives` with its option, if any."""
     assert json.loads(file.read_text("utf-8"))["digest"] == digest(HERE / f"{file.stem}.yaml")
 
 

@@ -167,7 +167,8 @@ def test_the_validation_loss_is_of_the_same_view_in_each_epoch(tmp_path):
 
 
 def preview(**other):
-    given = {"task": TASK, "targets": {}, "hands": ALONE, "makes": lambda ref: "model",
+    given = {"task": TASK, "task_of": lambda ref: TASK, "targets": {}, "hands": ALONE,
+             "makes": lambda ref: "model",
              "kind": lambda ref: "teacher", "model": lambda ref: UseModel.model_validate(VIT),
              "options": lambda ref: None, "runtime": lambda ref: None,
              "transform": lambda ref: None}  # fmt: skip

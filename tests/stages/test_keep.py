@@ -11,6 +11,7 @@ from edgekd.core.errors import StageError
 from edgekd.core.refs import as_read
 from edgekd.core.results import Restart
 from edgekd.devices.answers import Failure, Scores, Timing
+from edgekd.devices.bench import Session
 from edgekd.pipeline.preview import StagePreview
 from edgekd.report.schema.choices import Tried
 from edgekd.runtimes.folder import load_program
@@ -39,7 +40,17 @@ def measured(make_bench, student, tmp_path_factory):
     (bench.folder / "pruned").symlink_to(student)
     bench.targets = {"cpu": CPU}
     run = bench.run("first")
-    return bench, run, keep(options(), run)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(race, "Session", Alike)
+        return bench, run, keep(options(), run)
+
+
+class Alike(Session):
+    """Times both, and gives the times of one for both: a busy machine makes two of the same."""
+
+    def time(self, *given: Any) -> Any:
+        timed = super().time(*given)
+        return dict.fromkeys(timed, next(iter(timed.values())))
 
 
 def test_what_gains_nothing_is_passed_over_for_what_it_was_made_from(measured, student):

@@ -6,12 +6,13 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
 LONG = 80
 """Shorter lines may be alike, as commands and heads of tables are."""
 
 
 @pytest.mark.parametrize(
-    "page", sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]), ids=lambda p: p.stem
+    "page", PAGES, ids=lambda p: p.stem
 )
 def test_no_line_stands_twice(page):
     """Where this fails a merge or an edit has written a part of the page again."""

@@ -11,9 +11,7 @@ LONG = 80
 """Shorter lines may be alike, as commands and heads of tables are."""
 
 
-@pytest.mark.parametrize(
-    "page", PAGES, ids=lambda p: p.stem
-)
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.stem)
 def test_no_line_stands_twice(page):
     """Where this fails a merge or an edit has written a part of the page again."""
     lines = [line for line in page.read_text("utf-8").splitlines() if len(line) > LONG]

@@ -18,11 +18,8 @@ from edgekd.core.config import Config
 from edgekd.core.errors import Problem, RequestError
 from edgekd.core.limits import allowed_processors
 from edgekd.core.needs import Hands
-from edgekd.core.protocols.task import Task
 from edgekd.core.refs import (
-    UseSource,
     UseStage,
-    UseTask,
     UseTransport,
     as_written,
     paths_of,
@@ -32,15 +29,16 @@ from edgekd.core.refs import (
 )
 from edgekd.core.registry import load_user_module
 from edgekd.pipeline.code import closure, files_of, installed, is_own, named
-from edgekd.pipeline.document import Document, Steps, override, parse_document, read_text
+from edgekd.pipeline.document import Document, override, parse_document, read_text
 from edgekd.pipeline.graph import Node, check_edges, make_nodes
 from edgekd.pipeline.keeping import with_keeping
 from edgekd.pipeline.members import with_members
 from edgekd.pipeline.preview import StagePreview, check_stages
 from edgekd.pipeline.repeats import with_repeats
 from edgekd.pipeline.resolved import Request, Resolved, ResolvedStage
-from edgekd.pipeline.spec import MAX_STAGES, Pipeline, Reading, validate
+from edgekd.pipeline.spec import MAX_STAGES, Pipeline, validate
 from edgekd.pipeline.targets import check_runners, check_transport, find_targets, read_target
+from edgekd.pipeline.tasks import build_task, own_tasks, remarks_of_own, without_same_task
 from edgekd.pipeline.trials import with_trials
 from edgekd.track.options import Track
 
@@ -64,16 +62,16 @@ def resolve(request: Request) -> Resolved:
     reading = validate(document, path.parent, {trial.name for trial in trials})
     problems += reading.problems
     problems += _trackers(reading.pipeline, document)
-    task = _build_task(reading.task, document, ("task",), problems)
-    stages = _without_same_task(reading)
-    own_tasks = _own_tasks(stages, document, problems)
+    task = build_task(reading.task, document, ("task",), problems)
+    stages = without_same_task(reading)
+    others = own_tasks(stages, document, problems)
     seed = reading.pipeline.seed if reading.pipeline else 0
     judged, document, unfit = with_keeping(stages, document)
     problems += unfit
     repeated, unlike = with_repeats(judged, trials, MAX_STAGES, document)
     document = document.with_origins(repeated.origins)
     hands = Hands(request.processes, request.processes_here)
-    told = StagePreview(repeated.stages, task, {}, hands, own_tasks) if task else None
+    told = StagePreview(repeated.stages, task, {}, hands, others) if task else None
     family, wrong = with_members(repeated, seed, document, told)
     document = document.with_origins(family.origins)
     edges = unlike or list(check_edges(family.stages, document))
@@ -81,7 +79,7 @@ def resolve(request: Request) -> Resolved:
     known = find_targets(path.parent)
     targets = _read_targets(list(family.stages.values()), known, document, problems)
     if task is not None and not edges:  # references that lead somewhere can be followed
-        preview = StagePreview(family.stages, task, targets, hands, own_tasks)
+        preview = StagePreview(family.stages, task, targets, hands, others)
         problems += check_stages(preview, document)
     if problems or reading.pipeline is None or task is None:
         raise RequestError(dict.fromkeys(problems))  # several stages may have one origin
@@ -204,59 +202,6 @@ def _with_targets(document: Document, asked: Sequence[str]) -> Document:
     return replace(document, value=value)
 
 
-def _without_same_task(reading: Reading) -> dict[str, UseStage]:
-    """Return the stages; one that has the pipeline's task anew has none of its own."""
-    return {
-        name: use.model_copy(update={"task": None}) if use.task == reading.task else use
-        for name, use in reading.stages.items()
-    }
-
-
-def _own_tasks(
-    stages: Mapping[str, UseStage], document: Document, problems: list[Problem]
-) -> dict[str, Task]:
-    """Return the tasks that stages have of their own, each once: see `StagePreview.own_tasks`."""
-    found: dict[str, Task | None] = {}
-    for name, use in stages.items():
-        if use.task is not None and (written := use.task.model_dump_json()) not in found:
-            at = ("stages", name, "task")
-            found[written] = _build_task(use.task, document, at, problems)
-    return {written: task for written, task in found.items() if task is not None}
-
-
-def _build_task(
-    use: UseTask | None, document: Document, at: Steps, problems: list[Problem]
-) -> Task | None:
-    """Return the task that stands at a place; missing or unusable data is added to the problems."""
-    if use is None:
-        return None
-    data = ".".join(map(str, (*at, "data")))
-    place = document.place((*at, "data"))
-    try:
-        task: Task = use.build()
-        task.files()
-        told = [*getattr(task, "check", tuple)()]
-    except RequestError as error:
-        problems += [
-            Problem(_at_home(p.path, at) if p.path else data, p.message, p.next_step, place)
-            for p in error.problems
-        ]
-    except (ValueError, OSError) as error:
-        problems.append(Problem(data, f"{error}", "", place))
-    else:
-        for problem in told:
-            path = _at_home(problem.path, at)
-            place = document.place(tuple(path.split(".")))
-            problems.append(Problem(path, problem.message, problem.next_step, place))
-        return task
-    return None
-
-
-def _at_home(path: str, at: Steps) -> str:
-    """Return where something of a task stands in the file: tasks speak of it as `task.data`."""
-    return ".".join((*map(str, at), *path.split(".")[1:]))
-
-
 def _read_targets(
     uses: Sequence[UseStage],
     known: Mapping[str, Path],
@@ -278,15 +223,6 @@ def _read_targets(
                 for p in error.problems
             ]
     return targets
-
-
-def _of_own_task(use: UseStage) -> list[str]:
-    """Return what a plan says of a stage that has a task of its own."""
-    if use.task is None:
-        return []
-    data = getattr(use.task.options, "data", None)
-    of = f", {data.kind}" if isinstance(data, UseSource) else ""
-    return [f"learns a task of its own: {use.task.kind}{of}"]
 
 
 def _first_use(target: str, document: Document) -> tuple[str | int, ...]:
@@ -383,7 +319,7 @@ class _Stages:
             seed=self.pipeline.seed if use.seed is None else use.seed,
             implied_by=node.implied_by,
             instead=node.instead,
-            remarks=[*_of_own_task(use), *(remarks(use.options, preview) if remarks else ())],
+            remarks=[*remarks_of_own(use), *(remarks(use.options, preview) if remarks else ())],
             member=node.member,
             reads_data=reads_data,
             computes=bool(use.plugin.traits.get("computes", True)),

@@ -16,7 +16,7 @@ from edgekd.report.schema.provenance import Provenance, StageRecord
 def provenance(evidence: Evidence) -> Provenance:
     """Return what a run was made of, its stages in the order of the pipeline."""
     origin = evidence.origin
-    tasks = [m.identity["task"] for m in evidence.stages.values() if "task" in m.identity]
+    measured = next((one.manifest.identity.get("task") for one in evidence.validations), None)
     return Provenance(
         pipeline=origin.text,
         file=origin.file,
@@ -24,7 +24,7 @@ def provenance(evidence: Evidence) -> Provenance:
         command=origin.command,
         versions={"edgekd": VERSION} | _versions(("numpy", "matplotlib", "jinja2")),
         stages=[
-            _stage(name, manifest, origin.started_at, tasks[-1:])
+            _stage(name, manifest, origin.started_at, measured)
             for name, manifest in evidence.stages.items()
         ],
     )
@@ -46,11 +46,11 @@ def earlier(time: str, run_started_at: str) -> bool:
 
 
 def _stage(
-    name: str, manifest: Manifest, run_started_at: str, task: Sequence[Mapping[str, Any]]
+    name: str, manifest: Manifest, run_started_at: str, task: Mapping[str, Any] | None
 ) -> StageRecord:
-    """Return what is told of a stage; `task` is the run's, that of its last stage with data."""
+    """Return what is told of a stage; `task` is the run's, which alone is measured."""
     seed, own = manifest.identity.get("seed"), manifest.identity.get("task")
-    other = ", of another task than the run's" if task and own and own != task[0] else ""
+    other = ", of another task than the run's" if task and own and own != task else ""
     return StageRecord(
         name=name,  # one kept from another pipeline may have had another name there
         kind=manifest.kind,
